@@ -1,0 +1,24 @@
+"""Hyperparameter search for PyTorch Lightning models, driven by Hydra and Optuna."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+
+    from lightsweep.shipping import Predictor
+
+__all__ = ["load"]
+
+
+def load(folder: str | os.PathLike[str]) -> Predictor:
+    """Read back the model that a search or `refit=true` wrote, ready to predict on raw features.
+
+    `load("outputs/mlp/2026-11-24_12-00-00/best").predict(x)` takes an array of shape `(n, d_in)`.
+
+    Raises `ConfigError` if the folder does not hold such a model.
+    """
+    from lightsweep.shipping import Predictor
+
+    return Predictor.from_folder(folder)

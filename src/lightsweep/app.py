@@ -1,0 +1,135 @@
+"""Runs a Hydra app such that what the user can mend is one message, and what they can't keeps its traceback."""
+
+import difflib
+import functools
+import logging
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lightsweep.errors import USER_ERRORS, ConfigError
+
+T = TypeVar("T")
+
+
+def run_app(main: Callable[[], Any]) -> None:
+    """Call a function decorated by `hydra.main`; exit with 1 and one message if the user can mend what failed.
+
+    HYDRA_FULL_ERROR=1 shows the traceback of those errors too.
+    """
+    full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass exceptions on instead of printing them
+    if asks_for_search(sys.argv[1:]):
+        sys.argv.append("--multirun")
+    try:
+        main()
+    except USER_ERRORS as error:
+        if full_error:
+            raise
+        _exit_with(error)
+
+
+def user_errors_end_the_run(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
+    """Let a run outside a search exit with the message alone, and take back its folder if it holds no result.
+
+    Inside a search the error is raised, for the sweeper to judge.
+    """
+
+    @functools.wraps(task)
+    def run(cfg: DictConfig) -> T:
+        try:
+            return task(cfg)
+        except ConfigError as error:
+            from lightsweep.sweeper.trial import in_search
+
+            if in_search():
+                raise
+            _remove_if_unused(Path(HydraConfig.get().runtime.output_dir))
+            _exit_with(error)
+
+    return run
+
+
+def _exit_with(error: Exception) -> NoReturn:
+    print(f"error: {message_of(error)}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _remove_if_unused(folder: Path) -> None:
+    logging.shutdown()  # closes the run's log file
+    if {entry.name for entry in folder.iterdir()} <= {".hydra", "train.log", "csv", "checkpoints"}:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def asks_for_search(arguments: Sequence[str]) -> bool:
+    """Whether `hparams_search=...` was given without a word on how to run it.
+
+    Hydra reads its mode from the command line alone, so a group cannot choose it.
+    """
+    chosen = any(re.fullmatch(r"hparams_search=(?!null$).+", argument) for argument in arguments)
+    return chosen and not any(a.startswith(("-", "hydra.mode=")) for a in arguments)
+
+
+def message_of(error: Exception) -> str:
+    """The error's own words, then what OmegaConf said, then the names that look like the one that is unknown."""
+    lines = [str(error).split("\nConfig search path:")[0].rstrip()]
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException):
+        lines.append(str(cause).splitlines()[0])
+    if near := _near_matches(error):
+        lines.append(f"Did you mean {' or '.join(near)}?")
+    return "\n".join(lines)
+
+
+def _near_matches(error: Exception) -> list[str]:
+    if isinstance(error, MissingConfigException) and error.options:
+        wrong = str(error.missing_cfg_file).rsplit("/", 1)[-1].removesuffix(".yaml")
+        return difflib.get_close_matches(wrong, error.options, n=3, cutoff=0.5)
+    unknown = re.search(r"Could not (?:override|delete from config\.) '([^']+)'", str(error))
+    if unknown is None:
+        return []
+    return closest_keys(unknown.group(1), _known_keys())
+
+
+def closest_keys(key: str, known: Iterable[str]) -> list[str]:
+    """The known keys that look most like `key`, those with the same last part first."""
+    known = list(known)
+    last = key.rsplit(".", 1)[-1]
+    same_name = [k for k in known if k.rsplit(".", 1)[-1] == last]
+    alike = difflib.get_close_matches(key, known, n=3, cutoff=0.7)
+    return list(dict.fromkeys(same_name + alike))[:3]
+
+
+def _known_keys() -> list[str]:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    groups = [argument for argument in sys.argv[1:] if re.fullmatch(r"[\w/]+=[\w\[\],/-]+", argument)]
+    GlobalHydra.instance().clear()
+    for overrides in (groups, []):
+        try:
+            with initialize_config_dir(config_dir=str(Path(sys.argv[0]).absolute().parent / "conf")):
+                cfg = compose("train", overrides=overrides, return_hydra_config=True)
+        except Exception:  # noqa: BLE001  (only a hint is lost)
+            continue
+        return [*_leaf_keys(cfg), *cfg.hydra.runtime.choices]
+    return []
+
+
+def _leaf_keys(cfg: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key in map(str, cfg):
+        node = None if OmegaConf.is_missing(cfg, key) or OmegaConf.is_interpolation(cfg, key) else cfg[key]
+        keys.append(f"{prefix}{key}")
+        if isinstance(node, DictConfig):
+            keys += _leaf_keys(node, f"{prefix}{key}.")
+    return keys

@@ -1,0 +1,1 @@
+"""Lightning callbacks: what the `callbacks` group of `conf/` names."""

@@ -1,0 +1,22 @@
+"""Keeps the weights of the best epoch."""
+
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from lightsweep.direction import Direction, lightning_mode
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Writes `<dirpath>/<filename>.ckpt` each time that `monitor` reaches a new best value.
+
+    A file of the same name is replaced: a second fit in the same folder leaves no stale twin beside it.
+    """
+
+    def __init__(self, *, dirpath: str, filename: str, monitor: str, direction: Direction) -> None:
+        super().__init__(
+            dirpath=dirpath,
+            filename=filename,
+            monitor=monitor,
+            mode=lightning_mode(direction),
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )

@@ -1,0 +1,15 @@
+"""Ends a training that has stopped improving."""
+
+from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
+
+from lightsweep.direction import Direction, lightning_mode
+
+
+class EarlyStopping(LightningEarlyStopping):
+    """Stops after `patience` validations without an improvement of more than `min_delta`.
+
+    The trial is then complete, not pruned: it was judged by its own progress, not against other trials.
+    """
+
+    def __init__(self, *, monitor: str, direction: Direction, patience: int, min_delta: float) -> None:
+        super().__init__(monitor=monitor, mode=lightning_mode(direction), patience=patience, min_delta=min_delta)

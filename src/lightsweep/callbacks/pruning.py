@@ -1,0 +1,79 @@
+"""Ties Lightning's epochs to the study: report, ask, stop."""
+
+import logging
+import math
+
+import optuna
+import pytorch_lightning as L
+from pytorch_lightning.callbacks import Callback
+
+from lightsweep.callbacks.pruning_reason import pruning_reason
+from lightsweep.direction import Direction, is_better
+from lightsweep.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+class PruningCallback(Callback):
+    """Reports the monitored metric after each validation epoch and ends the fit when the pruner says so.
+
+    The fit ends cleanly: `fit` returns, loggers and checkpoints are finished as usual, and `pruned` holds the
+    reason. Without a trial the callback only keeps the best value. Several validations in one epoch are one
+    report, of the best of them. The first value that is not finite ends the fit too; `failed` says so.
+
+    Raises `ConfigError` after the first validation if the model does not log `monitor`.
+    """
+
+    def __init__(self, *, monitor: str, direction: Direction, trial: optuna.Trial | None = None) -> None:
+        self.monitor = monitor
+        self.direction = direction
+        self.trial = trial
+        self.best_value: float | None = None
+        self.best_epoch: int | None = None
+        self.n_epochs = 0
+        self.pruned: str | None = None
+        self.failed: str | None = None
+        self._epoch_value: float | None = None
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        smoke_test = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if stage == "fit" and self.trial is None and not smoke_test:
+            from lightsweep.sweeper.trial import current_trial
+
+            self.trial = current_trial()
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return  # it runs before epoch 0 and would be reported as epoch 0
+        if self.monitor not in trainer.callback_metrics:
+            raise ConfigError(
+                f"monitor is '{self.monitor}', which the model did not log in its validation."
+                f" It logged: {', '.join(sorted(trainer.callback_metrics))}."
+            )
+        value = float(trainer.callback_metrics[self.monitor])
+        if not math.isfinite(value):
+            self.failed = f"{self.monitor} is {value} at epoch {trainer.current_epoch}"
+            _stop(trainer)
+            return
+        if is_better(value, self.best_value, direction=self.direction):
+            self.best_value, self.best_epoch = value, trainer.current_epoch
+        if is_better(value, self._epoch_value, direction=self.direction):
+            self._epoch_value = value
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.n_epochs = trainer.current_epoch + 1
+        value, self._epoch_value = self._epoch_value, None
+        if value is None or self.trial is None or self.failed:
+            return
+        self.trial.report(value, step=trainer.current_epoch)
+        if self.trial.should_prune():
+            self.pruned = pruning_reason(self.trial, epoch=trainer.current_epoch, monitor=self.monitor)
+            log.info("Pruned: %s", self.pruned)
+            _stop(trainer)
+
+
+def _stop(trainer: L.Trainer) -> None:
+    trainer.should_stop = True
+    # Lightning would go on until min_epochs and min_steps are reached.
+    trainer.fit_loop.min_epochs = 0
+    trainer.fit_loop.epoch_loop.min_steps = 0

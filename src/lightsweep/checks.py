@@ -1,0 +1,97 @@
+"""What the values of a config must be, checked before anything is built or written. Imports no torch."""
+
+import importlib.util
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+
+class Rule(NamedTuple):
+    must_be: str
+    holds: Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+POSITIVE_INT = Rule("a whole number of at least 1", lambda v: _is_int(v) and v >= 1)
+POSITIVE = Rule("a number above 0", lambda v: _is_number(v) and v > 0)
+AT_LEAST_ZERO = Rule("a number of at least 0", lambda v: _is_number(v) and v >= 0)
+BOOLEAN = Rule("true or false", lambda v: isinstance(v, bool))
+
+RULES: dict[str, Rule] = {
+    "monitor": Rule("the name of a metric, such as val/acc", lambda v: isinstance(v, str) and v != ""),
+    "direction": Rule("maximize or minimize", lambda v: v in ("maximize", "minimize")),
+    "seed": Rule("a whole number from 0 to 4294967295", lambda v: _is_int(v) and 0 <= v < 2**32),
+    "threads": Rule("a whole number of at least 1, or null", lambda v: v is None or POSITIVE_INT.holds(v)),
+    "refit": BOOLEAN,
+    "verbose": BOOLEAN,
+    "data.batch_size": POSITIVE_INT,
+    "data.shuffle": BOOLEAN,
+    "data.n_samples": POSITIVE_INT,
+    "data.n_features": POSITIVE_INT,
+    "data.n_classes": Rule("a whole number of at least 2", lambda v: _is_int(v) and v >= 2),
+    "model.n_layers": POSITIVE_INT,
+    "model.hidden_size": POSITIVE_INT,
+    "model.dropout_rate": Rule("a number from 0 up to, but not including, 1", lambda v: _is_number(v) and 0 <= v < 1),
+    "optimizer.lr": POSITIVE,
+    "optimizer.momentum": Rule("a number from 0 up to, but not including, 1", lambda v: _is_number(v) and 0 <= v < 1),
+    "optimizer.weight_decay": AT_LEAST_ZERO,
+    "trainer.max_epochs": POSITIVE_INT,
+    "callbacks.early_stopping.patience": POSITIVE_INT,
+}
+
+EXTRAS = {
+    "pytorch_lightning.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
+    "pytorch_lightning.loggers.MLFlowLogger": ("mlflow", "mlflow"),
+    "pytorch_lightning.loggers.WandbLogger": ("wandb", "wandb"),
+}
+
+
+def problems_of(cfg: DictConfig) -> list[str]:
+    """List what is wrong, one sentence each: the key, the value it has, and what it must be."""
+    return [*_wrong_values(cfg), *_missing_extras(cfg)]
+
+
+def problem_of(key: str, value: Any) -> str | None:
+    """Say what is wrong with one value, None if nothing is known against it."""
+    rule = RULES.get(key.lstrip("+"))
+    if rule is None or rule.holds(value):
+        return None
+    return f"{key} is {_shown(value)}; it must be {rule.must_be}."
+
+
+def _wrong_values(cfg: DictConfig) -> Iterator[str]:
+    for key in RULES:
+        try:
+            value = OmegaConf.select(cfg, key, throw_on_missing=True, default=_ABSENT)
+        except OmegaConfBaseException as error:
+            yield f"{key}: {str(error).splitlines()[0]}"
+            continue
+        if value is not _ABSENT and (problem := problem_of(key, value)):
+            yield problem
+
+
+def _missing_extras(cfg: DictConfig) -> Iterator[str]:
+    for name, node in (OmegaConf.select(cfg, "logger") or {}).items():
+        package, extra = EXTRAS.get(node["_target_"] if node else "", (None, None))
+        if package and importlib.util.find_spec(package) is None:
+            yield (
+                f"logger={name} needs the package {package}, which is not installed."
+                f" Install it with: pip install -c constraints.txt -e '.[{extra}]'"
+            )
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
+
+
+_ABSENT = object()

@@ -1,0 +1,1 @@
+"""Data modules: what the `data` group of `conf/` names."""

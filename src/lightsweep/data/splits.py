@@ -1,0 +1,74 @@
+"""Stratified training, validation and test splits, standardised by what training may know."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lightsweep.errors import ConfigError
+
+TEST_FRACTION = 0.20
+VAL_FRACTION = 0.16  # of all rows, so that 64 % are left for training
+
+Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaler:
+    """Mean and standard deviation per feature, in the features' own unit; a constant feature has `std` 1."""
+
+    mean: Floats
+    std: Floats
+
+    @classmethod
+    def of(cls, x: Floats) -> "Scaler":
+        std = x.std(axis=0, dtype=np.float64)
+        return cls(
+            mean=x.mean(axis=0, dtype=np.float64).astype(np.float32),
+            std=np.where(std > 0, std, 1.0).astype(np.float32),
+        )
+
+    def transform(self, x: Floats) -> Floats:
+        return ((x - self.mean) / self.std).astype(np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """Standardised features `(n, d_in)` and labels `(n,)` of each split, with the scaler that made them."""
+
+    train: tuple[Tensor, Tensor]
+    val: tuple[Tensor, Tensor] | None
+    test: tuple[Tensor, Tensor]
+    scaler: Scaler
+
+
+def split(x: Floats, y: Labels, *, seed: int, refit: bool) -> Splits:
+    """Cut 64/16/20 % of the rows, each class in proportion; with `refit` training and validation are one split.
+
+    Which rows are test rows depends on the seed alone, so a refit is tested on what no trial has seen.
+    Raises `ConfigError` if a class has too few rows to be in every split.
+    """
+    from sklearn.model_selection import train_test_split
+
+    rows = np.arange(len(y))
+    try:
+        rest, test = train_test_split(rows, test_size=TEST_FRACTION, stratify=y, random_state=seed)
+        train, val = train_test_split(
+            rest, test_size=VAL_FRACTION / (1 - TEST_FRACTION), stratify=y[rest], random_state=seed
+        )
+    except ValueError as error:
+        raise ConfigError(
+            f"data: {len(y)} rows of {len(np.unique(y))} classes are too few for stratified splits of 64/16/20 %"
+            f" ({error}) Give more rows or fewer classes."
+        ) from error
+    if refit:
+        train, val = rest, rest[:0]
+    scaler = Scaler.of(x[train])
+
+    def tensors(part: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor]:
+        return torch.from_numpy(scaler.transform(x[part])), torch.from_numpy(y[part])
+
+    return Splits(train=tensors(train), val=tensors(val) if len(val) else None, test=tensors(test), scaler=scaler)

@@ -1,0 +1,87 @@
+"""What surrounds one training: the process's threads and noise before it, the outcome after it."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
+
+from lightsweep.callbacks.pruning import PruningCallback
+from lightsweep.errors import ConfigError
+from lightsweep.files import shown, write_atomically
+from lightsweep.outcome import Outcome
+from lightsweep.sweeper.trial import in_search
+
+CHOOSE_AN_EPOCH = (Checkpoint, EarlyStopping, PruningCallback)
+CHATTY_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
+
+LIGHTNING_REMARKS = (
+    ".*isinstance.treespec, LeafSpec.* is deprecated",  # Lightning 2.6 calls what torch 2.13 has renamed
+    ".*GPU available but not used",  # trainer=cpu says so already
+)
+
+
+def set_up_process(*, threads: int | None, verbose: bool) -> None:
+    """Set torch's threads before it computes, and keep Lightning's remarks to itself unless `verbose`."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    for name in CHATTY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
+    for message in LIGHTNING_REMARKS:
+        warnings.filterwarnings("ignore", message=message)
+
+
+def trainer_arguments(callbacks: Sequence[Callback], *, refit: bool) -> dict[str, Any]:
+    """What a trainer is given beside its config.
+
+    A refit has no validation split to choose an epoch by, so it goes without the callbacks that choose one.
+    """
+    if not refit:
+        return {"callbacks": callbacks}
+    kept = [callback for callback in callbacks if not isinstance(callback, CHOOSE_AN_EPOCH)]
+    return {"callbacks": kept, "limit_val_batches": 0, "enable_checkpointing": False}
+
+
+def outcome_of(trainer: L.Trainer) -> Outcome:
+    """Read the outcome of a finished fit and keep it as `result.yaml` in the run's folder.
+
+    Outside a search it is printed too, and a fit that failed raises `ConfigError`.
+    """
+    watcher = next((c for c in trainer.callbacks if isinstance(c, PruningCallback)), None)  # type: ignore[attr-defined]
+    if watcher is None:
+        raise ConfigError(
+            "callbacks.pruning is missing; it also keeps the best value of a run."
+            " To search without pruning leave it there and say hydra/sweeper/pruner=none."
+        )
+    failed = watcher.failed
+    if failed is None and watcher.best_value is None:
+        failed = f"no validation ran, so {watcher.monitor} has no value; raise trainer.max_epochs or the data's size"
+    outcome = Outcome(
+        monitor=watcher.monitor,
+        value=watcher.best_value,
+        best_epoch=watcher.best_epoch,
+        n_epochs=watcher.n_epochs,
+        max_epochs=trainer.max_epochs or watcher.n_epochs,
+        pruned=watcher.pruned,
+        failed=failed,
+    )
+    keep_and_announce(outcome)
+    return outcome
+
+
+def keep_and_announce(outcome: Outcome) -> None:
+    """Write `result.yaml`; outside a search print the closing line, or raise if the fit failed."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    write_atomically(folder / "result.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(outcome))))
+    if in_search():
+        return
+    if outcome.failed:
+        raise ConfigError(f"the training failed: {outcome.failed}. What it left is in {shown(folder)}")
+    print(f"{outcome.summary()}, in {shown(folder)}")

@@ -1,0 +1,1 @@
+"""Models: what the `model` group of `conf/` names."""

@@ -1,0 +1,29 @@
+"""What a trial's job tells the search, as plain data that any launcher can carry."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The result of one training.
+
+    `value` is the best value that the monitored metric reached in a validation and `best_epoch` the epoch that
+    reached it, counted from 0 as in the logs; both are None for a refit. `pruned` and `failed` hold the reason
+    if the fit ended that way. `n_epochs` of `max_epochs` were trained. `test_metrics` is there after a refit.
+    """
+
+    monitor: str
+    value: float | None
+    best_epoch: int | None
+    n_epochs: int
+    max_epochs: int
+    pruned: str | None = None
+    failed: str | None = None
+    test_metrics: dict[str, float] | None = None
+
+    def summary(self) -> str:
+        """One clause for the closing line of a run."""
+        if self.test_metrics is not None:
+            metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(self.test_metrics.items()))
+            return f"{metrics} after {self.n_epochs} epochs on training + validation data"
+        return f"{self.monitor} {self.value:.4f} at epoch {self.best_epoch} of {self.n_epochs} (counted from 0)"

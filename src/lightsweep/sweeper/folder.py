@@ -1,0 +1,57 @@
+"""The folder of a search: its own, even if two start within the same second."""
+
+import itertools
+from pathlib import Path
+
+from hydra.core.override_parser.types import Quote, QuotedString
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from lightsweep.errors import ConfigError
+
+
+def claim_folder(config: DictConfig) -> tuple[Path, bool]:
+    """Create `hydra.sweep.dir` and make it, as an absolute path, the one that every job gets.
+
+    Gives the folder and whether it was created for this search alone: one that the command line names is used
+    as it is, else a number is added to the name where that is taken. Raises `ConfigError` if it can't be created.
+    """
+    wanted = Path(config.hydra.sweep.dir).absolute()
+    try:
+        given = _is_given(config)
+        folder = _created(wanted) if given else _created_alone(wanted)
+    except OSError as error:
+        raise ConfigError(
+            f"hydra.sweep.dir is '{wanted}', which can't be created: {error.strerror}. Choose a folder that can be"
+            " written, with hydra.sweep.dir=..."
+        ) from None
+    _announce(config, folder)
+    return folder, not given
+
+
+def _is_given(config: DictConfig) -> bool:
+    return any(override.startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra)
+
+
+def _created(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _created_alone(folder: Path) -> Path:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for n in itertools.count(1):
+        candidate = folder if n == 1 else folder.with_name(f"{folder.name}_{n}")
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            continue
+        return candidate
+    raise AssertionError
+
+
+def _announce(config: DictConfig, folder: Path) -> None:
+    """Jobs are composed from the overrides, so the folder goes there and not only into the config."""
+    override = f"hydra.sweep.dir={QuotedString(str(folder), Quote.single).with_quotes()}"
+    with read_write(config.hydra), open_dict(config.hydra):
+        OmegaConf.update(config, "hydra.sweep.dir", str(folder))
+        config.hydra.overrides.hydra.append(override)

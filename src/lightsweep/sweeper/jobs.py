@@ -1,0 +1,115 @@
+"""One trial as one Hydra job: parameters out, value back."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import CompactHydraException
+from hydra.plugins.launcher import Launcher
+
+from lightsweep.errors import ConfigError
+from lightsweep.outcome import Outcome
+from lightsweep.sweeper.search_space import SearchSpace
+
+
+class TrialFailed(Exception):  # noqa: N818  (named like Optuna's TrialPruned, its sibling)
+    """A trial without a value; the message is the reason. The search goes on."""
+
+
+class TrialJobs:
+    """Runs trials through a launcher; called by Optuna as its objective.
+
+    The folder of a trial is `<sweep_dir>/<trial number>`.
+    """
+
+    def __init__(self, *, launcher: Launcher, space: SearchSpace, fixed: Sequence[str], sweep_dir: Path) -> None:
+        self.launcher = launcher
+        self.space = space
+        self.fixed = list(fixed)
+        self.sweep_dir = sweep_dir
+
+    def __call__(self, trial: optuna.Trial) -> float:
+        """The trial's value. Raises `TrialPruned`, `TrialFailed`, or `ConfigError` if the config is at fault."""
+        trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
+        overrides = self.overrides(self.space.suggest(trial))
+        try:
+            return value_of(self.launch(overrides, number=trial.number), trial)
+        except TrialFailed as failure:
+            trial.set_user_attr("fail_reason", str(failure))
+            raise
+
+    def overrides(self, params: dict[str, Any]) -> list[str]:
+        """What a job with these parameters is started with."""
+        return [*self.fixed, *self.space.to_overrides(params)]
+
+    def launch(self, overrides: Sequence[str], *, number: int) -> Any:
+        """Run one job and give back what it returned.
+
+        Raises `TrialFailed` if the job raised or its worker died; what Hydra says of the config passes through.
+        """
+        try:
+            [job] = self.launcher.launch([list(overrides)], initial_job_idx=number)
+        except CompactHydraException:
+            raise
+        except Exception as error:  # noqa: BLE001  (the launcher's engine broke: a killed worker, a lost node)
+            raise TrialFailed(f"the launcher could not run it: {_in_one_line(error)}") from None
+        return _returned(job)
+
+    def abort(self) -> None:
+        """End the running jobs now. Without it joblib's pool would keep the interpreter from exiting."""
+        if type(self.launcher).__name__ == "JoblibLauncher":
+            from joblib.externals.loky import get_reusable_executor
+
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+
+
+def _returned(job: JobReturn) -> Any:
+    if job.status == JobStatus.COMPLETED:
+        return job.return_value
+    error = job._return_value
+    if isinstance(error, ConfigError | CompactHydraException):
+        raise error.with_traceback(None)
+    # The exception itself would keep its traceback alive, and through that the model.
+    raise TrialFailed(_in_one_line(error))
+
+
+def value_of(returned: Any, trial: optuna.Trial) -> float:
+    """The value of a trial from what its job returned: an `Outcome`, or a plain number from another task function.
+
+    Raises `TrialPruned` or `TrialFailed`, each with its reason.
+    """
+    value = returned
+    if isinstance(returned, Outcome):
+        _note(trial, returned)
+        if returned.failed:
+            raise TrialFailed(returned.failed)
+        if returned.pruned:
+            raise optuna.TrialPruned(returned.pruned)
+        value = returned.value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TrialFailed(f"it returned {value!r}, which is not a number") from None
+    if not math.isfinite(number):
+        raise TrialFailed(f"it returned {number}")
+    return number
+
+
+def _note(trial: optuna.Trial, outcome: Outcome) -> None:
+    facts = {
+        "best_epoch": outcome.best_epoch,
+        "n_epochs": outcome.n_epochs,
+        "max_epochs": outcome.max_epochs,
+        "pruned_reason": outcome.pruned,
+    }
+    for name, fact in facts.items():
+        if fact is not None:
+            trial.set_user_attr(name, fact)
+
+
+def _in_one_line(error: object) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

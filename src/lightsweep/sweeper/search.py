@@ -1,0 +1,192 @@
+"""The search as a whole: check, open, run the trials, report, ship the best."""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
+
+from lightsweep.errors import USER_ERRORS, ConfigError
+from lightsweep.outcome import Outcome
+from lightsweep.report import write_report
+from lightsweep.sweeper import summary
+from lightsweep.sweeper.folder import claim_folder
+from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
+from lightsweep.sweeper.loop import Ending, TrialLoop
+from lightsweep.sweeper.preflight import check_request, check_settings
+from lightsweep.sweeper.progress import Progress
+from lightsweep.sweeper.results import TABLE, Results, Tally
+from lightsweep.sweeper.search_space import Request, SearchSpace, parse_request
+from lightsweep.sweeper.storage import masked, open_storage, storage_url
+from lightsweep.sweeper.study import build_pruner, build_sampler, grid_size, open_study
+
+BEST = "best"
+REPORT = "report.html"
+
+
+class Search:
+    """One search, as `hydra.sweeper` describes it."""
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        *,
+        config: DictConfig,
+        hydra_context: HydraContext,
+        task_function: TaskFunction,
+    ) -> None:
+        self.settings = check_settings(settings, launcher=config.hydra.launcher._target_)
+        self.config = config
+        self.hydra_context = hydra_context
+        self.task_function = task_function
+        self.monitor = str(OmegaConf.select(config, "monitor", default="value"))
+
+    def run(self, arguments: Sequence[str]) -> None:
+        """Search until `n_trials` are finished, then ship the best; nothing is written before all is checked.
+
+        Raises `ConfigError` for what the user can mend, also if no trial completed. Exits with another code than 0
+        if something else than the budget ended the search.
+        """
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # Progress says it, and shorter
+        request = self._request(arguments)
+        check_request(request, config_loader=self.hydra_context.config_loader, config=self.config)
+        pruner = build_pruner(self.settings.pruner)
+        sampler = build_sampler(self.settings.sampler, space=request.space)
+        folder, is_new = claim_folder(self.config)
+        try:
+            study = self._open_study(folder, space=request.space, sampler=sampler, pruner=pruner)
+            self._search(study, request=request, folder=folder)
+        except USER_ERRORS:
+            if is_new and not (folder / TABLE).exists():
+                shutil.rmtree(folder)  # no trial has finished, and nobody else writes to this folder
+            raise
+
+    def _search(self, study: optuna.Study, *, request: Request, folder: Path) -> None:
+        jobs = TrialJobs(launcher=self._launcher(), space=request.space, fixed=request.fixed, sweep_dir=folder)
+        results = self._results(folder, study=study, jobs=jobs)
+        ending = self._run_trials(study, jobs=jobs, results=results)
+
+        self._report(folder, study=study, tally=results.tally)
+        shipped = None if ending and ending.exit_code else self._ship(jobs, best=results.tally.best)
+        results.write(shipped=shipped and shipped.test_metrics)
+        print(summary.of_search(folder, results=results, ending=ending, shipped=shipped, url=self._url(folder)))
+        if results.tally.best is None:
+            raise ConfigError(summary.why_nothing_completed(study, ending=ending))
+        if ending and ending.exit_code:
+            sys.exit(ending.exit_code)
+
+    def _request(self, arguments: Sequence[str]) -> Request:
+        request = parse_request(self.settings.params, arguments)
+        direction = self.settings.direction
+        if direction != OmegaConf.select(self.config, "direction", default=direction):
+            # The checkpoints of the trials must follow the study.
+            request.fixed.append(f"direction={direction}")
+        if request.fixed_by_user and request.space.distributions:
+            print(
+                f"warning: {', '.join(request.fixed_by_user)} is fixed on the command line and not searched;"
+                f" the search goes over {', '.join(request.space.distributions)}.",
+                file=sys.stderr,
+            )
+        return request
+
+    def _url(self, folder: Path) -> str:
+        return storage_url(self.settings.storage, sweep_dir=str(folder))
+
+    def _open_study(
+        self, folder: Path, *, space: SearchSpace, sampler: BaseSampler, pruner: BasePruner
+    ) -> optuna.Study:
+        study = open_study(
+            name=self.settings.study_name,
+            storage=open_storage(self._url(folder)),
+            direction=self.settings.direction,
+            space=space,
+            sampler=sampler,
+            pruner=pruner,
+        )
+        if n_there := len(study.get_trials(deepcopy=False)):
+            study.sampler = build_sampler(self.settings.sampler, space=space, n_trials_there=n_there)
+        return study
+
+    def _launcher(self) -> Launcher:
+        return Plugins.instance().instantiate_launcher(
+            config=self.config, hydra_context=self.hydra_context, task_function=self.task_function
+        )
+
+    def _results(self, folder: Path, *, study: optuna.Study, jobs: TrialJobs) -> Results:
+        results = Results(
+            folder,
+            about={
+                "name": "optuna",
+                "study_name": study.study_name,
+                "storage": masked(self._url(folder)),
+                "monitor": self.monitor,
+                "direction": self.settings.direction,
+            },
+            jobs=jobs,
+            tally=Tally(direction=study.direction),
+        )
+        for trial in study.get_trials(deepcopy=False):
+            if trial.state.is_finished():
+                results.add(trial)
+        return results
+
+    def _run_trials(self, study: optuna.Study, *, jobs: TrialJobs, results: Results) -> Ending | None:
+        total = min(self.settings.n_trials, grid_size(study.sampler) or self.settings.n_trials)
+        there = results.tally.n_finished
+        progress = Progress(total=total, done=there, monitor=self.monitor)
+
+        def on_finished(trial: FrozenTrial) -> None:
+            results.add(trial)
+            results.write()
+            progress.update(trial, results.tally)
+
+        loop = TrialLoop(
+            study,
+            jobs,
+            n_trials=max(0, total - there),
+            n_jobs=self.settings.n_jobs,
+            timeout=self.settings.timeout,
+            max_consecutive_failures=self.settings.max_consecutive_failures,
+            on_finished=on_finished,
+            abort_jobs=jobs.abort,
+        )
+        try:
+            return loop.run()
+        finally:
+            progress.close()
+
+    def _report(self, folder: Path, *, study: optuna.Study, tally: Tally) -> None:
+        write_report(
+            study,
+            folder / REPORT,
+            title=study.study_name,
+            monitor=self.monitor,
+            facts=summary.facts(tally, monitor=self.monitor),
+        )
+
+    def _ship(self, jobs: TrialJobs, *, best: FrozenTrial | None) -> Outcome | None:
+        """Refit the best hyperparameters in one more job, for as many epochs as its best checkpoint had trained.
+
+        None if there is nothing to ship, or if the config is another project's and knows no `refit`.
+        """
+        if best is None or "refit" not in self.config:
+            return None
+        n_epochs = best.user_attrs["best_epoch"] + 1
+        overrides = [f"trainer.max_epochs={n_epochs}", "refit=true", f"hydra.sweep.subdir={BEST}"]
+        try:
+            outcome = jobs.launch([*jobs.overrides(best.params), *overrides], number=best.number)
+        except TrialFailed as failure:
+            raise ConfigError(
+                f"the search is done, but refitting its best trial failed: {failure}. Everything else is there."
+            ) from None
+        assert isinstance(outcome, Outcome)
+        return outcome

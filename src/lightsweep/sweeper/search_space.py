@@ -1,0 +1,157 @@
+"""From the sweeps of the config and the command line to Optuna's distributions, and from a trial back to overrides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString, Transformer
+from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
+from optuna import Trial
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
+
+from lightsweep.checks import problem_of
+from lightsweep.errors import ConfigError
+
+MAX_GRID_POINTS = 1_000_000
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Each searched parameter, by config path or group, with its distribution.
+
+    `texts` holds how each choice of a categorical parameter is written as an override: Optuna keeps choices as
+    plain values, and those alone don't tell the string 'true' from the boolean.
+    """
+
+    distributions: dict[str, BaseDistribution]
+    texts: dict[str, dict[tuple[type, Any], str]]
+
+    def suggest(self, trial: Trial) -> dict[str, Any]:
+        """Let the trial draw a value for every parameter."""
+        return {name: trial._suggest(name, dist) for name, dist in self.distributions.items()}
+
+    def to_overrides(self, params: Mapping[str, Any]) -> list[str]:
+        """Write parameters as Hydra overrides, such that Hydra reads back the same values of the same types."""
+        return [f"{name}={self._text(name, value)}" for name, value in params.items()]
+
+    def _text(self, name: str, value: Any) -> str:
+        return self.texts.get(name, {}).get((type(value), value), str(value))
+
+    def samples(self) -> list[dict[str, Any]]:
+        """As few parameter sets as show every choice, and both ends of every range, at least once."""
+        ends = {name: _ends(dist) for name, dist in self.distributions.items()}
+        n_sets = max(map(len, ends.values()), default=0)
+        return [{name: values[min(i, len(values) - 1)] for name, values in ends.items()} for i in range(n_sets)]
+
+    def problems(self) -> list[str]:
+        """What is wrong with the ends of the ranges and with the choices."""
+        return [
+            f"the search space: {problem}"
+            for name, dist in self.distributions.items()
+            for value in _ends(dist)
+            if (problem := problem_of(name, value))
+        ]
+
+    def grid(self) -> dict[str, list[Any]]:
+        """All values of every parameter. Raises `ConfigError` if one is continuous or the grid is too large."""
+        continuous = [n for n, d in self.distributions.items() if isinstance(d, FloatDistribution) and d.step is None]
+        if continuous:
+            raise ConfigError(
+                f"hydra/sweeper/sampler=grid needs values to choose from, but {', '.join(continuous)}"
+                f" {'is' if len(continuous) == 1 else 'are'} continuous. Give choices,"
+                f" such as '{continuous[0]}=choice(0.1,0.2)'."
+            )
+        return {name: _values(dist) for name, dist in self.distributions.items()}
+
+    def to_json(self) -> dict[str, str]:
+        """The space as it is kept in the study, to be compared when the study is opened again."""
+        return {name: distribution_to_json(dist) for name, dist in self.distributions.items()}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a search is asked to do: the space, the overrides that every job gets, and what was taken out."""
+
+    space: SearchSpace
+    fixed: list[str]
+    fixed_by_user: list[str]
+
+
+def parse_request(params: Mapping[str, str], arguments: Sequence[str]) -> Request:
+    """Merge the config's space with the command line, which may widen, replace or fix any of its parameters.
+
+    Raises `ConfigError` for a range that makes no sense; Hydra's own errors for what can't be parsed.
+    """
+    parser = OverridesParser.create()
+    configured = parser.parse_overrides([f"{name}={text}" for name, text in params.items()])
+    given = parser.parse_overrides(list(arguments))
+
+    sweeps = {o.get_key_element(): o for o in configured if o.is_sweep_override()}
+    fixed = [o.input_line or "" for o in configured if not o.is_sweep_override()]
+    fixed_by_user = []
+    for override in given:
+        key = override.get_key_element()
+        if override.is_sweep_override():
+            sweeps[key] = override
+            continue
+        fixed.append(override.input_line or "")
+        if sweeps.pop(key.lstrip("+~"), None) is not None:
+            fixed_by_user.append(key.lstrip("+~"))
+    space = SearchSpace(
+        distributions={name: _distribution(name, override) for name, override in sweeps.items()},
+        texts={name: _texts(override) for name, override in sweeps.items() if override.is_choice_sweep()},
+    )
+    return Request(space=space, fixed=fixed, fixed_by_user=fixed_by_user)
+
+
+def _distribution(name: str, override: Override) -> BaseDistribution:
+    try:
+        distribution = create_optuna_distribution_from_override(override)
+    except (ValueError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(f"the search space of {name} is '{override.input_line}': {error}") from error
+    assert isinstance(distribution, BaseDistribution)
+    return distribution
+
+
+def _texts(override: Override) -> dict[tuple[type, Any], str]:
+    elements = list(override.sweep_iterator())
+    encoded = [Transformer.encode(element) for element in elements]
+    return {(type(key), key): _as_override_value(el) for key, el in zip(encoded, elements, strict=True)}
+
+
+def _as_override_value(element: Any) -> str:
+    """Quote a string only if Hydra would read it as something else: as a number, a boolean, a list, or not at all."""
+    if not isinstance(element, str):
+        return Transformer.str(element)
+    try:
+        plain = OverridesParser.create().parse_override(f"x={element}").value()
+    except Exception:  # noqa: BLE001  (the parser has several kinds of "no")
+        plain = None
+    if isinstance(plain, str) and plain == element:
+        return element
+    return QuotedString(element, Quote.single).with_quotes()
+
+
+def _ends(distribution: BaseDistribution) -> list[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    return [distribution.low, distribution.high]
+
+
+def _values(distribution: BaseDistribution) -> list[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    step = distribution.step or 1
+    n_values = round((distribution.high - distribution.low) / step) + 1
+    if n_values > MAX_GRID_POINTS:
+        raise ConfigError(f"hydra/sweeper/sampler=grid: a range of {n_values} values is too large for a grid.")
+    return [distribution.low + i * step for i in range(n_values)]

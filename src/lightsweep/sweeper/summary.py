@@ -1,0 +1,74 @@
+"""What the search says at its end."""
+
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from lightsweep.files import shown
+from lightsweep.outcome import Outcome
+from lightsweep.sweeper.loop import Ending
+from lightsweep.sweeper.progress import short
+from lightsweep.sweeper.results import Results, Tally
+
+
+def facts(tally: Tally, *, monitor: str) -> dict[str, str]:
+    """The figures of a search, each with its label."""
+    counts = ", ".join(f"{n} {state}" for state, n in tally.counts.items())
+    lines = {"Finished trials": f"{tally.n_finished} ({counts})"}
+    if tally.best is not None:
+        lines[f"Best {monitor}"] = f"{tally.best.value:.4f} (trial {tally.best.number})"
+    total = tally.epochs_run + tally.epochs_saved
+    if total:
+        lines["Saved by pruning"] = f"{tally.epochs_saved} of {total} epochs"
+    return lines
+
+
+def of_search(folder: Path, *, results: Results, ending: Ending | None, shipped: Outcome | None, url: str) -> str:
+    """The closing text: counts, the best trial and its hyperparameters, the shipped model, what to type next."""
+    tally = results.tally
+    lines = [""]
+    if ending is not None:
+        lines.append(f"Stopped early: {ending.reason}.")
+    lines += _aligned(facts(tally, monitor=results.about["monitor"]))
+    if tally.best is not None:
+        best = tally.best
+        lines += ["", f"Best hyperparameters (trial {best.number}, {shown(Path(best.user_attrs['folder']))})"]
+        lines += _aligned({name: short(value) for name, value in best.params.items()})
+    if shipped is not None:
+        lines += ["", f"Shipped model ({shown(folder / 'best')})", f"  {shipped.summary()}"]
+    return "\n".join([*lines, "", *_next_commands(folder, results=results, shipped=shipped, url=url)])
+
+
+def why_nothing_completed(study: optuna.Study, *, ending: Ending | None) -> str:
+    """Why there is no best trial, and what to change."""
+    trials = study.get_trials(deepcopy=False)
+    pruned = sum(t.state == TrialState.PRUNED for t in trials)
+    reasons = [t.user_attrs.get("fail_reason") for t in trials if t.state == TrialState.FAIL]
+    if not trials:
+        return f"no trial was run{f': {ending.reason}' if ending else ''}."
+    if pruned == len(trials):
+        return (
+            f"no trial completed: all {pruned} were pruned. Give the pruner more trials or epochs before it starts"
+            " (hydra.sweeper.pruner.n_startup_trials, n_warmup_steps), or say hydra/sweeper/pruner=none."
+        )
+    last = f" The last one: {reasons[-1]}." if reasons else ""
+    return f"no trial completed: {len(reasons)} failed, {pruned} were pruned.{last}"
+
+
+def _next_commands(folder: Path, *, results: Results, shipped: Outcome | None, url: str) -> list[str]:
+    dashboard = url if "://" in url else shown(Path(url))
+    commands = {
+        "report": shown(folder / "report.html"),
+        "dashboard": f"optuna-dashboard {results.about['storage'] if '://' in url else dashboard}",
+    }
+    if shipped is not None:
+        commands["model"] = f"""python -c "import lightsweep; print(lightsweep.load('{shown(folder / "best")}'))\""""
+    if results.tally.best is not None:
+        commands["train again"] = results.command(results.tally.best)
+    return ["Look further", *_aligned(commands)]
+
+
+def _aligned(rows: dict[str, str]) -> list[str]:
+    width = max(map(len, rows))
+    return [f"  {label:<{width}}  {text}" for label, text in rows.items()]

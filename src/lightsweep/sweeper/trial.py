@@ -1,0 +1,37 @@
+"""How a job of a search finds its own trial."""
+
+import hydra.utils
+import optuna
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from lightsweep.sweeper.config import SWEEPER_TARGET
+from lightsweep.sweeper.storage import open_storage, storage_url
+
+
+def in_search() -> bool:
+    """Whether this process runs a job of a Lightsweep search."""
+    if not HydraConfig.initialized():
+        return False
+    hydra_cfg = HydraConfig.get()
+    return hydra_cfg.mode == RunMode.MULTIRUN and hydra_cfg.sweeper.get("_target_") == SWEEPER_TARGET
+
+
+def current_trial() -> optuna.Trial | None:
+    """The trial that this job runs: study and storage as the sweeper has them, the number is the job's own.
+
+    None outside a search. The study carries the search's pruner, because a loaded study would otherwise judge
+    by Optuna's default, and a sampler that draws nothing: the sweeper has sampled already.
+    """
+    if not in_search() or OmegaConf.is_missing(HydraConfig.get().job, "num"):
+        return None
+    hydra_cfg = HydraConfig.get()
+    sweeper = hydra_cfg.sweeper
+    study = optuna.load_study(
+        study_name=sweeper.study_name,
+        storage=open_storage(storage_url(sweeper.storage, sweep_dir=hydra_cfg.sweep.dir)),
+        sampler=optuna.samplers.RandomSampler(),
+        pruner=hydra.utils.instantiate(sweeper.pruner),
+    )
+    return optuna.Trial(study, study.get_trials(deepcopy=False)[hydra_cfg.job.num]._trial_id)

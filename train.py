@@ -1,0 +1,36 @@
+"""Trains one model as the config says; with `-m hparams_search=mlp` it is called once per trial of a search."""
+
+import hydra
+from omegaconf import DictConfig
+
+from lightsweep.app import run_app, user_errors_end_the_run
+from lightsweep.outcome import Outcome
+from lightsweep.trust import TRUSTED_TARGETS
+
+
+@hydra.main(config_path="conf", config_name="train", execution_whitelist=TRUSTED_TARGETS)
+@user_errors_end_the_run
+def main(cfg: DictConfig) -> Outcome:
+    import pytorch_lightning as L
+
+    from lightsweep.build import build, build_all, check_config
+    from lightsweep.fitting import outcome_of, set_up_process, trainer_arguments
+    from lightsweep.shipping import ship
+
+    check_config(cfg)
+    set_up_process(threads=cfg.threads, verbose=cfg.verbose)
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+
+    data = build(cfg.data)
+    model = build(cfg.model, d_in=data.d_in, d_out=data.d_out, optimizer=build(cfg.optimizer))
+    arguments = trainer_arguments(build_all(cfg.callbacks), refit=cfg.refit)
+    trainer = build(cfg.trainer, logger=build_all(cfg.logger), **arguments)
+
+    trainer.fit(model, datamodule=data)
+    if cfg.refit:
+        return ship(cfg, trainer=trainer, model=model, data=data)
+    return outcome_of(trainer)
+
+
+if __name__ == "__main__":
+    run_app(main)
