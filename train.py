@@ -4,6 +4,7 @@ import hydra
 from omegaconf import DictConfig
 
 from lightsweep.app import run_app, user_errors_end_the_run
+from lightsweep.checks import check_config
 from lightsweep.outcome import Outcome
 from lightsweep.trust import TRUSTED_TARGETS
 
@@ -11,13 +12,14 @@ from lightsweep.trust import TRUSTED_TARGETS
 @hydra.main(config_path="conf", config_name="train", execution_whitelist=TRUSTED_TARGETS)
 @user_errors_end_the_run
 def main(cfg: DictConfig) -> Outcome:
+    check_config(cfg)  # before the seconds that torch takes to import
+
     import pytorch_lightning as L
 
-    from lightsweep.build import build, build_all, check_config
+    from lightsweep.build import build, build_all
     from lightsweep.fitting import outcome_of, set_up_process, trainer_arguments
     from lightsweep.shipping import ship
 
-    check_config(cfg)
     set_up_process(threads=cfg.threads, verbose=cfg.verbose)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
 

@@ -4,13 +4,11 @@ from typing import Any
 
 import hydra.utils
 from hydra.errors import InstantiationException
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
-from lightsweep.checks import problems_of
 from lightsweep.errors import ConfigError
 
-REFUSALS = (InstantiationException, ValueError, ImportError, MisconfigurationException)
+REFUSALS = (InstantiationException, ValueError, ImportError)
 
 
 def build(node: DictConfig, **kwargs: Any) -> Any:
@@ -29,17 +27,15 @@ def build(node: DictConfig, **kwargs: Any) -> Any:
         if _comes_from_the_call_itself(error):
             raise ConfigError(_message(error)) from error
         raise
+    except Exception as error:
+        if type(error).__name__ == "MisconfigurationException":  # Lightning's; importing it would take seconds
+            raise ConfigError(_message(error)) from error
+        raise
 
 
 def build_all(nodes: DictConfig | None) -> list[Any]:
     """Build each entry of a group such as `callbacks`; an entry that was set to null is left out."""
     return [build(node) for node in (nodes or {}).values() if node is not None]
-
-
-def check_config(cfg: DictConfig) -> None:
-    """Raise one `ConfigError` that lists everything that is wrong with the values of a config."""
-    if problems := problems_of(cfg):
-        raise ConfigError("\n".join(problems))
 
 
 def _message(error: Exception) -> str:

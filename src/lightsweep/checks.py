@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lightsweep.errors import ConfigError
+
 
 class Rule(NamedTuple):
     must_be: str
@@ -52,8 +54,14 @@ RULES: dict[str, Rule] = {
 EXTRAS = {
     "pytorch_lightning.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
     "pytorch_lightning.loggers.MLFlowLogger": ("mlflow", "mlflow"),
-    "pytorch_lightning.loggers.WandbLogger": ("wandb", "wandb"),
+    "lightsweep.logger.wandb.WandbLogger": ("wandb", "wandb"),
 }
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Raise one `ConfigError` that lists everything that is wrong with the values of a config."""
+    if problems := problems_of(cfg):
+        raise ConfigError("\n".join(problems))
 
 
 def problems_of(cfg: DictConfig) -> list[str]:

@@ -35,11 +35,7 @@ class TrialJobs:
         """The trial's value. Raises `TrialPruned`, `TrialFailed`, or `ConfigError` if the config is at fault."""
         trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
         overrides = self.overrides(self.space.suggest(trial))
-        try:
-            return value_of(self.launch(overrides, number=trial.number), trial)
-        except TrialFailed as failure:
-            trial.set_user_attr("fail_reason", str(failure))
-            raise
+        return value_of(self.launch(overrides, number=trial.number), trial)
 
     def overrides(self, params: dict[str, Any]) -> list[str]:
         """What a job with these parameters is started with."""
@@ -63,7 +59,7 @@ class TrialJobs:
         if type(self.launcher).__name__ == "JoblibLauncher":
             from joblib.externals.loky import get_reusable_executor
 
-            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+            get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
 def _returned(job: JobReturn) -> Any:

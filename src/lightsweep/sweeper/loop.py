@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.errors import ConfigError
@@ -15,6 +16,12 @@ from lightsweep.sweeper.jobs import TrialFailed
 
 SIGINT_EXIT = 128 + signal.SIGINT
 SIGTERM_EXIT = 128 + signal.SIGTERM
+SECONDS_TO_SETTLE = 5
+INTERRUPTED = "interrupted"
+
+
+class Terminated(SystemExit):
+    """SIGTERM, as a scheduler sends it before it kills."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,11 @@ class Ending:
 
     reason: str
     exit_code: int
+
+    @property
+    def is_interrupt(self) -> bool:
+        """Whether it was a person or a scheduler that ended the search."""
+        return self.exit_code in (SIGINT_EXIT, SIGTERM_EXIT)
 
 
 class TrialLoop:
@@ -55,18 +67,21 @@ class TrialLoop:
         self.ending: Ending | None = None
         self._tickets = n_trials
         self._stop = False
+        self._aborted = False
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._in_flight: set[int] = set()
         self._failures_in_a_row = 0
         self._any_good = any(t.state == TrialState.COMPLETE for t in study.get_trials(deepcopy=False))
         self._error: BaseException | None = None
         self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
 
     def run(self) -> Ending | None:
         """Run the trials; give back what ended the search early, None if nothing did.
 
         A bug, or a config that is at fault from the first trial on, is raised after the running trials ended.
         """
+        previous = signal.signal(signal.SIGTERM, _terminate)  # by default it would end the process on the spot
         try:
             if self.n_jobs == 1:
                 self._work()
@@ -74,15 +89,17 @@ class TrialLoop:
                 self._work_in_threads()
         except (KeyboardInterrupt, SystemExit) as interrupt:
             self._interrupted(interrupt)
+        finally:
+            signal.signal(signal.SIGTERM, previous)
         if self._error is not None:
             raise self._error
         return self.ending
 
     def _work_in_threads(self) -> None:
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.n_jobs)]
-        for thread in threads:
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.n_jobs)]
+        for thread in self._threads:
             thread.start()
-        for thread in threads:
+        for thread in self._threads:
             while thread.is_alive():
                 thread.join(timeout=0.2)  # an unlimited join would not let Ctrl-C through
 
@@ -109,11 +126,15 @@ class TrialLoop:
             self._in_flight.add(trial.number)
         try:
             return self.objective(trial)
-        except ConfigError as error:
-            if not self._any_good:
+        except KeyboardInterrupt:
+            trial.set_user_attr("fail_reason", INTERRUPTED)
+            raise
+        except (TrialFailed, ConfigError) as error:
+            if isinstance(error, ConfigError) and not self._any_good:
                 raise  # no trial can do better than this config
-            trial.set_user_attr("fail_reason", str(error))
-            raise TrialFailed(str(error)) from None
+            reason = INTERRUPTED if self._aborted else str(error)
+            trial.set_user_attr("fail_reason", reason)
+            raise TrialFailed(reason) from None
 
     def _finished(self, _: optuna.Study, trial: FrozenTrial) -> None:
         with self._lock:
@@ -132,17 +153,27 @@ class TrialLoop:
 
     def _interrupted(self, interrupt: BaseException) -> None:
         """Take no new trial, end the running ones, and leave none of them RUNNING in the study."""
-        self._stop = True
+        self._stop = self._aborted = True
         # Lightning ignores further SIGINTs once it has seen one, and exits with 1.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.abort_jobs()
+        deadline = time.monotonic() + SECONDS_TO_SETTLE
+        for thread in self._threads:  # most of them learn from their launcher that the job is gone
+            thread.join(timeout=max(0.0, deadline - time.monotonic()))
         for number in sorted(self._in_flight):
-            with contextlib.suppress(ValueError):  # its thread has told it in the meantime
-                trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
-                self.study._storage.set_trial_user_attr(trial_id, "fail_reason", "interrupted")
-                self.study.tell(number, state=TrialState.FAIL)
-                self.on_finished(self.study.get_trials(deepcopy=False)[number])
-        terminated = type(interrupt).__name__ == "SIGTERMException"
-        self.ending = (
-            Ending("terminated (SIGTERM)", SIGTERM_EXIT) if terminated else Ending("interrupted (Ctrl-C)", SIGINT_EXIT)
-        )
+            self._give_up(number)
+        if isinstance(interrupt, Terminated):
+            self.ending = Ending("terminated (SIGTERM)", SIGTERM_EXIT)
+        else:
+            self.ending = Ending("interrupted (Ctrl-C)", SIGINT_EXIT)
+
+    def _give_up(self, number: int) -> None:
+        trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
+        with contextlib.suppress(ValueError, UpdateFinishedTrialError):  # Optuna has told it already
+            self.study._storage.set_trial_user_attr(trial_id, "fail_reason", INTERRUPTED)
+            self.study.tell(number, state=TrialState.FAIL)
+        self.on_finished(self.study.get_trials(deepcopy=False)[number])
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated

@@ -79,7 +79,7 @@ class Search:
         shipped = None if ending and ending.exit_code else self._ship(jobs, best=results.tally.best)
         results.write(shipped=shipped and shipped.test_metrics)
         print(summary.of_search(folder, results=results, ending=ending, shipped=shipped, url=self._url(folder)))
-        if results.tally.best is None:
+        if results.tally.best is None and not (ending and ending.is_interrupt):
             raise ConfigError(summary.why_nothing_completed(study, ending=ending))
         if ending and ending.exit_code:
             sys.exit(ending.exit_code)
@@ -92,8 +92,8 @@ class Search:
             request.fixed.append(f"direction={direction}")
         if request.fixed_by_user and request.space.distributions:
             print(
-                f"warning: {', '.join(request.fixed_by_user)} is fixed on the command line and not searched;"
-                f" the search goes over {', '.join(request.space.distributions)}.",
+                f"warning: fixed on the command line and so not searched: {', '.join(request.fixed_by_user)};"
+                f" searched are {', '.join(request.space.distributions)}.",
                 file=sys.stderr,
             )
         return request

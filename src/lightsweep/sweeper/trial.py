@@ -1,6 +1,5 @@
 """How a job of a search finds its own trial."""
 
-import hydra.utils
 import optuna
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -8,6 +7,7 @@ from omegaconf import OmegaConf
 
 from lightsweep.sweeper.config import SWEEPER_TARGET
 from lightsweep.sweeper.storage import open_storage, storage_url
+from lightsweep.sweeper.study import build_pruner
 
 
 def in_search() -> bool:
@@ -32,6 +32,6 @@ def current_trial() -> optuna.Trial | None:
         study_name=sweeper.study_name,
         storage=open_storage(storage_url(sweeper.storage, sweep_dir=hydra_cfg.sweep.dir)),
         sampler=optuna.samplers.RandomSampler(),
-        pruner=hydra.utils.instantiate(sweeper.pruner),
+        pruner=build_pruner(sweeper.pruner),
     )
     return optuna.Trial(study, study.get_trials(deepcopy=False)[hydra_cfg.job.num]._trial_id)

@@ -1,0 +1,1 @@
+"""Loggers: what the `logger` group of `conf/` names beside Lightning's own."""

@@ -1,0 +1,60 @@
+"""Runs train.py as a user does: a process of its own, in an empty folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+ROOT = Path(__file__).parents[1]
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+def train(*arguments: str, cwd: Path, **env: str) -> Ran:
+    process = start(*arguments, cwd=cwd, **env)
+    out, err = process.communicate(timeout=240)
+    return Ran(process.returncode, out, err)
+
+
+def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def send_once_running(process: subprocess.Popen[str], signum: signal.Signals, *, cwd: Path, n_finished: int) -> None:
+    """Send a signal as soon as the search has finished `n_finished` trials."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(len(table.read_text().splitlines()) > n_finished for table in cwd.glob("outputs/*/*/trials.csv")):
+            break
+        time.sleep(0.05)
+    process.send_signal(signum)
+
+
+def the_folder(cwd: Path) -> Path:
+    """The folder of the only search below `cwd`."""
+    [folder] = (cwd / "outputs").glob("mlp/*")
+    return folder
+
+
+def study_in(folder: Path) -> optuna.Study:
+    return optuna.load_study(
+        study_name="mlp", storage=JournalStorage(JournalFileBackend(str(folder / "study.journal")))
+    )

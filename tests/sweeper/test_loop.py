@@ -1,0 +1,167 @@
+"""The loop of trials: what is run, what is counted, and what ends it; on a real in-memory study."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from lightsweep.errors import ConfigError
+from lightsweep.sweeper.jobs import TrialFailed
+from lightsweep.sweeper.loop import TrialLoop
+
+COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def objective_of(script: str) -> Callable[[optuna.Trial], float]:
+    """An objective that does what the letter at its trial's number says: complete, prune, fail, misconfigured, bug."""
+
+    def objective(trial: optuna.Trial) -> float:
+        match script[trial.number % len(script)]:
+            case "p":
+                raise optuna.TrialPruned
+            case "f":
+                raise TrialFailed("it broke")
+            case "m":
+                raise ConfigError("model.x is 3; it must be 2.")
+            case "b":
+                raise ZeroDivisionError
+        return float(trial.number)
+
+    return objective
+
+
+def loop_of(study: optuna.Study, objective: Callable[[optuna.Trial], float], **settings: object) -> TrialLoop:
+    defaults: dict[str, object] = {
+        "n_trials": 6,
+        "n_jobs": 1,
+        "timeout": None,
+        "max_consecutive_failures": 3,
+        "on_finished": lambda trial: None,
+        "abort_jobs": lambda: None,
+    }
+    return TrialLoop(study, objective, **{**defaults, **settings})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+@pytest.mark.parametrize(
+    ("script", "states"),
+    [("c", [COMPLETE] * 6), ("cpf", [COMPLETE, PRUNED, FAIL] * 2), ("ffc", [FAIL, FAIL, COMPLETE] * 2)],
+)
+def test_every_trial_ends_in_the_state_that_it_earned(script: str, states: list[TrialState], n_jobs: int) -> None:
+    study = optuna.create_study()
+    finished: list[FrozenTrial] = []
+    loop = loop_of(study, objective_of(script), n_jobs=n_jobs, on_finished=finished.append, max_consecutive_failures=9)
+    assert loop.run() is None
+    assert [t.state for t in study.trials] == states
+    assert sorted(t.number for t in finished) == list(range(6))
+
+
+def test_a_config_error_after_a_good_trial_fails_that_trial_alone() -> None:
+    study = optuna.create_study()
+    assert loop_of(study, objective_of("cm")).run() is None
+    assert [t.state for t in study.trials] == [COMPLETE, FAIL] * 3
+    assert study.trials[1].user_attrs["fail_reason"] == "model.x is 3; it must be 2."
+
+
+def test_failures_in_a_row_end_the_search_with_the_last_reason() -> None:
+    study = optuna.create_study()
+    ending = loop_of(study, objective_of("cfffff")).run()
+    assert [t.state for t in study.trials] == [COMPLETE, FAIL, FAIL, FAIL]
+    assert ending is not None
+    assert ending.exit_code == 1
+    assert "3 trials failed in a row" in ending.reason
+    assert "it broke" in ending.reason
+
+
+def test_a_failed_trial_keeps_its_reason() -> None:
+    study = optuna.create_study()
+    loop_of(study, objective_of("fc"), n_trials=2).run()
+    assert study.trials[0].user_attrs["fail_reason"] == "it broke"
+
+
+@pytest.mark.parametrize(("script", "error"), [("m", ConfigError), ("b", ZeroDivisionError), ("cb", ZeroDivisionError)])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_wrong_config_and_a_bug_are_raised_and_leave_no_running_trial(
+    script: str, error: type[Exception], n_jobs: int
+) -> None:
+    study = optuna.create_study()
+    with pytest.raises(error):
+        loop_of(study, objective_of(script), n_jobs=n_jobs).run()
+    assert all(t.state.is_finished() for t in study.trials)
+    assert len(study.trials) < 6
+
+
+def test_no_trial_starts_after_the_timeout() -> None:
+    study = optuna.create_study()
+
+    def slow(trial: optuna.Trial) -> float:
+        time.sleep(0.2)
+        return 0.0
+
+    ending = loop_of(study, slow, timeout=0.1, n_trials=50).run()
+    assert len(study.trials) == 1
+    assert ending is not None
+    assert ending.exit_code == 0
+    assert "hydra.sweeper.timeout" in ending.reason
+
+
+def test_nobody_waits_for_the_slowest_trial() -> None:
+    study = optuna.create_study()
+    others_done = threading.Event()
+    n_done = 0
+
+    def first_waits_for_all_others(trial: optuna.Trial) -> float:
+        if trial.number == 0:
+            assert others_done.wait(timeout=30)
+        return 0.0
+
+    def count(trial: FrozenTrial) -> None:
+        nonlocal n_done
+        n_done += 1
+        if n_done == 5:
+            others_done.set()
+
+    loop_of(study, first_waits_for_all_others, n_jobs=2, on_finished=count).run()
+    assert [t.state for t in study.trials] == [COMPLETE] * 6
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupted_trial_is_told_and_counted(interrupt: type[BaseException], n_jobs: int) -> None:
+    study = optuna.create_study()
+    finished: list[FrozenTrial] = []
+    aborted = threading.Event()
+
+    def interrupted(trial: optuna.Trial) -> float:
+        if n_jobs == 1 and trial.number == 2:
+            raise interrupt
+        if n_jobs > 1 and trial.number >= 2:
+            aborted.wait(timeout=30)
+            raise TrialFailed("the worker is gone")
+        return 0.0
+
+    loop = loop_of(study, interrupted, n_jobs=n_jobs, on_finished=finished.append, abort_jobs=aborted.set)
+    if n_jobs > 1:
+        waiting = loop._work_in_threads
+
+        def until_interrupted() -> None:
+            threading.Thread(target=waiting, daemon=True).start()
+            while len(study.trials) < 4:
+                time.sleep(0.01)
+            raise interrupt
+
+        loop._work_in_threads = until_interrupted  # type: ignore[method-assign]
+    ending = loop.run()
+    assert ending is not None
+    assert ending.exit_code == 130
+    assert all(t.state.is_finished() for t in study.trials)
+    assert [t.user_attrs["fail_reason"] for t in study.trials if t.state == FAIL] == ["interrupted"] * n_jobs
+    assert sorted(t.number for t in finished) == list(range(len(study.trials)))

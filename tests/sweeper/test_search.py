@@ -1,0 +1,287 @@
+"""The real command, run with -m in an empty folder, and what it left read back."""
+
+import csv
+import itertools
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from omegaconf import OmegaConf
+from optuna.trial import TrialState
+from sklearn.datasets import load_digits
+
+import lightsweep
+from lightsweep.sweeper.folder import claim_folder
+from lightsweep.sweeper.sweeper import LightsweepSweeper
+from tests.command import Ran, send_once_running, start, study_in, the_folder, train
+
+pytestmark = pytest.mark.slow
+
+SMALL = ("data=synthetic", "data.n_samples=200", "data.n_features=8", "data.n_classes=2", "trainer.max_epochs=2")
+EPOCHS = 3
+N_TRIALS = 14
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
+    """A search on the digits that is long enough for the median pruner to prune."""
+    cwd = tmp_path_factory.mktemp("search")
+    ran = train(
+        "-m", "hparams_search=mlp", f"hydra.sweeper.n_trials={N_TRIALS}", f"trainer.max_epochs={EPOCHS}", cwd=cwd
+    )
+    assert ran.code == 0, ran.err
+    return the_folder(cwd), ran
+
+
+def test_hydra_finds_the_sweeper() -> None:
+    assert LightsweepSweeper in Plugins.instance().discover(Sweeper)
+
+
+def test_a_search_completes_some_trials_prunes_some_and_fails_none(search: tuple[Path, Ran]) -> None:
+    folder, _ = search
+    states = [t.state for t in study_in(folder).trials]
+    assert len(states) == N_TRIALS
+    assert set(states) == {TrialState.COMPLETE, TrialState.PRUNED}
+
+
+def test_each_trial_has_the_folder_of_its_number_with_its_own_parameters(search: tuple[Path, Ran]) -> None:
+    folder, _ = search
+    for trial in study_in(folder).trials:
+        here = folder / str(trial.number)
+        config = OmegaConf.load(here / ".hydra" / "config.yaml")
+        choices = OmegaConf.load(here / ".hydra" / "hydra.yaml").hydra.runtime.choices
+        for name, value in trial.params.items():
+            assert (choices[name] if name == "optimizer" else OmegaConf.select(config, name)) == value
+        assert trial.user_attrs["folder"] == str(here)
+
+
+def test_a_trials_value_is_the_best_that_it_reported_and_the_one_of_its_checkpoint(search: tuple[Path, Ran]) -> None:
+    folder, _ = search
+    for trial in study_in(folder).trials:
+        result = OmegaConf.load(folder / str(trial.number) / "result.yaml")
+        checkpoint = torch.load(folder / str(trial.number) / "checkpoints" / "best.ckpt", weights_only=True)
+        best = max(trial.intermediate_values.values())
+        assert result.value == best
+        assert checkpoint["epoch"] == result.best_epoch == trial.user_attrs["best_epoch"]
+        if trial.state == TrialState.COMPLETE:
+            assert trial.value == best
+            assert len(trial.intermediate_values) == EPOCHS
+
+
+def test_a_pruned_trial_ended_cleanly_and_says_when_and_against_what(search: tuple[Path, Ran]) -> None:
+    folder, ran = search
+    pruned = [t for t in study_in(folder).trials if t.state == TrialState.PRUNED]
+    for trial in pruned:
+        result = OmegaConf.load(folder / str(trial.number) / "result.yaml")
+        assert result.n_epochs == len(trial.intermediate_values) < EPOCHS
+        assert f"at epoch {result.n_epochs - 1}, MedianPruner: best so far" in result.pruned
+        assert "threshold" in result.pruned
+        log = (folder / str(trial.number) / "train.log").read_text()
+        assert "Pruned: " in log
+        assert "Traceback" not in log
+        with (folder / str(trial.number) / "csv" / "metrics.csv").open() as file:
+            assert any(row["val/acc"] for row in csv.DictReader(file))
+    assert "Job failed" not in ran.out + ran.err
+    assert "Traceback" not in ran.out + ran.err
+
+
+def test_the_table_and_the_results_say_what_the_study_says(search: tuple[Path, Ran]) -> None:
+    folder, _ = search
+    study = study_in(folder)
+    with (folder / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["number"]) for row in rows] == list(range(N_TRIALS))
+    assert [row["state"] for row in rows] == [t.state.name.lower() for t in study.trials]
+    assert [float(row["optimizer.lr"]) for row in rows] == [t.params["optimizer.lr"] for t in study.trials]
+    results = OmegaConf.load(folder / "optimization_results.yaml")
+    assert results.best_trial == study.best_trial.number
+    assert results.best_value == study.best_value
+    assert dict(results.best_params) == study.best_params
+    assert results.best_folder == str(folder / str(study.best_trial.number))
+    n_pruned = sum(t.state == TrialState.PRUNED for t in study.trials)
+    assert dict(results.n_trials) == {
+        "finished": N_TRIALS,
+        "complete": N_TRIALS - n_pruned,
+        "pruned": n_pruned,
+        "failed": 0,
+    }
+
+
+def test_the_screen_shows_one_line_per_trial_and_the_summary(search: tuple[Path, Ran]) -> None:
+    folder, ran = search
+    study = study_in(folder)
+    assert len(ran.err.splitlines()) == N_TRIALS  # no bar of Lightning, no warning, nothing of Hydra
+    for done, line in enumerate(ran.err.splitlines(), start=1):
+        assert line.startswith(f"[{done}/{N_TRIALS}] trial ")
+    saved = sum(EPOCHS - len(t.intermediate_values) for t in study.trials)
+    assert f"{N_TRIALS} (" in ran.out
+    assert f"{study.best_value:.4f} (trial {study.best_trial.number})" in ran.out
+    assert f"{saved} of {EPOCHS * N_TRIALS} epochs" in ran.out
+    for name in study.best_params:
+        assert f"\n  {name} " in ran.out
+    assert "test/acc 0." in ran.out
+    for command in ("report.html", "optuna-dashboard ", "lightsweep.load(", "python "):
+        assert command in ran.out
+
+
+def test_the_report_is_there_and_complete(search: tuple[Path, Ran]) -> None:
+    folder, _ = search
+    report = (folder / "report.html").read_text(encoding="utf-8")
+    assert "val/acc" in report
+    assert report.rstrip().endswith("</html>")
+
+
+def test_the_shipped_model_predicts_raw_features_as_well_as_it_says(search: tuple[Path, Ran]) -> None:
+    folder, _ = search
+    results = OmegaConf.load(folder / "optimization_results.yaml")
+    shipped = lightsweep.load(folder / "best")
+    x, y = load_digits(return_X_y=True)
+    assert np.mean(shipped.predict(x) == y) > 0.85
+    assert shipped.metrics["test/acc"] == results.shipped["test/acc"]
+    config = OmegaConf.load(folder / "best" / ".hydra" / "config.yaml")
+    assert config.refit is True
+    assert config.trainer.max_epochs == results.best_epoch + 1
+
+
+def test_the_command_in_the_results_repeats_the_best_trial_exactly(search: tuple[Path, Ran], tmp_path: Path) -> None:
+    folder, _ = search
+    results = OmegaConf.load(folder / "optimization_results.yaml")
+    assert results.command.startswith("python ")
+    import shlex
+
+    ran = train(*shlex.split(results.command)[2:], cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    [again] = tmp_path.glob("outputs/train/*/result.yaml")
+    assert OmegaConf.load(again).value == results.best_value
+
+
+def test_failed_trials_are_fail_with_a_reason_and_the_search_goes_on(tmp_path: Path) -> None:
+    ran = train(
+        "hparams_search=mlp",
+        *SMALL,
+        "hydra/sweeper/sampler=grid",
+        "model._target_=faulty.FaultyClassifier",
+        "model.hidden_size=choice(8,16,24,32,40)",
+        "model.n_layers=1",
+        "model.dropout_rate=0.1",
+        "optimizer.lr=0.01",
+        "optimizer=adam",
+        "data.batch_size=32",
+        cwd=tmp_path,
+        LIGHTSWEEP_TRUST="faulty.*",
+    )
+    assert ran.code == 0, ran.err
+    folder = the_folder(tmp_path)
+    ended = {t.params["model.hidden_size"]: t for t in study_in(folder).trials}
+    reasons = {size: t.user_attrs.get("fail_reason") for size, t in ended.items()}
+    assert reasons == {
+        8: None,
+        16: "RuntimeError: this size does not work",
+        24: "val/acc is nan at epoch 0",
+        32: "val/acc is inf at epoch 0",
+        40: None,
+    }
+    assert {size for size, t in ended.items() if t.state == TrialState.FAIL} == {16, 24, 32}
+    assert "3 failed" in ran.out
+    assert "Traceback" not in ran.out + ran.err
+    broken = folder / str(ended[16].number) / "train.log"
+    assert "this size does not work" in broken.read_text()
+    assert "Traceback" in broken.read_text()  # a bug in a trial keeps it, in that trial's log
+
+
+def test_a_search_in_which_nothing_completes_says_why_and_exits_with_1(tmp_path: Path) -> None:
+    ran = train(
+        "hparams_search=mlp",
+        *SMALL,
+        "model._target_=faulty.FaultyClassifier",
+        "model.hidden_size=16",
+        "hydra.sweeper.max_consecutive_failures=2",
+        cwd=tmp_path,
+        LIGHTSWEEP_TRUST="faulty.*",
+    )
+    assert ran.code == 1
+    assert "2 trials failed in a row (hydra.sweeper.max_consecutive_failures)" in ran.out
+    assert ran.err.splitlines()[-1].startswith("error: no trial completed: 2 failed, 0 were pruned.")
+    assert "this size does not work" in ran.err.splitlines()[-1]
+    assert "Traceback" not in ran.out + ran.err
+    folder = the_folder(tmp_path)
+    assert (folder / "report.html").is_file()
+    assert OmegaConf.load(folder / "optimization_results.yaml").n_trials.failed == 2
+
+
+def test_parallel_workers_keep_numbers_folders_and_hyperband_brackets_together(tmp_path: Path) -> None:
+    ran = train(
+        "-m",
+        "hparams_search=mlp",
+        *SMALL,
+        "trainer.max_epochs=9",
+        "hydra/launcher=joblib",
+        "hydra.sweeper.n_jobs=2",
+        "hydra.sweeper.n_trials=8",
+        "hydra/sweeper/pruner=hyperband",
+        "hydra/sweeper/sampler=random",
+        cwd=tmp_path,
+    )
+    assert ran.code == 0, ran.err
+    folder = the_folder(tmp_path)
+    study = study_in(folder)
+    assert [t.number for t in study.trials] == list(range(8))
+    pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9, reduction_factor=3)
+    pruner._try_initialization(study)
+    for trial in study.trials:
+        config = OmegaConf.load(folder / str(trial.number) / ".hydra" / "config.yaml")
+        assert OmegaConf.select(config, "model.hidden_size") == trial.params["model.hidden_size"]
+        # A pruner of another max_resource would have put the trial into another bracket, with other rungs.
+        bracket = pruner._get_bracket_id(study, trial)
+        rungs = [3 ** (bracket + i) for i in range(3)]
+        if trial.state == TrialState.PRUNED:
+            assert len(trial.intermediate_values) - 1 in rungs
+
+
+def test_an_interrupted_search_leaves_no_running_trial_and_true_files(tmp_path: Path) -> None:
+    process = start("-m", "hparams_search=mlp", *SMALL, "trainer.max_epochs=30", cwd=tmp_path)
+    send_once_running(process, signal.SIGINT, cwd=tmp_path, n_finished=2)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted (Ctrl-C)" in out
+    assert "Traceback" not in err
+    folder = the_folder(tmp_path)
+    trials = study_in(folder).trials
+    assert all(t.state.is_finished() for t in trials)
+    assert OmegaConf.load(folder / "optimization_results.yaml").n_trials.finished == len(trials)
+
+
+def test_n_trials_is_a_total_and_no_point_is_drawn_twice(tmp_path: Path) -> None:
+    arguments = ("hparams_search=mlp", *SMALL, "hydra.sweeper.storage=kept.journal", "hydra/sweeper/sampler=random")
+    for n_trials in (2, 3):
+        ran = train(*arguments, f"hydra.sweeper.n_trials={n_trials}", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+    trials = optuna.load_study(
+        study_name="mlp",
+        storage=optuna.storages.JournalStorage(
+            optuna.storages.journal.JournalFileBackend(str(tmp_path / "kept.journal"))
+        ),
+    ).trials
+    assert [t.number for t in trials] == [0, 1, 2]
+    assert len({t.params["optimizer.lr"] for t in trials}) == 3
+
+
+def test_searches_that_start_in_the_same_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    def config() -> Any:
+        hydra = {"sweep": {"dir": str(tmp_path / "2026-01-01_00-00-00")}, "overrides": {"hydra": []}}
+        return OmegaConf.create({"hydra": hydra})
+
+    configs = [config() for _ in range(3)]
+    folders = [claim_folder(c)[0] for c in configs]
+    assert len(set(folders)) == 3
+    for c, folder in zip(configs, folders, strict=True):
+        assert c.hydra.sweep.dir == str(folder)
+        assert c.hydra.overrides.hydra == [f"hydra.sweep.dir='{folder}'"]
+    for one, other in itertools.combinations(folders, 2):
+        assert one != other

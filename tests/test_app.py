@@ -1,0 +1,186 @@
+"""What the user can mend is one message on stderr, exit code 1, and nothing half-written."""
+
+from pathlib import Path
+
+import pytest
+
+from lightsweep.app import asks_for_search, closest_keys
+from tests.command import train
+
+SEARCH = "hparams_search=mlp"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asks"),
+    [
+        (["hparams_search=mlp"], True),
+        (["data=synthetic", "hparams_search=mlp", "hydra.sweeper.n_trials=3"], True),
+        (["-m", "hparams_search=mlp"], False),
+        (["hparams_search=mlp", "--multirun"], False),
+        (["hparams_search=mlp", "hydra.mode=RUN"], False),
+        (["hparams_search=mlp", "--cfg", "job"], False),
+        (["hparams_search=null"], False),
+        (["model.n_layers=2"], False),
+        ([], False),
+    ],
+)
+def test_a_search_space_asks_for_a_search_unless_the_user_says_how_to_run(arguments: list[str], asks: bool) -> None:
+    assert asks_for_search(arguments) is asks
+
+
+@pytest.mark.parametrize(
+    ("key", "closest"),
+    [
+        ("lr", ["optimizer.lr"]),
+        ("model.n_layer", ["model.n_layers"]),
+        ("mode.n_layers", ["model.n_layers"]),
+        ("model.batch_size", ["data.batch_size"]),
+        ("xyzzy", []),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_keys_that_look_like_it(key: str, closest: list[str]) -> None:
+    assert closest_keys(key, ["model", "model.n_layers", "optimizer.lr", "data.batch_size"])[:1] == closest
+
+
+def refused(*arguments: str, cwd: Path) -> str:
+    """The message, after a check that it is all there is."""
+    ran = train(*arguments, cwd=cwd)
+    assert ran.code == 1, ran.out + ran.err
+    assert "Traceback" not in ran.out + ran.err
+    assert ran.out == ""
+    message = ran.err[ran.err.index("error: ") :]
+    assert ran.err.count("error: ") == 1
+    left = [str(p) for p in cwd.rglob("*") if p.is_file()]
+    assert left == [], "something half-written was left"
+    return message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["data=digit"], ["Could not find 'data/digit'", "digits", "Did you mean digits?"]),
+        (["optimizer=adamm"], ["Could not find 'optimizer/adamm'", "Did you mean adam or adamw?"]),
+        (["hparams_search=mlpp"], ["Could not find 'hparams_search/mlpp'", "Did you mean mlp?"]),
+        (["modl=mlp"], ["Could not override 'modl'", "Did you mean model?"]),
+        (["model.n_layer=3"], ["Could not override 'model.n_layer'", "Did you mean model.n_layers?"]),
+        (["lr=0.1"], ["Could not override 'lr'", "Did you mean optimizer.lr?"]),
+        (["+model.depth=3"], ["model: ", "unexpected keyword argument 'depth'"]),
+        (["model.n_layers=0"], ["model.n_layers is 0; it must be a whole number of at least 1."]),
+        (
+            ["model.hidden_size=-64", "data.batch_size=0", "model.dropout_rate=1"],
+            ["model.hidden_size is -64", "data.batch_size is 0", "model.dropout_rate is 1; it must be a number from 0"],
+        ),
+        (["model.dropout_rate=-0.1"], ["model.dropout_rate is -0.1; it must be a number from 0 up to"]),
+        (["optimizer.lr=0"], ["optimizer.lr is 0; it must be a number above 0."]),
+        (["trainer.max_epochs=many"], ["trainer.max_epochs is 'many'; it must be a whole number"]),
+        (["direction=up"], ["direction is 'up'; it must be maximize or minimize."]),
+        (["data=synthetic", "data.n_samples=20"], ["20 rows of 10 classes are too few", "Give more rows"]),
+        (["data=synthetic", "data.n_classes=1"], ["data.n_classes is 1; it must be a whole number of at least 2."]),
+        (["model.activation=rellu"], ["model.activation is 'rellu'", "relu, gelu"]),
+        (["monitor=val/accuracy", "verbose=false"], ["monitor is 'val/accuracy'", "It logged: val/acc, val/loss."]),
+        (["model._target_=os.system"], ["os.system", "whitelist", "model"]),
+        (["model._target_=builtins.eval"], ["builtins.eval", "whitelist"]),
+        (["trainer=gpu", "verbose=false"], ["trainer: ", "gpu"]),
+    ],
+)
+def test_a_run_refuses_what_the_user_can_mend(arguments: list[str], parts: list[str], tmp_path: Path) -> None:
+    message = refused(*arguments, cwd=tmp_path)
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["hydra.sweeper.n_trials=0"], ["hydra.sweeper.n_trials is 0; it must be a whole number of at least 1."]),
+        (["hydra.sweeper.n_trials=ten"], ["hydra.sweeper.n_trials=ten", "could not be converted to Integer"]),
+        (["hydra.sweeper.timeout=-1"], ["hydra.sweeper.timeout is -1.0; it must be a number above 0."]),
+        (["hydra.sweeper.n_job=2"], ["Could not override 'hydra.sweeper.n_job'", "n_jobs"]),
+        (["hydra.sweeper.direction=up"], ["hydra.sweeper.direction is 'up'; it must be maximize or minimize."]),
+        (["hydra.sweeper.study_name=../up"], ["hydra.sweeper.study_name is '../up'"]),
+        (["hydra.sweeper.storage=missing/study.journal"], ["hydra.sweeper.storage is ", "missing/study.journal"]),
+        (["hydra.sweeper.storage=sqlite:////missing/study.db"], ["hydra.sweeper.storage is 'sqlite:////missing"]),
+        (["hydra.sweeper.storage=nosql://u:secret@host/db"], ["nosql://u:***@host/db"]),
+        (["hydra.sweep.dir=/proc/nowhere"], ["hydra.sweep.dir is '/proc/nowhere', which can't be created"]),
+        (["hydra.sweeper.n_jobs=2"], ["hydra.sweeper.n_jobs is 2", "hydra/launcher=joblib", "submitit_slurm"]),
+        (["trainer.strategy=ddp"], ["trainer.strategy is 'ddp'", "trainer.strategy=auto"]),
+        (["trainer.devices=2"], ["trainer.devices=2", "trainer.devices=1"]),
+        (["optimizer=choice(adam,adamm)"], ["Could not find 'optimizer/adamm'", "Did you mean adam or adamw?"]),
+        (["model.n_layer=choice(1,2)"], ["Could not override 'model.n_layer'", "Did you mean model.n_layers?"]),
+        (["model.dropout_rate=interval(0.1,1.2)"], ["model.dropout_rate is 1.2; it must be"]),
+        (["model.hidden_size=choice(0,64)"], ["model.hidden_size is 0; it must be"]),
+        (["optimizer.lr=tag(log,interval(0,1))"], ["the search space of optimizer.lr", "low > 0"]),
+        (["optimizer.lr=interval(1"], ["optimizer.lr=interval(1"]),
+        (["hydra/sweeper/sampler=grid"], ["sampler=grid", "model.dropout_rate, optimizer.lr are continuous"]),
+        (["hydra/sweeper/pruner=medan"], ["Could not find 'hydra/sweeper/pruner/medan'", "Did you mean median"]),
+        (["hydra.sweeper.pruner._target_=os.system"], ["os.system", "whitelist", "hydra.sweeper.pruner"]),
+        (["monitor=val/accuracy"], ["monitor is 'val/accuracy'", "It logged: val/acc, val/loss."]),
+        (["logger.csv._target_=os.remove", "hydra.sweeper.n_trials=1"], ["os.remove", "whitelist"]),
+    ],
+)
+def test_a_search_refuses_what_the_user_can_mend(arguments: list[str], parts: list[str], tmp_path: Path) -> None:
+    message = refused(SEARCH, *arguments, cwd=tmp_path)
+    for part in parts:
+        assert part in message
+    assert "secret" not in message
+
+
+ALL_FIXED = [
+    "model.n_layers=1",
+    "model.hidden_size=64",
+    "model.dropout_rate=0.1",
+    "optimizer.lr=0.01",
+    "optimizer=adam",
+    "data.batch_size=64",
+]
+
+
+@pytest.mark.slow
+def test_a_search_with_nothing_left_to_search_says_so(tmp_path: Path) -> None:
+    message = refused(SEARCH, *ALL_FIXED, cwd=tmp_path)
+    assert "nothing is left to search" in message
+    assert "model.n_layers, model.hidden_size" in message
+
+
+@pytest.mark.slow
+def test_a_searched_key_that_is_fixed_is_warned_about_and_the_rest_is_searched(tmp_path: Path) -> None:
+    ran = train(SEARCH, *ALL_FIXED[:-1], "hydra.sweeper.n_trials=2", "trainer.max_epochs=1", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    warning = ran.err.splitlines()[0]
+    assert warning.startswith("warning: fixed on the command line and so not searched: model.n_layers, ")
+    assert warning.endswith("searched are data.batch_size.")
+    assert "\n  data.batch_size  " in ran.out
+    assert "\n  model.n_layers " not in ran.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ("hydra.sweeper.direction=minimize", ["the study 'mlp' was made to maximize"]),
+        ("data.batch_size=choice(16,32)", ["another search space", "data.batch_size: there choice(32, 64, 128)"]),
+    ],
+)
+def test_a_study_that_was_made_for_something_else_is_refused(change: str, parts: list[str], tmp_path: Path) -> None:
+    kept = tmp_path / "kept.journal"
+    small = (SEARCH, "trainer.max_epochs=1", "hydra.sweeper.n_trials=1", f"hydra.sweeper.storage={kept}")
+    assert train(*small, cwd=tmp_path).code == 0
+    before = kept.read_bytes()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    message = refused(*small, change, cwd=empty)
+    for part in [*parts, "hydra.sweeper.study_name="]:
+        assert part in message
+    assert kept.read_bytes().startswith(before)
+
+
+@pytest.mark.slow
+def test_help_explains_the_groups_in_a_screenful(tmp_path: Path) -> None:
+    ran = train("--help", cwd=tmp_path)
+    assert ran.code == 0
+    assert len(ran.out.splitlines()) <= 50
+    for word in ("data", "model", "optimizer", "trainer", "callbacks", "logger", "hparams_search", "experiment"):
+        assert word in ran.out
+    assert "python train.py -m hparams_search=mlp" in ran.out
