@@ -3,7 +3,7 @@
 import json
 import os
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,8 @@ class Predictor:
     `classes` holds the name of each column of `predict_proba`; `metrics` what the test split gave.
     """
 
-    model: L.LightningModule
-    scaler: Scaler
+    model: L.LightningModule = field(repr=False)
+    scaler: Scaler = field(repr=False)
     classes: tuple[int | str, ...]
     metrics: dict[str, float]
 

@@ -1,5 +1,6 @@
 """What the search says at its end."""
 
+import importlib.util
 from pathlib import Path
 
 import optuna
@@ -10,6 +11,7 @@ from lightsweep.outcome import Outcome
 from lightsweep.sweeper.loop import Ending
 from lightsweep.sweeper.progress import short
 from lightsweep.sweeper.results import Results, Tally
+from lightsweep.sweeper.storage import masked
 
 
 def facts(tally: Tally, *, monitor: str) -> dict[str, str]:
@@ -57,13 +59,16 @@ def why_nothing_completed(study: optuna.Study, *, ending: Ending | None) -> str:
 
 
 def _next_commands(folder: Path, *, results: Results, shipped: Outcome | None, url: str) -> list[str]:
-    dashboard = url if "://" in url else shown(Path(url))
+    storage = masked(url) if "://" in url else shown(Path(url))
+    installed = importlib.util.find_spec("optuna_dashboard") is not None
     commands = {
         "report": shown(folder / "report.html"),
-        "dashboard": f"optuna-dashboard {results.about['storage'] if '://' in url else dashboard}",
+        "dashboard": f"{'' if installed else 'pip install optuna-dashboard; '}optuna-dashboard {storage}",
     }
     if shipped is not None:
-        commands["model"] = f"""python -c "import lightsweep; print(lightsweep.load('{shown(folder / "best")}'))\""""
+        commands["model"] = (
+            f"""python -c "import lightsweep; print(lightsweep.load('{shown(folder / "best")}').metrics)\""""
+        )
     if results.tally.best is not None:
         commands["train again"] = results.command(results.tally.best)
     return ["Look further", *_aligned(commands)]
