@@ -75,7 +75,7 @@ def refused(*arguments: str, cwd: Path) -> str:
         (["optimizer.lr=0"], ["optimizer.lr is 0; it must be a number above 0."]),
         (["trainer.max_epochs=many"], ["trainer.max_epochs is 'many'; it must be a whole number"]),
         (["direction=up"], ["direction is 'up'; it must be maximize or minimize."]),
-        (["data=synthetic", "data.n_samples=20"], ["20 rows of 10 classes are too few", "Give more rows"]),
+        (["data=synthetic", "data.n_samples=20"], ["data: 20 rows of ", "are too few", "Give more rows"]),
         (["data=synthetic", "data.n_classes=1"], ["data.n_classes is 1; it must be a whole number of at least 2."]),
         (["model.activation=rellu"], ["model.activation is 'rellu'", "relu, gelu"]),
         (["monitor=val/accuracy", "verbose=false"], ["monitor is 'val/accuracy'", "It logged: val/acc, val/loss."]),

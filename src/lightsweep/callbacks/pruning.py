@@ -18,7 +18,7 @@ class PruningCallback(Callback):
     """Reports the monitored metric after each validation epoch and ends the fit when the pruner says so.
 
     The fit ends cleanly: `fit` returns, loggers and checkpoints are finished as usual, and `pruned` holds the
-    reason. Without a trial the callback only keeps the best value. Several validations in one epoch are one
+    reason. After the last epoch the pruner is not asked. Without a trial the callback only keeps the best value. Several validations in one epoch are one
     report, of the best of them. The first value that is not finite ends the fit too; `failed` says so.
 
     Raises `ConfigError` after the first validation if the model does not log `monitor`.
@@ -66,6 +66,8 @@ class PruningCallback(Callback):
         if value is None or self.trial is None or self.failed:
             return
         self.trial.report(value, step=trainer.current_epoch)
+        if self.n_epochs == trainer.max_epochs:
+            return  # nothing is left to save, and a complete trial can still be the best
         if self.trial.should_prune():
             self.pruned = pruning_reason(self.trial, epoch=trainer.current_epoch, monitor=self.monitor)
             log.info("Pruned: %s", self.pruned)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,9 +22,8 @@ class EpochOrder:
         self.epoch = epoch
 
     def permutation(self) -> Tensor:
-        # The two numbers are mixed by the 64-bit seed itself: neighbouring seeds and epochs never meet.
-        generator = torch.Generator().manual_seed((self.seed << 32) + self.epoch)
-        return torch.randperm(self.n, generator=generator)
+        # NumPy mixes the two numbers; torch's generator keeps no more than 32 bits of a seed.
+        return torch.from_numpy(np.random.default_rng([self.seed, self.epoch]).permutation(self.n))
 
 
 class TensorBatches:

@@ -21,7 +21,7 @@ from lightsweep.report import write_report
 from lightsweep.sweeper import summary
 from lightsweep.sweeper.folder import claim_folder
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
-from lightsweep.sweeper.loop import Ending, TrialLoop
+from lightsweep.sweeper.loop import SIGINT_EXIT, Ending, TrialLoop
 from lightsweep.sweeper.preflight import check_request, check_settings
 from lightsweep.sweeper.progress import Progress
 from lightsweep.sweeper.results import TABLE, Results, Tally
@@ -76,9 +76,10 @@ class Search:
         ending = self._run_trials(study, jobs=jobs, results=results)
 
         self._report(folder, study=study, tally=results.tally)
+        print(summary.of_trials(results, ending=ending), flush=True)
         shipped = None if ending and ending.exit_code else self._ship(jobs, best=results.tally.best)
         results.write(shipped=shipped and shipped.test_metrics)
-        print(summary.of_search(folder, results=results, ending=ending, shipped=shipped, url=self._url(folder)))
+        print(summary.of_model(folder, results=results, shipped=shipped, url=self._url(folder)))
         if results.tally.best is None and not (ending and ending.is_interrupt):
             raise ConfigError(summary.why_nothing_completed(study, ending=ending))
         if ending and ending.exit_code:
@@ -188,5 +189,7 @@ class Search:
             raise ConfigError(
                 f"the search is done, but refitting its best trial failed: {failure}. Everything else is there."
             ) from None
+        except SystemExit:  # what Lightning makes of Ctrl-C
+            raise SystemExit(SIGINT_EXIT) from None
         assert isinstance(outcome, Outcome)
         return outcome

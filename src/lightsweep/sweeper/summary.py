@@ -26,8 +26,8 @@ def facts(tally: Tally, *, monitor: str) -> dict[str, str]:
     return lines
 
 
-def of_search(folder: Path, *, results: Results, ending: Ending | None, shipped: Outcome | None, url: str) -> str:
-    """The closing text: counts, the best trial and its hyperparameters, the shipped model, what to type next."""
+def of_trials(results: Results, *, ending: Ending | None) -> str:
+    """What the trials gave: counts, the best of them and its hyperparameters, and why it ended if that was early."""
     tally = results.tally
     lines = [""]
     if ending is not None:
@@ -37,9 +37,15 @@ def of_search(folder: Path, *, results: Results, ending: Ending | None, shipped:
         best = tally.best
         lines += ["", f"Best hyperparameters (trial {best.number}, {shown(Path(best.user_attrs['folder']))})"]
         lines += _aligned({name: short(value) for name, value in best.params.items()})
+    return "\n".join(lines)
+
+
+def of_model(folder: Path, *, results: Results, shipped: Outcome | None, url: str) -> str:
+    """What the shipped model reached, and what to type to look further."""
+    lines = [""]
     if shipped is not None:
-        lines += ["", f"Shipped model ({shown(folder / 'best')})", f"  {shipped.summary()}"]
-    return "\n".join([*lines, "", *_next_commands(folder, results=results, shipped=shipped, url=url)])
+        lines += [f"Shipped model ({shown(folder / 'best')})", f"  {shipped.summary()}", ""]
+    return "\n".join([*lines, *_next_commands(folder, results=results, shipped=shipped, url=url)])
 
 
 def why_nothing_completed(study: optuna.Study, *, ending: Ending | None) -> str:
