@@ -1,6 +1,7 @@
 """What surrounds one training: the process's threads and noise before it, the outcome after it."""
 
 import logging
+import signal
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,7 +18,7 @@ from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown, write_atomically
 from lightsweep.outcome import Outcome
-from lightsweep.sweeper.trial import in_search
+from lightsweep.sweeper.trial import in_search, runs_outside_the_driver
 
 CHOOSE_AN_EPOCH = (Checkpoint, EarlyStopping, PruningCallback)
 CHATTY_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
@@ -32,6 +33,9 @@ def set_up_process(*, threads: int | None, verbose: bool) -> None:
     """Set torch's threads before it computes, and keep Lightning's remarks to itself unless `verbose`."""
     if threads is not None:
         torch.set_num_threads(threads)
+    if runs_outside_the_driver():
+        # A Ctrl-C on the terminal reaches every process; the driver alone decides what becomes of the trials.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in CHATTY_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
     for message in LIGHTNING_REMARKS:
@@ -70,6 +74,7 @@ def outcome_of(trainer: L.Trainer) -> Outcome:
         n_epochs=watcher.n_epochs,
         max_epochs=trainer.max_epochs or watcher.n_epochs,
         pruned=watcher.pruned,
+        interrupted=watcher.interrupted,
         failed=failed,
     )
     keep_and_announce(outcome)

@@ -9,7 +9,8 @@ class Outcome:
 
     `value` is the best value that the monitored metric reached in a validation and `best_epoch` the epoch that
     reached it, counted from 0 as in the logs; both are None for a refit. `pruned` and `failed` hold the reason
-    if the fit ended that way. `n_epochs` of `max_epochs` were trained. `test_metrics` is there after a refit.
+    if the fit ended that way; `interrupted` says that it was stopped and can go on from its last checkpoint.
+    `n_epochs` of `max_epochs` were trained. `test_metrics` is there after a refit.
     """
 
     monitor: str
@@ -19,6 +20,7 @@ class Outcome:
     max_epochs: int
     pruned: str | None = None
     failed: str | None = None
+    interrupted: bool = False
     test_metrics: dict[str, float] | None = None
 
     def summary(self) -> str:

@@ -1,5 +1,8 @@
 """The loop of trials: what is run, what is counted, and what ends it; on a real in-memory study."""
 
+import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +12,7 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.errors import ConfigError
-from lightsweep.sweeper.jobs import TrialFailed
+from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted
 from lightsweep.sweeper.loop import TrialLoop
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
@@ -45,6 +48,7 @@ def loop_of(study: optuna.Study, objective: Callable[[optuna.Trial], float], **s
         "timeout": None,
         "max_consecutive_failures": 3,
         "on_finished": lambda trial: None,
+        "ask_jobs_to_stop": lambda: None,
         "abort_jobs": lambda: None,
     }
     return TrialLoop(study, objective, **{**defaults, **settings})  # type: ignore[arg-type]
@@ -134,34 +138,80 @@ def test_nobody_waits_for_the_slowest_trial() -> None:
 
 
 @pytest.mark.parametrize("n_jobs", [1, 2])
-@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
-def test_an_interrupted_trial_is_told_and_counted(interrupt: type[BaseException], n_jobs: int) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_lets_the_running_trials_stop_and_wait(signum: signal.Signals, n_jobs: int) -> None:
     study = optuna.create_study()
     finished: list[FrozenTrial] = []
-    aborted = threading.Event()
+    asked = threading.Event()
 
-    def interrupted(trial: optuna.Trial) -> float:
-        if n_jobs == 1 and trial.number == 2:
-            raise interrupt
-        if n_jobs > 1 and trial.number >= 2:
-            aborted.wait(timeout=30)
-            raise TrialFailed("the worker is gone")
-        return 0.0
+    def objective(trial: optuna.Trial) -> float:
+        trial.report(0.5, step=0)
+        if trial.number < 2:
+            return 0.0
+        if trial.number == 2:
+            os.kill(os.getpid(), signum)
+        assert asked.wait(timeout=30)
+        raise TrialInterrupted
 
-    loop = loop_of(study, interrupted, n_jobs=n_jobs, on_finished=finished.append, abort_jobs=aborted.set)
-    if n_jobs > 1:
-        waiting = loop._work_in_threads
+    loop = loop_of(study, objective, n_jobs=n_jobs, on_finished=finished.append, ask_jobs_to_stop=asked.set)
+    ending = loop.run()
+    assert ending is not None
+    assert ending.exit_code == 128 + signum
+    assert ending.is_interrupt
+    assert [t.state for t in study.trials[:2]] == [COMPLETE] * 2
+    assert {t.state for t in study.trials[2:]} == {TrialState.WAITING}
+    assert [t.intermediate_values for t in study.trials[2:]] == [{0: 0.5}] * (len(study.trials) - 2)
+    assert sorted(t.number for t in finished) == [0, 1]
 
-        def until_interrupted() -> None:
-            threading.Thread(target=waiting, daemon=True).start()
-            while len(study.trials) < 4:
-                time.sleep(0.01)
-            raise interrupt
 
-        loop._work_in_threads = until_interrupted  # type: ignore[method-assign]
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_second_signal_ends_the_running_trials_at_once_and_they_wait(n_jobs: int) -> None:
+    study = optuna.create_study()
+    asked, gone = threading.Event(), threading.Event()
+
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number == 0:
+            return 0.0
+        if trial.number == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert asked.wait(timeout=30)
+            os.kill(os.getpid(), signal.SIGINT)
+        assert gone.wait(timeout=30)
+        raise TrialFailed("the worker is gone")
+
+    loop = loop_of(study, objective, n_jobs=n_jobs, ask_jobs_to_stop=asked.set, abort_jobs=gone.set)
     ending = loop.run()
     assert ending is not None
     assert ending.exit_code == 130
-    assert all(t.state.is_finished() for t in study.trials)
-    assert [t.user_attrs["fail_reason"] for t in study.trials if t.state == FAIL] == ["interrupted"] * n_jobs
-    assert sorted(t.number for t in finished) == list(range(len(study.trials)))
+    assert study.trials[0].state == COMPLETE
+    assert {t.state for t in study.trials[1:]} == {TrialState.WAITING}
+
+
+def test_a_trial_that_waits_is_run_again_under_its_number_with_its_parameters() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=2))
+    seen: list[tuple[int, float]] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        seen.append((trial.number, trial.suggest_float("x", 0, 1)))
+        if len(seen) == 3:
+            raise TrialInterrupted
+        return seen[-1][1]
+
+    for _ in range(2):
+        loop_of(study, objective, n_trials=6 - sum(t.state.is_finished() for t in study.trials)).run()
+    assert [number for number, _ in seen] == [0, 1, 2, 2, 3, 4, 5]
+    assert seen[2] == seen[3]
+    assert [t.state for t in study.trials] == [COMPLETE] * 6
+
+
+def test_a_trial_that_exits_by_itself_fails_and_the_search_goes_on() -> None:
+    study = optuna.create_study()
+
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number == 1:
+            sys.exit(3)
+        return 0.0
+
+    assert loop_of(study, objective, n_trials=3).run() is None
+    assert [t.state for t in study.trials] == [COMPLETE, FAIL, COMPLETE]
+    assert study.trials[1].user_attrs["fail_reason"] == "it called sys.exit(3)"

@@ -244,17 +244,38 @@ def test_parallel_workers_keep_numbers_folders_and_hyperband_brackets_together(t
             assert len(trial.intermediate_values) - 1 in rungs
 
 
-def test_an_interrupted_search_leaves_no_running_trial_and_true_files(tmp_path: Path) -> None:
-    process = start("-m", "hparams_search=mlp", *SMALL, "trainer.max_epochs=30", cwd=tmp_path)
-    send_once_running(process, signal.SIGINT, cwd=tmp_path, n_finished=2)
+@pytest.mark.parametrize(
+    ("signum", "launcher"),
+    [
+        (signal.SIGINT, ()),
+        (signal.SIGTERM, ()),
+        (signal.SIGTERM, ("hydra/launcher=joblib", "hydra.sweeper.n_jobs=2")),
+    ],
+)
+def test_a_stopped_search_leaves_no_running_trial_and_true_files_and_can_go_on(
+    signum: signal.Signals, launcher: tuple[str, ...], tmp_path: Path
+) -> None:
+    arguments = ("-m", "hparams_search=mlp", *SMALL, "trainer.max_epochs=30", *launcher)
+    process = start(*arguments, cwd=tmp_path)
+    send_once_running(process, signum, cwd=tmp_path, n_finished=2)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted (Ctrl-C)" in out
+    assert process.returncode == 128 + signum, err
+    assert f"stopped by {signum.name}" in out
     assert "Traceback" not in err
     folder = the_folder(tmp_path)
     trials = study_in(folder).trials
-    assert all(t.state.is_finished() for t in trials)
-    assert OmegaConf.load(folder / "optimization_results.yaml").n_trials.finished == len(trials)
+    finished = [t for t in trials if t.state.is_finished()]
+    assert not any(t.state in (TrialState.RUNNING, TrialState.FAIL) for t in trials)
+    assert OmegaConf.load(folder / "optimization_results.yaml").n_trials.finished == len(finished)
+
+    more = (f"hydra.sweep.dir={folder}", f"hydra.sweeper.n_trials={len(trials) + 1}")
+    ran = train(*arguments, *more, cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    again = study_in(folder).trials
+    assert [t.number for t in again] == list(range(len(trials) + 1))
+    assert {t.state for t in again} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert [t.params for t in again[: len(trials)]] == [t.params for t in trials]
+    assert [t.value for t in again if t.number in [f.number for f in finished]] == [f.value for f in finished]
 
 
 def test_n_trials_is_a_total_and_no_point_is_drawn_twice(tmp_path: Path) -> None:

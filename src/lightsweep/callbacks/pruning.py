@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from lightsweep.callbacks.pruning_reason import pruning_reason
 from lightsweep.direction import Direction, is_better
 from lightsweep.errors import ConfigError
+from lightsweep.sweeper.trial import current_trial, stop_is_asked
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +19,10 @@ class PruningCallback(Callback):
     """Reports the monitored metric after each validation epoch and ends the fit when the pruner says so.
 
     The fit ends cleanly: `fit` returns, loggers and checkpoints are finished as usual, and `pruned` holds the
-    reason. After the last epoch the pruner is not asked. Without a trial the callback only keeps the best value. Several validations in one epoch are one
-    report, of the best of them. The first value that is not finite ends the fit too; `failed` says so.
+    reason. It ends in the same way if the search was asked to stop (`interrupted`), and at the first value that is
+    not finite (`failed`). After the last epoch nobody is asked: nothing is left to save, and a complete trial can
+    still be the best. Several validations in one epoch are one report, of the best of them. Without a trial the
+    callback only keeps the best value.
 
     Raises `ConfigError` after the first validation if the model does not log `monitor`.
     """
@@ -32,14 +35,14 @@ class PruningCallback(Callback):
         self.best_epoch: int | None = None
         self.n_epochs = 0
         self.pruned: str | None = None
+        self.interrupted = False
         self.failed: str | None = None
         self._epoch_value: float | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        smoke_test = trainer.fast_dev_run  # type: ignore[attr-defined]
-        if stage == "fit" and self.trial is None and not smoke_test:
-            from lightsweep.sweeper.trial import current_trial
-
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.trial = None  # a smoke test tells the study nothing
+        elif stage == "fit" and self.trial is None:
             self.trial = current_trial()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -67,7 +70,11 @@ class PruningCallback(Callback):
             return
         self.trial.report(value, step=trainer.current_epoch)
         if self.n_epochs == trainer.max_epochs:
-            return  # nothing is left to save, and a complete trial can still be the best
+            return
+        if stop_is_asked():
+            self.interrupted = True
+            _stop(trainer)
+            return
         if self.trial.should_prune():
             self.pruned = pruning_reason(self.trial, epoch=trainer.current_epoch, monitor=self.monitor)
             log.info("Pruned: %s", self.pruned)

@@ -6,6 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+DRIVER = "LIGHTSWEEP_DRIVER"  # the environment variable that tells workers the driver's process id
 SWEEPER_TARGET = "lightsweep.sweeper.sweeper.LightsweepSweeper"
 
 

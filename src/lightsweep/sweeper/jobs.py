@@ -72,13 +72,22 @@ def _returned(job: JobReturn) -> Any:
     raise TrialFailed(_in_one_line(error))
 
 
+class TrialInterrupted(BaseException):
+    """A trial that was ended before its time, by whoever stopped the search. It waits to be run again.
+
+    Not an `Exception`, because Optuna would tell such a trial as failed.
+    """
+
+
 def value_of(returned: Any, trial: optuna.Trial) -> float:
     """The value of a trial from what its job returned: an `Outcome`, or a plain number from another task function.
 
-    Raises `TrialPruned` or `TrialFailed`, each with its reason.
+    Raises `TrialPruned` or `TrialFailed`, each with its reason, or `TrialInterrupted`.
     """
     value = returned
     if isinstance(returned, Outcome):
+        if returned.interrupted:
+            raise TrialInterrupted
         _note(trial, returned)
         if returned.failed:
             raise TrialFailed(returned.failed)

@@ -1,27 +1,20 @@
 """Keeps `n_jobs` trials in flight until enough are finished or something ends the search."""
 
-import contextlib
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import optuna
-from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.errors import ConfigError
-from lightsweep.sweeper.jobs import TrialFailed
+from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted
 
-SIGINT_EXIT = 128 + signal.SIGINT
-SIGTERM_EXIT = 128 + signal.SIGTERM
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_SETTLE = 5
-INTERRUPTED = "interrupted"
-
-
-class Terminated(SystemExit):
-    """SIGTERM, as a scheduler sends it before it kills."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +27,7 @@ class Ending:
     @property
     def is_interrupt(self) -> bool:
         """Whether it was a person or a scheduler that ended the search."""
-        return self.exit_code in (SIGINT_EXIT, SIGTERM_EXIT)
+        return self.exit_code > 128
 
 
 class TrialLoop:
@@ -55,6 +48,7 @@ class TrialLoop:
         timeout: float | None,
         max_consecutive_failures: int,
         on_finished: Callable[[FrozenTrial], None],
+        ask_jobs_to_stop: Callable[[], None],
         abort_jobs: Callable[[], None],
     ) -> None:
         self.study = study
@@ -63,13 +57,15 @@ class TrialLoop:
         self.timeout = timeout
         self.max_consecutive_failures = max_consecutive_failures
         self.on_finished = on_finished
+        self.ask_jobs_to_stop = ask_jobs_to_stop
         self.abort_jobs = abort_jobs
         self.ending: Ending | None = None
         self._tickets = n_trials
         self._stop = False
         self._aborted = False
+        self._signalled = False
         self._deadline = None if timeout is None else time.monotonic() + timeout
-        self._in_flight: set[int] = set()
+        self._in_flight: dict[int, int] = {}  # trial number to Optuna's id
         self._failures_in_a_row = 0
         self._any_good = any(t.state == TrialState.COMPLETE for t in study.get_trials(deepcopy=False))
         self._error: BaseException | None = None
@@ -79,21 +75,34 @@ class TrialLoop:
     def run(self) -> Ending | None:
         """Run the trials; give back what ended the search early, None if nothing did.
 
-        A bug, or a config that is at fault from the first trial on, is raised after the running trials ended.
+        The first SIGINT or SIGTERM lets the running trials end at their next epoch, the second ends them at once.
+        Either way they wait in the study to be run again. A bug, or a config that is at fault from the first trial
+        on, is raised after the running trials ended.
         """
-        previous = signal.signal(signal.SIGTERM, _terminate)  # by default it would end the process on the spot
+        previous = {signum: signal.signal(signum, self._on_signal) for signum in SIGNALS}
         try:
             if self.n_jobs == 1:
                 self._work()
             else:
                 self._work_in_threads()
-        except (KeyboardInterrupt, SystemExit) as interrupt:
-            self._interrupted(interrupt)
+        except (KeyboardInterrupt, SystemExit):
+            self._end_at_once()
         finally:
-            signal.signal(signal.SIGTERM, previous)
+            for signum, handler in previous.items():
+                signal.signal(signum, handler)
         if self._error is not None:
             raise self._error
         return self.ending
+
+    def _on_signal(self, signum: int, _: object) -> None:
+        first = not self._signalled
+        self._stop = self._signalled = True
+        name = signal.Signals(signum).name
+        self.ending = Ending(f"stopped by {name}", exit_code=128 + signum)
+        if not first:
+            raise KeyboardInterrupt
+        self.ask_jobs_to_stop()
+        print(f"{name}: the running trials end at their next epoch; once more ends them at once", file=sys.stderr)
 
     def _work_in_threads(self) -> None:
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.n_jobs)]
@@ -107,6 +116,8 @@ class TrialLoop:
         while self._take_ticket():
             try:
                 self.study.optimize(self._run_trial, n_trials=1, catch=(TrialFailed,), callbacks=[self._finished])
+            except TrialInterrupted:
+                self._stop = True
             except Exception as error:  # noqa: BLE001  (raised again by `run`, in the main thread)
                 self._error = self._error or error
                 self._stop = True
@@ -123,22 +134,39 @@ class TrialLoop:
 
     def _run_trial(self, trial: optuna.Trial) -> float:
         with self._lock:
-            self._in_flight.add(trial.number)
+            self._in_flight[trial.number] = trial._trial_id
         try:
             return self.objective(trial)
-        except KeyboardInterrupt:
-            trial.set_user_attr("fail_reason", INTERRUPTED)
-            raise
-        except (TrialFailed, ConfigError) as error:
-            if isinstance(error, ConfigError) and not self._any_good:
+        except (TrialInterrupted, KeyboardInterrupt):
+            self._put_back(trial.number)
+            raise TrialInterrupted from None
+        except SystemExit as leaving:
+            if self._signalled:  # what Lightning makes of a SIGTERM, and of the KeyboardInterrupt of a second Ctrl-C
+                self._put_back(trial.number)
+                raise TrialInterrupted from None
+            reason = f"it called sys.exit({leaving.code})"
+        except ConfigError as error:
+            if not self._any_good:
                 raise  # no trial can do better than this config
-            reason = INTERRUPTED if self._aborted else str(error)
-            trial.set_user_attr("fail_reason", reason)
-            raise TrialFailed(reason) from None
+            reason = str(error)
+        except TrialFailed as failure:
+            if self._aborted:  # the launcher says that the job is gone, as it was told
+                self._put_back(trial.number)
+                raise TrialInterrupted from None
+            reason = str(failure)
+        trial.set_user_attr("fail_reason", reason)
+        raise TrialFailed(reason)
+
+    def _put_back(self, number: int) -> None:
+        """Let the trial wait in the study: whoever asks next gets it, under its number and with its parameters."""
+        with self._lock:
+            trial_id = self._in_flight.pop(number, None)
+        if trial_id is not None:
+            self.study._storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
 
     def _finished(self, _: optuna.Study, trial: FrozenTrial) -> None:
         with self._lock:
-            self._in_flight.discard(trial.number)
+            self._in_flight.pop(trial.number, None)
             failed = trial.state == TrialState.FAIL
             self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
             self._any_good = self._any_good or not failed
@@ -151,29 +179,13 @@ class TrialLoop:
                 )
             self.on_finished(trial)
 
-    def _interrupted(self, interrupt: BaseException) -> None:
-        """Take no new trial, end the running ones, and leave none of them RUNNING in the study."""
+    def _end_at_once(self) -> None:
+        """End the running trials, and leave none of them RUNNING in the study."""
         self._stop = self._aborted = True
-        # Lightning ignores further SIGINTs once it has seen one, and exits with 1.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         self.abort_jobs()
         deadline = time.monotonic() + SECONDS_TO_SETTLE
         for thread in self._threads:  # most of them learn from their launcher that the job is gone
-            thread.join(timeout=max(0.0, deadline - time.monotonic()))
-        for number in sorted(self._in_flight):
-            self._give_up(number)
-        if isinstance(interrupt, Terminated):
-            self.ending = Ending("terminated (SIGTERM)", SIGTERM_EXIT)
-        else:
-            self.ending = Ending("interrupted (Ctrl-C)", SIGINT_EXIT)
-
-    def _give_up(self, number: int) -> None:
-        trial_id = self.study.get_trials(deepcopy=False)[number]._trial_id
-        with contextlib.suppress(ValueError, UpdateFinishedTrialError):  # Optuna has told it already
-            self.study._storage.set_trial_user_attr(trial_id, "fail_reason", INTERRUPTED)
-            self.study.tell(number, state=TrialState.FAIL)
-        self.on_finished(self.study.get_trials(deepcopy=False)[number])
-
-
-def _terminate(*_: object) -> None:
-    raise Terminated
+            if thread.ident is not None:
+                thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        for number in list(self._in_flight):
+            self._put_back(number)

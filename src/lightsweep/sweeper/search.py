@@ -1,6 +1,8 @@
 """The search as a whole: check, open, run the trials, report, ship the best."""
 
+import os
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +21,15 @@ from lightsweep.errors import USER_ERRORS, ConfigError
 from lightsweep.outcome import Outcome
 from lightsweep.report import write_report
 from lightsweep.sweeper import summary
+from lightsweep.sweeper.config import DRIVER
 from lightsweep.sweeper.folder import claim_folder
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
-from lightsweep.sweeper.loop import SIGINT_EXIT, Ending, TrialLoop
+from lightsweep.sweeper.loop import Ending, TrialLoop
 from lightsweep.sweeper.preflight import check_request, check_settings
 from lightsweep.sweeper.progress import Progress
 from lightsweep.sweeper.results import TABLE, Results, Tally
 from lightsweep.sweeper.search_space import Request, SearchSpace, parse_request
+from lightsweep.sweeper.stopping import ask_to_stop, take_back
 from lightsweep.sweeper.storage import masked, open_storage, storage_url
 from lightsweep.sweeper.study import build_pruner, build_sampler, grid_size, open_study
 
@@ -56,6 +60,7 @@ class Search:
         Raises `ConfigError` for what the user can mend, also if no trial completed. Exits with another code than 0
         if something else than the budget ended the search.
         """
+        os.environ[DRIVER] = str(os.getpid())
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # Progress says it, and shorter
         request = self._request(arguments)
         check_request(request, config_loader=self.hydra_context.config_loader, config=self.config)
@@ -71,6 +76,7 @@ class Search:
             raise
 
     def _search(self, study: optuna.Study, *, request: Request, folder: Path) -> None:
+        take_back(folder)
         jobs = TrialJobs(launcher=self._launcher(), space=request.space, fixed=request.fixed, sweep_dir=folder)
         results = self._results(folder, study=study, jobs=jobs)
         ending = self._run_trials(study, jobs=jobs, results=results)
@@ -158,6 +164,7 @@ class Search:
             timeout=self.settings.timeout,
             max_consecutive_failures=self.settings.max_consecutive_failures,
             on_finished=on_finished,
+            ask_jobs_to_stop=lambda: ask_to_stop(results.folder),
             abort_jobs=jobs.abort,
         )
         try:
@@ -190,6 +197,6 @@ class Search:
                 f"the search is done, but refitting its best trial failed: {failure}. Everything else is there."
             ) from None
         except SystemExit:  # what Lightning makes of Ctrl-C
-            raise SystemExit(SIGINT_EXIT) from None
+            raise SystemExit(128 + signal.SIGINT) from None
         assert isinstance(outcome, Outcome)
         return outcome

@@ -1,11 +1,15 @@
 """How a job of a search finds its own trial."""
 
+import os
+from pathlib import Path
+
 import optuna
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from lightsweep.sweeper.config import SWEEPER_TARGET
+from lightsweep.sweeper.config import DRIVER, SWEEPER_TARGET
+from lightsweep.sweeper.stopping import is_asked_to_stop
 from lightsweep.sweeper.storage import open_storage, storage_url
 from lightsweep.sweeper.study import build_pruner
 
@@ -16,6 +20,16 @@ def in_search() -> bool:
         return False
     hydra_cfg = HydraConfig.get()
     return hydra_cfg.mode == RunMode.MULTIRUN and hydra_cfg.sweeper.get("_target_") == SWEEPER_TARGET
+
+
+def runs_outside_the_driver() -> bool:
+    """Whether this job of a search runs in another process than the one that was started by the user."""
+    return in_search() and os.environ.get(DRIVER) != str(os.getpid())
+
+
+def stop_is_asked() -> bool:
+    """Whether this job belongs to a search that was asked to stop."""
+    return in_search() and is_asked_to_stop(Path(HydraConfig.get().sweep.dir))
 
 
 def current_trial() -> optuna.Trial | None:
