@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.errors import USER_ERRORS, ConfigError
+from lightsweep.resume import resumed
 
 T = TypeVar("T")
 
@@ -28,9 +29,10 @@ def run_app(main: Callable[[], Any]) -> None:
     """
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass exceptions on instead of printing them
-    if asks_for_search(sys.argv[1:]):
-        sys.argv.append("--multirun")
     try:
+        sys.argv[1:] = resumed(sys.argv[1:], outputs=Path("outputs"))
+        if asks_for_search(sys.argv[1:]):
+            sys.argv.append("--multirun")
         main()
     except USER_ERRORS as error:
         if full_error:

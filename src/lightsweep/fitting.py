@@ -1,7 +1,6 @@
 """What surrounds one training: the process's threads and noise before it, the outcome after it."""
 
 import logging
-import signal
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,7 +17,8 @@ from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown, write_atomically
 from lightsweep.outcome import Outcome
-from lightsweep.sweeper.trial import in_search, runs_outside_the_driver
+from lightsweep.sweeper.driver import begin_job, end_job
+from lightsweep.sweeper.trial import in_search
 
 CHOOSE_AN_EPOCH = (Checkpoint, EarlyStopping, PruningCallback)
 CHATTY_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
@@ -33,9 +33,8 @@ def set_up_process(*, threads: int | None, verbose: bool) -> None:
     """Set torch's threads before it computes, and keep Lightning's remarks to itself unless `verbose`."""
     if threads is not None:
         torch.set_num_threads(threads)
-    if runs_outside_the_driver():
-        # A Ctrl-C on the terminal reaches every process; the driver alone decides what becomes of the trials.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if in_search():
+        begin_job()
     for name in CHATTY_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
     for message in LIGHTNING_REMARKS:
@@ -86,6 +85,7 @@ def keep_and_announce(outcome: Outcome) -> None:
     folder = Path(HydraConfig.get().runtime.output_dir)
     write_atomically(folder / "result.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(outcome))))
     if in_search():
+        end_job()
         return
     if outcome.failed:
         raise ConfigError(f"the training failed: {outcome.failed}. What it left is in {shown(folder)}")

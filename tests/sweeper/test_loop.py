@@ -2,18 +2,23 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.errors import ConfigError
-from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted
+from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, WorkerLost
 from lightsweep.sweeper.loop import TrialLoop
+from lightsweep.sweeper.owner import Owner
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
@@ -21,6 +26,12 @@ COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 @pytest.fixture(autouse=True)
 def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def journal_study(tmp_path: Path) -> optuna.Study:
+    """A study as a search has it; Optuna's in-memory storage does not look back for a trial that waits again."""
+    backend = JournalFileBackend(str(tmp_path / "study.journal"))
+    return optuna.create_study(storage=JournalStorage(backend))
 
 
 def objective_of(script: str) -> Callable[[optuna.Trial], float]:
@@ -47,6 +58,7 @@ def loop_of(study: optuna.Study, objective: Callable[[optuna.Trial], float], **s
         "n_jobs": 1,
         "timeout": None,
         "max_consecutive_failures": 3,
+        "max_retries": 1,
         "on_finished": lambda trial: None,
         "ask_jobs_to_stop": lambda: None,
         "abort_jobs": lambda: None,
@@ -177,7 +189,7 @@ def test_the_second_signal_ends_the_running_trials_at_once_and_they_wait(n_jobs:
             assert asked.wait(timeout=30)
             os.kill(os.getpid(), signal.SIGINT)
         assert gone.wait(timeout=30)
-        raise TrialFailed("the worker is gone")
+        raise WorkerLost("the worker is gone")
 
     loop = loop_of(study, objective, n_jobs=n_jobs, ask_jobs_to_stop=asked.set, abort_jobs=gone.set)
     ending = loop.run()
@@ -198,7 +210,7 @@ def test_a_trial_that_waits_is_run_again_under_its_number_with_its_parameters() 
         return seen[-1][1]
 
     for _ in range(2):
-        loop_of(study, objective, n_trials=6 - sum(t.state.is_finished() for t in study.trials)).run()
+        loop_of(study, objective, n_trials=6).run()
     assert [number for number, _ in seen] == [0, 1, 2, 2, 3, 4, 5]
     assert seen[2] == seen[3]
     assert [t.state for t in study.trials] == [COMPLETE] * 6
@@ -215,3 +227,60 @@ def test_a_trial_that_exits_by_itself_fails_and_the_search_goes_on() -> None:
     assert loop_of(study, objective, n_trials=3).run() is None
     assert [t.state for t in study.trials] == [COMPLETE, FAIL, COMPLETE]
     assert study.trials[1].user_attrs["fail_reason"] == "it called sys.exit(3)"
+
+
+@pytest.mark.parametrize(("n_losses", "state"), [(1, COMPLETE), (2, FAIL)])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_trial_that_lost_its_worker_is_run_again_but_not_for_ever(
+    n_losses: int, state: TrialState, n_jobs: int, tmp_path: Path
+) -> None:
+    study = journal_study(tmp_path)
+    runs: list[int] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        runs.append(trial.number)
+        if trial.number == 1 and runs.count(1) <= n_losses:
+            raise WorkerLost("its worker was lost")
+        return 0.0
+
+    assert loop_of(study, objective, n_trials=4, n_jobs=n_jobs).run() is None
+    assert [t.state for t in study.trials] == [COMPLETE, state, COMPLETE, COMPLETE]
+    assert runs.count(1) == 2
+
+
+@pytest.mark.parametrize(
+    ("owner", "retries", "states"),
+    [
+        ("gone", 0, [COMPLETE] * 3),
+        ("gone", 1, [FAIL, COMPLETE, COMPLETE]),
+        ("nobody", 0, [COMPLETE] * 3),
+    ],
+)
+def test_a_running_trial_whose_process_is_gone_is_taken_over(
+    owner: str, retries: int, states: list[TrialState], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightsweep.sweeper.retries.SECONDS_TO_SIGN", 0.3)
+    study = journal_study(tmp_path)
+    left = study.ask()
+    left.set_user_attr("retries", retries)
+    if owner == "gone":
+        left.set_user_attr("owner", {"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0})
+    finished: list[FrozenTrial] = []
+    assert loop_of(study, objective_of("c"), n_trials=3, on_finished=finished.append).run() is None
+    assert [t.state for t in study.trials] == states
+    assert sorted(t.number for t in finished) == [0, 1, 2]
+    if states[0] == FAIL:
+        assert study.trials[0].user_attrs["fail_reason"] == "its process ended in the middle, 2 times"
+
+
+@pytest.mark.parametrize("host", ["here", "elsewhere"])
+def test_a_trial_that_another_driver_runs_is_left_to_it_and_waited_for(host: str) -> None:
+    study = optuna.create_study()
+    others = study.ask()
+    record = Owner.here().to_record()
+    others.set_user_attr("owner", record if host == "here" else {**record, "host": "elsewhere", "pid": 1})
+    other_driver = threading.Timer(0.5, lambda: study.tell(others.number, 7.0))
+    other_driver.start()
+    assert loop_of(study, objective_of("c"), n_trials=3).run() is None
+    assert [t.state for t in study.trials] == [COMPLETE] * 3
+    assert study.trials[0].value == 7.0

@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 from lightsweep.callbacks.pruning_reason import pruning_reason
 from lightsweep.direction import Direction, is_better
 from lightsweep.errors import ConfigError
-from lightsweep.sweeper.trial import current_trial, stop_is_asked
+from lightsweep.sweeper.trial import current_trial, hand_back_if_orphaned, stop_is_asked
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class PruningCallback(Callback):
             return
         if stop_is_asked():
             self.interrupted = True
+            hand_back_if_orphaned(self.trial)
             _stop(trainer)
             return
         if self.trial.should_prune():

@@ -6,7 +6,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-DRIVER = "LIGHTSWEEP_DRIVER"  # the environment variable that tells workers the driver's process id
+DRIVER = "LIGHTSWEEP_DRIVER"  # the environment variable that tells workers who the driver is
 SWEEPER_TARGET = "lightsweep.sweeper.sweeper.LightsweepSweeper"
 
 
@@ -41,6 +41,9 @@ class LightsweepConf:
 
     # So many failures in a row end the search
     max_consecutive_failures: int = 5
+
+    # A trial whose process died under it is run again so many times
+    max_retries: int = 1
 
     # The search space: config path or group to a sweep of Hydra's override grammar
     params: dict[str, str] = field(default_factory=dict)

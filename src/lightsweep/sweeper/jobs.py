@@ -12,11 +12,27 @@ from hydra.plugins.launcher import Launcher
 
 from lightsweep.errors import ConfigError
 from lightsweep.outcome import Outcome
+from lightsweep.sweeper.owner import OWNER, Owner
 from lightsweep.sweeper.search_space import SearchSpace
 
 
 class TrialFailed(Exception):  # noqa: N818  (named like Optuna's TrialPruned, its sibling)
     """A trial without a value; the message is the reason. The search goes on."""
+
+
+class WorkerLost(TrialFailed):
+    """The process that ran the trial is gone; joblib then ends those of all other trials in flight, too."""
+
+
+class TrialInterrupted(BaseException):
+    """A trial that was ended before its time, by whoever stopped the search. It waits to be run again.
+
+    Not an `Exception`, because Optuna would tell such a trial as failed.
+    """
+
+
+class TrialWaits(BaseException):
+    """A trial that lost its worker and waits to be run again, in the same search."""
 
 
 class TrialJobs:
@@ -33,6 +49,7 @@ class TrialJobs:
 
     def __call__(self, trial: optuna.Trial) -> float:
         """The trial's value. Raises `TrialPruned`, `TrialFailed`, or `ConfigError` if the config is at fault."""
+        trial.set_user_attr(OWNER, Owner.here().to_record())  # until the job's own process signs
         trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
         overrides = self.overrides(self.space.suggest(trial))
         return value_of(self.launch(overrides, number=trial.number), trial)
@@ -44,14 +61,15 @@ class TrialJobs:
     def launch(self, overrides: Sequence[str], *, number: int) -> Any:
         """Run one job and give back what it returned.
 
-        Raises `TrialFailed` if the job raised or its worker died; what Hydra says of the config passes through.
+        Raises `TrialFailed` if the job raised and `WorkerLost` if its worker died; what Hydra says of the config
+        passes through.
         """
         try:
             [job] = self.launcher.launch([list(overrides)], initial_job_idx=number)
         except CompactHydraException:
             raise
         except Exception as error:  # noqa: BLE001  (the launcher's engine broke: a killed worker, a lost node)
-            raise TrialFailed(f"the launcher could not run it: {_in_one_line(error)}") from None
+            raise WorkerLost(f"its worker was lost: {_in_one_line(error)}") from None
         return _returned(job)
 
     def abort(self) -> None:
@@ -70,13 +88,6 @@ def _returned(job: JobReturn) -> Any:
         raise error.with_traceback(None)
     # The exception itself would keep its traceback alive, and through that the model.
     raise TrialFailed(_in_one_line(error))
-
-
-class TrialInterrupted(BaseException):
-    """A trial that was ended before its time, by whoever stopped the search. It waits to be run again.
-
-    Not an `Exception`, because Optuna would tell such a trial as failed.
-    """
 
 
 def value_of(returned: Any, trial: optuna.Trial) -> float:

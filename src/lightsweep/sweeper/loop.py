@@ -4,17 +4,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.errors import ConfigError
-from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted
+from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, TrialWaits, WorkerLost
+from lightsweep.sweeper.retries import RETRIES, put_back, reclaim_abandoned
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_SETTLE = 5
+SECONDS_BETWEEN_LOOKS = 0.1
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Ending:
 
 
 class TrialLoop:
-    """Runs `n_trials` more trials of a study, `n_jobs` at a time, each in Optuna's own `optimize`.
+    """Runs trials, `n_jobs` at a time, each in Optuna's own `optimize`, until the study has `n_trials` in all.
 
     With one job everything happens in the calling thread, as in-process launchers need it. With more, each of
     `n_jobs` daemon threads keeps one job in flight: nobody waits for the slowest, and an interrupt is not held
@@ -47,6 +49,7 @@ class TrialLoop:
         n_jobs: int,
         timeout: float | None,
         max_consecutive_failures: int,
+        max_retries: int,
         on_finished: Callable[[FrozenTrial], None],
         ask_jobs_to_stop: Callable[[], None],
         abort_jobs: Callable[[], None],
@@ -56,11 +59,13 @@ class TrialLoop:
         self.n_jobs = n_jobs
         self.timeout = timeout
         self.max_consecutive_failures = max_consecutive_failures
+        self.max_retries = max_retries
+        self.n_trials = n_trials
         self.on_finished = on_finished
         self.ask_jobs_to_stop = ask_jobs_to_stop
         self.abort_jobs = abort_jobs
         self.ending: Ending | None = None
-        self._tickets = n_trials
+        self._n_asking = 0  # tickets given out whose trial is not in the study yet
         self._stop = False
         self._aborted = False
         self._signalled = False
@@ -118,23 +123,45 @@ class TrialLoop:
                 self.study.optimize(self._run_trial, n_trials=1, catch=(TrialFailed,), callbacks=[self._finished])
             except TrialInterrupted:
                 self._stop = True
+            except TrialWaits:
+                continue
             except Exception as error:  # noqa: BLE001  (raised again by `run`, in the main thread)
                 self._error = self._error or error
                 self._stop = True
 
     def _take_ticket(self) -> bool:
-        with self._lock:
-            if self._stop or self._tickets == 0:
-                return False
-            if self._deadline is not None and time.monotonic() >= self._deadline:
-                self.ending = Ending(f"hydra.sweeper.timeout of {self.timeout:g} s is over", exit_code=0)
-                return False
-            self._tickets -= 1
-            return True
+        """Whether there is a trial to run: a new one, or one that waits.
+
+        While another driver runs the last trials of the study this waits for them, because they may come back.
+        """
+        while True:
+            with self._lock:
+                if self._stop:
+                    return False
+                if self._deadline is not None and time.monotonic() >= self._deadline:
+                    self.ending = Ending(f"hydra.sweeper.timeout of {self.timeout:g} s is over", exit_code=0)
+                    return False
+                trials = self.study.get_trials(deepcopy=False)
+                n_waiting = sum(t.state == TrialState.WAITING for t in trials)
+                n_to_run = n_waiting + max(0, self.n_trials - len(trials))
+                if n_to_run > self._n_asking:
+                    self._n_asking += 1
+                    return True
+                if not self._n_asking:
+                    running = [t for t in trials if t.state == TrialState.RUNNING and t.number not in self._in_flight]
+                    if not running and not self._in_flight:
+                        return False
+                    self._reclaim(running)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _reclaim(self, running: Sequence[FrozenTrial]) -> None:
+        for trial in reclaim_abandoned(self.study, running, max_retries=self.max_retries):
+            self.on_finished(trial)
 
     def _run_trial(self, trial: optuna.Trial) -> float:
         with self._lock:
             self._in_flight[trial.number] = trial._trial_id
+            self._n_asking -= 1
         try:
             return self.objective(trial)
         except (TrialInterrupted, KeyboardInterrupt):
@@ -149,10 +176,16 @@ class TrialLoop:
             if not self._any_good:
                 raise  # no trial can do better than this config
             reason = str(error)
-        except TrialFailed as failure:
-            if self._aborted:  # the launcher says that the job is gone, as it was told
+        except WorkerLost as lost:
+            if self._aborted:  # as the launcher was told
                 self._put_back(trial.number)
                 raise TrialInterrupted from None
+            if int(trial.user_attrs.get(RETRIES, 0)) < self.max_retries:
+                trial.set_user_attr(RETRIES, int(trial.user_attrs.get(RETRIES, 0)) + 1)
+                self._put_back(trial.number)
+                raise TrialWaits from None
+            reason = str(lost)
+        except TrialFailed as failure:
             reason = str(failure)
         trial.set_user_attr("fail_reason", reason)
         raise TrialFailed(reason)
@@ -162,7 +195,7 @@ class TrialLoop:
         with self._lock:
             trial_id = self._in_flight.pop(number, None)
         if trial_id is not None:
-            self.study._storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
+            put_back(self.study, trial_id)
 
     def _finished(self, _: optuna.Study, trial: FrozenTrial) -> None:
         with self._lock:

@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from lightsweep.checks import POSITIVE, POSITIVE_INT, problems_of
+from lightsweep.checks import INT_FROM_0, POSITIVE, POSITIVE_INT, problems_of
 from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
 from lightsweep.sweeper.search_space import Request
@@ -29,6 +29,7 @@ class Settings:
     n_jobs: int
     timeout: float | None
     max_consecutive_failures: int
+    max_retries: int
     params: Mapping[str, str]
 
 
@@ -42,6 +43,7 @@ def check_settings(values: Mapping[str, Any], *, launcher: str) -> Settings:
             ("n_jobs", POSITIVE_INT),
             ("timeout", POSITIVE),
             ("max_consecutive_failures", POSITIVE_INT),
+            ("max_retries", INT_FROM_0),
         )
         if not rule.holds(getattr(settings, key)) and not (key == "timeout" and settings.timeout is None)
     ]

@@ -1,6 +1,5 @@
 """The search as a whole: check, open, run the trials, report, ship the best."""
 
-import os
 import shutil
 import signal
 import sys
@@ -20,8 +19,9 @@ from optuna.trial import FrozenTrial
 from lightsweep.errors import USER_ERRORS, ConfigError
 from lightsweep.outcome import Outcome
 from lightsweep.report import write_report
+from lightsweep.resume import keep_command
 from lightsweep.sweeper import summary
-from lightsweep.sweeper.config import DRIVER
+from lightsweep.sweeper.driver import sign_as_driver
 from lightsweep.sweeper.folder import claim_folder
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
 from lightsweep.sweeper.loop import Ending, TrialLoop
@@ -60,7 +60,7 @@ class Search:
         Raises `ConfigError` for what the user can mend, also if no trial completed. Exits with another code than 0
         if something else than the budget ended the search.
         """
-        os.environ[DRIVER] = str(os.getpid())
+        sign_as_driver()
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # Progress says it, and shorter
         request = self._request(arguments)
         check_request(request, config_loader=self.hydra_context.config_loader, config=self.config)
@@ -69,6 +69,7 @@ class Search:
         folder, is_new = claim_folder(self.config)
         try:
             study = self._open_study(folder, space=request.space, sampler=sampler, pruner=pruner)
+            keep_command(folder, config=self.config)
             self._search(study, request=request, folder=folder)
         except USER_ERRORS:
             if is_new and not (folder / TABLE).exists():
@@ -159,10 +160,11 @@ class Search:
         loop = TrialLoop(
             study,
             jobs,
-            n_trials=max(0, total - there),
+            n_trials=total,
             n_jobs=self.settings.n_jobs,
             timeout=self.settings.timeout,
             max_consecutive_failures=self.settings.max_consecutive_failures,
+            max_retries=self.settings.max_retries,
             on_finished=on_finished,
             ask_jobs_to_stop=lambda: ask_to_stop(results.folder),
             abort_jobs=jobs.abort,

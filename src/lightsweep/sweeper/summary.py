@@ -1,6 +1,7 @@
 """What the search says at its end."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import optuna
@@ -71,7 +72,9 @@ def _next_commands(folder: Path, *, results: Results, shipped: Outcome | None, u
         "report": shown(folder / "report.html"),
         "dashboard": f"{'' if installed else 'pip install optuna-dashboard; '}optuna-dashboard {storage}",
     }
-    if shipped is not None:
+    if shipped is None:
+        commands["go on"] = f"python {sys.argv[0]} resume={shown(folder)}"
+    else:
         commands["model"] = (
             f"""python -c "import lightsweep; print(lightsweep.load('{shown(folder / "best")}').metrics)\""""
         )

@@ -1,6 +1,5 @@
 """How a job of a search finds its own trial."""
 
-import os
 from pathlib import Path
 
 import optuna
@@ -8,7 +7,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from lightsweep.sweeper.config import DRIVER, SWEEPER_TARGET
+from lightsweep.sweeper.config import SWEEPER_TARGET
+from lightsweep.sweeper.driver import is_orphaned, is_worker
+from lightsweep.sweeper.owner import OWNER, Owner
+from lightsweep.sweeper.retries import put_back
 from lightsweep.sweeper.stopping import is_asked_to_stop
 from lightsweep.sweeper.storage import open_storage, storage_url
 from lightsweep.sweeper.study import build_pruner
@@ -22,14 +24,15 @@ def in_search() -> bool:
     return hydra_cfg.mode == RunMode.MULTIRUN and hydra_cfg.sweeper.get("_target_") == SWEEPER_TARGET
 
 
-def runs_outside_the_driver() -> bool:
-    """Whether this job of a search runs in another process than the one that was started by the user."""
-    return in_search() and os.environ.get(DRIVER) != str(os.getpid())
-
-
 def stop_is_asked() -> bool:
-    """Whether this job belongs to a search that was asked to stop."""
-    return in_search() and is_asked_to_stop(Path(HydraConfig.get().sweep.dir))
+    """Whether this job belongs to a search that was asked to stop, or whose driver is gone."""
+    return in_search() and (is_orphaned() or is_asked_to_stop(Path(HydraConfig.get().sweep.dir)))
+
+
+def hand_back_if_orphaned(trial: optuna.Trial) -> None:
+    """Let the trial wait for another driver if this job's own is gone and can't put it back."""
+    if is_orphaned():
+        put_back(trial.study, trial._trial_id)
 
 
 def current_trial() -> optuna.Trial | None:
@@ -48,4 +51,7 @@ def current_trial() -> optuna.Trial | None:
         sampler=optuna.samplers.RandomSampler(),
         pruner=build_pruner(sweeper.pruner),
     )
-    return optuna.Trial(study, study.get_trials(deepcopy=False)[hydra_cfg.job.num]._trial_id)
+    trial = optuna.Trial(study, study.get_trials(deepcopy=False)[hydra_cfg.job.num]._trial_id)
+    if is_worker():
+        trial.set_user_attr(OWNER, Owner.here().to_record())
+    return trial

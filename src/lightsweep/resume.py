@@ -1,0 +1,54 @@
+"""`resume=<folder>` and `resume=last`: the command line of an earlier search, taken up again."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from lightsweep.errors import ConfigError
+from lightsweep.files import write_atomically
+
+COMMAND = "command.json"
+OWN_OVERRIDES = re.compile(r"hydra\.(mode|sweep\.dir)=")  # said anew by every start
+
+
+def keep_command(folder: Path, *, config: DictConfig) -> None:
+    """Write what the search was started with into its folder, for `resume`."""
+    overrides = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
+    kept = [override for override in overrides if not OWN_OVERRIDES.match(override)]
+    write_atomically(folder / COMMAND, json.dumps(kept, indent=1))
+
+
+def resumed(arguments: Sequence[str], *, outputs: Path) -> list[str]:
+    """Replace `resume=...` by what that search was started with; what else is said comes after it and wins.
+
+    Raises `ConfigError` if there is no such search.
+    """
+    asked = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
+    if not asked:
+        return list(arguments)
+    folder = _last_search(outputs) if asked[-1] == "last" else Path(asked[-1])
+    rest = [argument for argument in arguments if not argument.startswith("resume=")]
+    return [*_kept_command(folder), *rest, "hydra.sweep.dir='" + str(folder.absolute()).replace("'", r"\'") + "'"]
+
+
+def _last_search(outputs: Path) -> Path:
+    kept = sorted(outputs.glob(f"*/*/{COMMAND}"), key=lambda path: path.stat().st_mtime)
+    if not kept:
+        raise ConfigError(f"resume=last: there is no search below {outputs}. Name its folder: resume=<folder>.")
+    return kept[-1].parent
+
+
+def _kept_command(folder: Path) -> list[str]:
+    try:
+        kept = json.loads((folder / COMMAND).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        kept = None
+    if not isinstance(kept, list) or not all(isinstance(override, str) for override in kept):
+        raise ConfigError(
+            f"resume={folder}: that folder holds no {COMMAND}, so it is not the folder of a search."
+            " Searches are in outputs/<name>/<date_time>/; resume=last takes the newest."
+        )
+    return kept

@@ -1,0 +1,51 @@
+"""`resume=...` turned into the command line of the earlier search."""
+
+import os
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from lightsweep.errors import ConfigError
+from lightsweep.resume import COMMAND, keep_command, resumed
+
+
+def a_search(outputs: Path, name: str, *, task: list[str], hydra: list[str], age_s: float = 0) -> Path:
+    folder = outputs / "mlp" / name
+    folder.mkdir(parents=True)
+    keep_command(folder, config=OmegaConf.create({"hydra": {"overrides": {"task": task, "hydra": hydra}}}))
+    written = (folder / COMMAND).stat().st_mtime - age_s
+    os.utime(folder / COMMAND, (written, written))
+    return folder
+
+
+def test_a_command_line_without_resume_is_left_alone(tmp_path: Path) -> None:
+    assert resumed(["-m", "seed=1,2"], outputs=tmp_path) == ["-m", "seed=1,2"]
+
+
+@pytest.mark.parametrize("how", ["last", "folder"])
+def test_resume_repeats_the_command_and_what_is_added_wins(how: str, tmp_path: Path) -> None:
+    a_search(tmp_path, "older", task=["hparams_search=other"], hydra=[], age_s=60)
+    task, hydra = ["hparams_search=mlp", "data=synthetic"], ["hydra.sweeper.n_trials=9", "hydra.mode=MULTIRUN"]
+    folder = a_search(tmp_path, "newer", task=task, hydra=[*hydra, "hydra.sweep.dir='/elsewhere'"])
+    asked = "last" if how == "last" else str(folder)
+    assert resumed([f"resume={asked}", "hydra.sweeper.n_trials=20"], outputs=tmp_path) == [
+        "hparams_search=mlp",
+        "data=synthetic",
+        "hydra.sweeper.n_trials=9",
+        "hydra.sweeper.n_trials=20",
+        f"hydra.sweep.dir='{folder}'",
+    ]
+
+
+@pytest.mark.parametrize("content", [None, '{"a": 1}', "[1]", "["])
+def test_a_folder_that_holds_no_search_is_refused(content: str | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / COMMAND).write_text(content)
+    with pytest.raises(ConfigError, match="not the folder of a search"):
+        resumed([f"resume={tmp_path}"], outputs=tmp_path)
+
+
+def test_resume_last_without_any_search_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no search below"):
+        resumed(["resume=last"], outputs=tmp_path)
