@@ -1,0 +1,43 @@
+"""A module whose validations give the values of a script, and the fit that takes it through a real trainer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from torch import Tensor
+
+from lightsweep.data.batches import TensorBatches
+
+N_BATCHES = 2
+
+
+class Scripted(L.LightningModule):
+    """Logs the next value as `val/acc` in each validation, and 9 in a sanity check."""
+
+    def __init__(self, values: Sequence[float]) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.values = list(values)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        return self.weight.sum()  # each step takes 1 from the weight, which so counts the steps
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        if batch_idx == 0:
+            self.value = 9.0 if self.trainer.sanity_checking else self.values.pop(0)
+        self.log("val/acc", torch.tensor(self.value, dtype=torch.float64), batch_size=1)
+
+
+def batches() -> TensorBatches:
+    return TensorBatches(torch.zeros(N_BATCHES, 1), torch.zeros(N_BATCHES), batch_size=1, shuffle_seed=None)
+
+
+def fit(values: Sequence[float], *, callbacks: Sequence[L.Callback], **arguments: Any) -> L.Trainer:
+    """Train as many epochs as there are values, unless `max_epochs` says otherwise."""
+    trainer = L.Trainer(callbacks=list(callbacks), **{"max_epochs": len(values), "logger": False, **arguments})
+    trainer.fit(Scripted(values), batches(), batches())
+    return trainer

@@ -1,0 +1,81 @@
+"""The checkpoint: the epoch that the pruning callback calls the best too, in one file of a plain name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightsweep.callbacks.checkpoint import BestCheckpoint
+from lightsweep.callbacks.pruning import PruningCallback
+from lightsweep.direction import Direction
+from tests.callbacks.scripted import N_BATCHES, fit
+
+
+@pytest.fixture
+def writing_trainer(quiet_trainer: dict[str, Any]) -> dict[str, Any]:
+    return {**quiet_trainer, "enable_checkpointing": True}
+
+
+def best_checkpoint(folder: Path, *, direction: Direction = "maximize") -> BestCheckpoint:
+    return BestCheckpoint(dirpath=str(folder), filename="best", monitor="val/acc", direction=direction)
+
+
+@pytest.mark.parametrize(
+    ("direction", "values", "best_epoch"),
+    [
+        ("maximize", (0.1, 0.3, 0.2), 1),
+        ("maximize", (0.3, 0.2, 0.1), 0),
+        ("maximize", (0.1, 0.2, 0.3), 2),
+        ("maximize", (0.1, 0.3, 0.3, 0.3), 1),  # of equal ones the first
+        ("maximize", (-3.0, -1.0, -2.0), 1),
+        ("minimize", (0.3, 0.1, 0.2), 1),
+        ("minimize", (0.1, 0.2, 0.3), 0),
+        ("minimize", (0.3, 0.1, 0.1), 1),
+        ("minimize", (0.0, 0.0, 0.0), 0),
+    ],
+)
+def test_the_file_holds_the_epoch_that_the_pruning_callback_calls_the_best(
+    direction: Direction, values: Sequence[float], best_epoch: int, tmp_path: Path, writing_trainer: dict[str, Any]
+) -> None:
+    checkpoint = best_checkpoint(tmp_path, direction=direction)
+    watcher = PruningCallback(monitor="val/acc", direction=direction)
+    fit(values, callbacks=[watcher, checkpoint], **writing_trainer)
+    saved = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert saved["epoch"] == watcher.best_epoch == best_epoch
+    assert checkpoint.best_model_score is not None
+    assert checkpoint.best_model_score.item() == watcher.best_value == values[best_epoch]
+    assert saved["state_dict"]["weight"].item() == -N_BATCHES * (best_epoch + 1)
+
+
+def test_with_several_validations_in_an_epoch_the_best_of_them_counts(
+    tmp_path: Path, writing_trainer: dict[str, Any]
+) -> None:
+    checkpoint = best_checkpoint(tmp_path)
+    watcher = PruningCallback(monitor="val/acc", direction="maximize")
+    values = (0.1, 0.2, 0.9, 0.3)
+    fit(values, callbacks=[watcher, checkpoint], max_epochs=2, val_check_interval=0.5, **writing_trainer)
+    assert checkpoint.best_model_score is not None
+    assert checkpoint.best_model_score.item() == watcher.best_value == 0.9
+    saved = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert saved["epoch"] == watcher.best_epoch == 1
+    assert saved["state_dict"]["weight"].item() == -3  # the weights of that validation, in the middle of the epoch
+
+
+@pytest.mark.parametrize("filename", ["best", "best-{epoch}-{step}"])
+def test_the_name_can_be_typed_in_an_override(filename: str, tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
+    checkpoint = BestCheckpoint(dirpath=str(tmp_path), filename=filename, monitor="val/acc", direction="maximize")
+    fit((0.1, 0.3, 0.2), callbacks=[checkpoint], **writing_trainer)
+    [written] = tmp_path.rglob("*")
+    assert written.parent == tmp_path
+    assert written.name == filename.format(epoch=1, step=2 * N_BATCHES) + ".ckpt"
+    assert not set("=/,'\"") & set(written.name)
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")  # Lightning sees it coming
+def test_a_second_fit_in_the_same_folder_replaces_the_file(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
+    for values in ((0.9, 0.1), (0.1, 0.2, 0.3)):  # the second is worse, and still the only one of its fit
+        fit(values, callbacks=[best_checkpoint(tmp_path)], **writing_trainer)
+    assert [p.name for p in tmp_path.iterdir()] == ["best.ckpt"]
+    assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == 2

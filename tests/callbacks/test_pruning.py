@@ -1,0 +1,443 @@
+"""The pruning callback between a real trainer and a real study: what is reported, and how a fit ends."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import pytorch_lightning as L
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial, TrialState
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import CSVLogger
+
+from lightsweep.callbacks.checkpoint import BestCheckpoint
+from lightsweep.callbacks.early_stopping import EarlyStopping
+from lightsweep.callbacks.pruning import PruningCallback
+from lightsweep.callbacks.pruning_reason import pruning_reason
+from lightsweep.direction import Direction
+from lightsweep.errors import ConfigError
+from lightsweep.sweeper.config import SWEEPER_TARGET
+from lightsweep.sweeper.stopping import ask_to_stop
+from lightsweep.sweeper.storage import open_storage
+from lightsweep.sweeper.study import build_pruner
+from tests.callbacks.scripted import N_BATCHES, Scripted, batches, fit
+
+RISING = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+class PrunesFrom(BasePruner):
+    """Says stop at this step and at every later one; None: never."""
+
+    def __init__(self, step: int | None) -> None:
+        self.step = step
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        assert trial.last_step is not None
+        return self.step is not None and trial.last_step >= self.step
+
+
+class Witness(Callback):
+    """Keeps the names of the hooks that Lightning called at the end."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.seen.append("on_train_end")
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.seen.append("on_fit_end")
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        assert stage == "fit"
+        self.seen.append("teardown")
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self.seen.append("on_exception")
+
+
+class WitnessLogger(CSVLogger):
+    """Keeps how it was finalised."""
+
+    statuses: tuple[str, ...] = ()
+
+    def finalize(self, status: str) -> None:
+        super().finalize(status)
+        self.statuses += (status,)
+
+
+def study_of(pruner: BasePruner, *, direction: Direction = "maximize") -> optuna.Study:
+    return optuna.create_study(direction=direction, pruner=pruner)
+
+
+def watcher_of(study: optuna.Study | None, *, direction: Direction = "maximize", monitor: str = "val/acc") -> Any:
+    return PruningCallback(monitor=monitor, direction=direction, trial=study and study.ask())
+
+
+@pytest.mark.parametrize(
+    ("prunes_from", "n_reports", "is_pruned"),
+    [
+        (None, 5, False),
+        (0, 1, True),
+        (1, 2, True),
+        (3, 4, True),
+        (4, 5, False),  # after the last epoch there is nothing left to save
+    ],
+)
+def test_a_fit_reports_each_epoch_and_ends_as_the_pruner_decides(
+    prunes_from: int | None, n_reports: int, is_pruned: bool, quiet_trainer: dict[str, Any]
+) -> None:
+    study = study_of(PrunesFrom(prunes_from))
+    watcher = watcher_of(study)
+    trainer = fit(RISING, callbacks=[watcher], **quiet_trainer)
+    assert study.trials[0].intermediate_values == dict(enumerate(RISING[:n_reports]))
+    assert watcher.n_epochs == trainer.current_epoch == n_reports
+    assert trainer.global_step == N_BATCHES * n_reports
+    assert (watcher.pruned is not None) is is_pruned
+    assert watcher.failed is None
+    assert (watcher.best_value, watcher.best_epoch) == (RISING[n_reports - 1], n_reports - 1)
+
+
+def test_a_pruned_fit_ends_like_any_other(tmp_path: Path, quiet_trainer: dict[str, Any]) -> None:
+    study = study_of(PrunesFrom(1))
+    watcher, witness, logger = watcher_of(study), Witness(), WitnessLogger(tmp_path, name="", version="")
+    trainer = fit(RISING, callbacks=[watcher, witness], logger=logger, **quiet_trainer)
+    assert watcher.pruned.startswith("val/acc 0.2000 at epoch 1, PrunesFrom")
+    assert witness.seen == ["on_train_end", "on_fit_end", "teardown"]
+    assert logger.statuses == ("success",)
+    assert trainer.interrupted is False
+    assert [float(m["val/acc"]) for m in logger.experiment.metrics] == []  # all is on the disk
+    assert (tmp_path / "metrics.csv").read_text().count("\n") == 3  # the header and two epochs
+
+
+def test_a_pruned_fit_is_a_pruned_trial_once_it_is_told(quiet_trainer: dict[str, Any]) -> None:
+    study = study_of(PrunesFrom(1))
+
+    def objective(trial: optuna.Trial) -> float:
+        watcher = PruningCallback(monitor="val/acc", direction="maximize", trial=trial)
+        fit(RISING, callbacks=[watcher], **quiet_trainer)
+        if watcher.pruned:
+            raise optuna.TrialPruned(watcher.pruned)
+        raise AssertionError("it was not pruned")
+
+    study.optimize(objective, n_trials=2)
+    assert [t.state for t in study.trials] == [TrialState.PRUNED] * 2
+    assert [t.value for t in study.trials] == [0.2, 0.2]  # Optuna's rule: the last report
+
+
+@pytest.mark.parametrize("prunes_from", [0, 2])
+def test_the_checkpoint_of_the_epoch_that_was_pruned_is_there(
+    prunes_from: int, tmp_path: Path, quiet_trainer: dict[str, Any]
+) -> None:
+    checkpoint = BestCheckpoint(dirpath=str(tmp_path), filename="best", monitor="val/acc", direction="maximize")
+    watcher = watcher_of(study_of(PrunesFrom(prunes_from)))
+    fit(RISING, callbacks=[watcher, checkpoint], **{**quiet_trainer, "enable_checkpointing": True})
+    saved = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert saved["epoch"] == watcher.best_epoch == prunes_from
+    assert saved["state_dict"]["weight"].item() == -N_BATCHES * (prunes_from + 1)
+
+
+@pytest.mark.parametrize("least", [{"min_epochs": 4}, {"min_steps": 9}, {"min_epochs": 5, "min_steps": 10}])
+def test_a_minimum_of_epochs_or_steps_does_not_keep_a_pruned_fit_going(
+    least: dict[str, int], quiet_trainer: dict[str, Any]
+) -> None:
+    study = study_of(PrunesFrom(1))
+    fit(RISING, callbacks=[watcher_of(study)], **least, **quiet_trainer)
+    assert study.trials[0].intermediate_values == {0: 0.1, 1: 0.2}
+
+
+@pytest.mark.parametrize(
+    ("direction", "reported", "best_epoch"),
+    [("maximize", {0: 0.7, 1: 0.5, 2: 0.9}, 2), ("minimize", {0: 0.2, 1: 0.3, 2: 0.1}, 2)],
+)
+def test_several_validations_in_an_epoch_are_one_report_of_the_best(
+    direction: Direction, reported: dict[int, float], best_epoch: int, quiet_trainer: dict[str, Any]
+) -> None:
+    study = study_of(PrunesFrom(None), direction=direction)
+    watcher = watcher_of(study, direction=direction)
+    fit((0.7, 0.2, 0.3, 0.5, 0.1, 0.9), callbacks=[watcher], max_epochs=3, val_check_interval=0.5, **quiet_trainer)
+    assert study.trials[0].intermediate_values == reported
+    assert (watcher.best_epoch, watcher.best_value) == (best_epoch, reported[best_epoch])
+
+
+def test_several_validations_in_an_epoch_are_pruned_after_the_epoch(quiet_trainer: dict[str, Any]) -> None:
+    study = study_of(PrunesFrom(0))
+    trainer = fit(RISING, callbacks=[watcher_of(study)], val_check_interval=0.5, **quiet_trainer)
+    assert study.trials[0].intermediate_values == {0: 0.2}
+    assert trainer.global_step == N_BATCHES
+
+
+@pytest.mark.parametrize(("prunes_from", "reported"), [(None, {1: 0.1, 3: 0.2, 5: 0.3}), (2, {1: 0.1, 3: 0.2})])
+def test_epochs_without_a_validation_report_nothing(
+    prunes_from: int | None, reported: dict[int, float], quiet_trainer: dict[str, Any]
+) -> None:
+    study = study_of(PrunesFrom(prunes_from))
+    watcher = watcher_of(study)
+    fit(RISING[:3], callbacks=[watcher], max_epochs=6, check_val_every_n_epoch=2, **quiet_trainer)
+    assert study.trials[0].intermediate_values == reported
+    assert watcher.n_epochs == max(reported) + 1
+
+
+def test_the_sanity_check_is_not_reported(quiet_trainer: dict[str, Any]) -> None:
+    study = study_of(PrunesFrom(None))
+    watcher = watcher_of(study)
+    fit(RISING[:2], callbacks=[watcher], **{**quiet_trainer, "num_sanity_val_steps": 2})
+    assert study.trials[0].intermediate_values == {0: 0.1, 1: 0.2}
+    assert watcher.best_value == 0.2
+
+
+@pytest.mark.parametrize("with_trial", [True, False])
+def test_a_misspelled_monitor_is_refused_with_what_was_logged(with_trial: bool, quiet_trainer: dict[str, Any]) -> None:
+    study = study_of(PrunesFrom(None))
+    watcher = watcher_of(study if with_trial else None, monitor="val/accuracy")
+    with pytest.raises(ConfigError, match=r"monitor is 'val/accuracy', .* It logged: val/acc\."):
+        fit(RISING, callbacks=[watcher], **quiet_trainer)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(("before", "reported"), [((), {}), ((0.1, 0.2), {0: 0.1, 1: 0.2})])
+def test_a_value_that_is_not_finite_fails_the_fit_and_is_not_reported(
+    before: tuple[float, ...], reported: dict[int, float], value: float, quiet_trainer: dict[str, Any]
+) -> None:
+    study = study_of(PrunesFrom(None))
+    watcher, witness = watcher_of(study), Witness()
+    trainer = fit((*before, value, 0.9, 0.9), callbacks=[watcher, witness], min_epochs=9, **quiet_trainer)
+    assert watcher.failed == f"val/acc is {value} at epoch {len(before)}"
+    assert watcher.pruned is None
+    assert watcher.best_value == (max(before) if before else None)
+    assert study.trials[0].intermediate_values == reported
+    assert trainer.current_epoch == len(before) + 1
+    assert witness.seen == ["on_train_end", "on_fit_end", "teardown"]
+
+
+def test_an_epoch_with_a_value_that_is_not_finite_is_not_reported_at_all(quiet_trainer: dict[str, Any]) -> None:
+    study = study_of(PrunesFrom(0))
+    watcher = watcher_of(study)
+    fit((0.1, math.nan, 0.9, 0.9), callbacks=[watcher], max_epochs=2, val_check_interval=0.5, **quiet_trainer)
+    assert study.trials[0].intermediate_values == {}
+    assert watcher.failed == "val/acc is nan at epoch 0"
+    assert watcher.pruned is None
+
+
+def test_without_a_trial_only_the_best_is_kept(quiet_trainer: dict[str, Any]) -> None:
+    watcher = watcher_of(None)
+    fit((0.3, 0.8, 0.5), callbacks=[watcher], **quiet_trainer)
+    assert (watcher.best_value, watcher.best_epoch, watcher.n_epochs) == (0.8, 1, 3)
+    assert watcher.pruned is watcher.failed is None
+
+
+def test_an_early_stop_is_a_complete_trial(quiet_trainer: dict[str, Any]) -> None:
+    study = study_of(PrunesFrom(None))
+    watcher = watcher_of(study)
+    early = EarlyStopping(monitor="val/acc", direction="maximize", patience=2, min_delta=0.0)
+    fit((0.3, 0.5, 0.4, 0.5, 0.9, 0.9), callbacks=[early, watcher], **quiet_trainer)
+    assert study.trials[0].intermediate_values == {0: 0.3, 1: 0.5, 2: 0.4, 3: 0.5}
+    assert watcher.pruned is watcher.failed is None
+    assert watcher.best_value == 0.5
+
+
+def search_of(tmp_path: Path, *, pruner: str) -> optuna.Study:
+    """Tell Hydra that this process runs job 1 of a search, whose study is in a journal with two trials."""
+    sweeper = {
+        "_target_": SWEEPER_TARGET,
+        "study_name": "mlp",
+        "storage": None,
+        "pruner": {"_target_": f"optuna.pruners.{pruner}"},
+    }
+    cfg = {"sweeper": sweeper, "mode": RunMode.MULTIRUN, "sweep": {"dir": str(tmp_path)}, "job": {"num": 1}}
+    HydraConfig.instance().cfg = OmegaConf.create({"hydra": cfg})  # type: ignore[assignment]
+    study = optuna.create_study(
+        study_name="mlp", storage=open_storage(str(tmp_path / "study.journal")), direction="maximize"
+    )
+    for _ in range(2):
+        study.ask()
+    return study
+
+
+@pytest.fixture
+def _hydra_forgets() -> Any:
+    yield
+    HydraConfig.instance().cfg = None
+    open_storage.cache_clear()
+
+
+@pytest.mark.usefixtures("_hydra_forgets")
+def test_a_job_of_a_search_reports_to_its_own_trial_with_the_searchs_pruner(
+    tmp_path: Path, quiet_trainer: dict[str, Any]
+) -> None:
+    study = search_of(tmp_path, pruner="NopPruner")
+    watcher = watcher_of(None)
+    fit(RISING, callbacks=[watcher], **quiet_trainer)
+    assert [len(t.intermediate_values) for t in study.get_trials()] == [0, 5]
+    assert watcher.trial.study.pruner.__class__.__name__ == "NopPruner"
+
+
+@pytest.mark.usefixtures("_hydra_forgets")
+@pytest.mark.parametrize(("n_epochs", "is_interrupted"), [(5, True), (2, True), (1, False)])
+def test_a_search_that_was_asked_to_stop_ends_its_fits_after_the_epoch_but_not_the_last_one(
+    n_epochs: int, is_interrupted: bool, tmp_path: Path, quiet_trainer: dict[str, Any]
+) -> None:
+    study = search_of(tmp_path, pruner="NopPruner")
+    ask_to_stop(tmp_path)
+    watcher, witness = watcher_of(None), Witness()
+    fit(RISING[:n_epochs], callbacks=[watcher, witness], min_epochs=n_epochs, **quiet_trainer)
+    assert study.get_trials()[1].intermediate_values == {0: 0.1}
+    assert watcher.interrupted is is_interrupted
+    assert watcher.pruned is watcher.failed is None
+    assert witness.seen == ["on_train_end", "on_fit_end", "teardown"]
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=UserWarning,
+    reason="callbacks/pruning.py: a trial that was put back has these steps; Optuna warns and keeps the old values",
+)
+def test_a_trial_that_is_run_again_repeats_its_reports_without_a_word(quiet_trainer: dict[str, Any]) -> None:
+    study = study_of(PrunesFrom(None))
+    watcher = watcher_of(study)
+    for step in (0, 1):  # what it had come to before its process died
+        watcher.trial.report(RISING[step], step)
+    fit(RISING, callbacks=[watcher], **quiet_trainer)
+    assert study.trials[0].intermediate_values == dict(enumerate(RISING))
+
+
+@pytest.mark.usefixtures("_hydra_forgets")
+@pytest.mark.parametrize("fast_dev_run", [1, 2])
+def test_a_smoke_test_touches_no_study(fast_dev_run: int, tmp_path: Path, quiet_trainer: dict[str, Any]) -> None:
+    study = search_of(tmp_path, pruner="NopPruner")
+    watcher = watcher_of(None)
+    fit(RISING, callbacks=[watcher], fast_dev_run=fast_dev_run, **quiet_trainer)
+    assert [t.intermediate_values for t in study.get_trials()] == [{}, {}]
+    assert watcher.trial is None
+
+
+def test_a_smoke_test_does_not_report_to_a_trial_that_was_handed_over(quiet_trainer: dict[str, Any]) -> None:
+    study = study_of(PrunesFrom(None))
+    fit(RISING, callbacks=[watcher_of(study)], fast_dev_run=True, **quiet_trainer)
+    assert study.trials[0].intermediate_values == {}
+
+
+def test_validation_alone_reports_nothing(quiet_trainer: dict[str, Any]) -> None:
+    study = study_of(PrunesFrom(None))
+    watcher = watcher_of(study)
+    L.Trainer(callbacks=[watcher], logger=False, **quiet_trainer).validate(Scripted(RISING), batches(), verbose=False)
+    assert study.trials[0].intermediate_values == {}
+
+
+OTHERS = ((0.5, 0.6), (0.6, 0.7), (0.7, 0.9), (0.8, 0.8))
+
+
+def judged(trial: optuna.Trial, *values: float) -> bool:
+    """Report as the callback does, and give back the pruner's last word."""
+    said_stop = False
+    for step, value in enumerate(values):
+        trial.report(value, step)
+        said_stop = trial.should_prune()
+    return said_stop
+
+
+def study_with_others(pruner: BasePruner, *, direction: Direction) -> optuna.Study:
+    """Four trials that completed two epochs, and one that was pruned after them."""
+    study = study_of(pruner, direction=direction)
+    for values in OTHERS:
+        trial = study.ask()
+        judged(trial, *values)
+        study.tell(trial, values[-1])
+    trial = study.ask()
+    judged(trial, 0.1, 0.2)
+    study.tell(trial, state=TrialState.PRUNED)
+    return study
+
+
+@pytest.mark.parametrize(
+    ("pruner", "direction", "values", "reason"),
+    [
+        (
+            {"_target_": "MedianPruner", "n_startup_trials": 4},
+            "maximize",
+            (0.3, 0.2),
+            "MedianPruner: best so far 0.3000, threshold 0.7500 (the best 50 % of 4 completed trials at that epoch)",
+        ),
+        (
+            {"_target_": "MedianPruner", "n_startup_trials": 4},
+            "minimize",
+            (0.85, 0.95),
+            "MedianPruner: best so far 0.8500, threshold 0.7500 (the best 50 % of 4 completed trials at that epoch)",
+        ),
+        (
+            {"_target_": "PercentilePruner", "percentile": 25.0, "n_startup_trials": 4},
+            "maximize",
+            (0.3, 0.8),
+            "PercentilePruner: best so far 0.8000, threshold 0.8250"
+            " (the best 25 % of 4 completed trials at that epoch)",
+        ),
+        (
+            {"_target_": "PercentilePruner", "percentile": 25.0, "n_startup_trials": 4},
+            "minimize",
+            (0.9, 0.7),
+            "PercentilePruner: best so far 0.7000, threshold 0.6750"
+            " (the best 25 % of 4 completed trials at that epoch)",
+        ),
+        (
+            {
+                "_target_": "PatientPruner",
+                "wrapped_pruner": {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 4},
+                "patience": 0,
+            },
+            "maximize",
+            (0.3, 0.2),
+            "PatientPruner: best so far 0.3000, threshold 0.7500 (the best 50 % of 4 completed trials at that epoch)",
+        ),
+        (
+            {"_target_": "PatientPruner", "wrapped_pruner": None, "patience": 0},
+            "maximize",
+            (0.3, 0.2),
+            "PatientPruner: 5 other trials at that epoch, median 0.7000, best 0.9000",
+        ),
+        (
+            {"_target_": "ThresholdPruner", "lower": 0.25},
+            "maximize",
+            (0.3, 0.2),
+            "ThresholdPruner: outside 0.25 to inf",
+        ),
+        (
+            {"_target_": "ThresholdPruner", "lower": 0.01, "upper": 0.15},
+            "minimize",
+            (0.1, 0.2),
+            "ThresholdPruner: outside 0.01 to 0.15",
+        ),
+        (
+            {"_target_": "SuccessiveHalvingPruner", "min_resource": 1, "reduction_factor": 2},
+            "maximize",
+            (0.3, 0.3),
+            "SuccessiveHalvingPruner: 5 other trials at that epoch, median 0.7000, best 0.9000",
+        ),
+        (
+            {"_target_": "SuccessiveHalvingPruner", "min_resource": 1, "reduction_factor": 2},
+            "minimize",
+            (0.9, 0.95),
+            "SuccessiveHalvingPruner: 5 other trials at that epoch, median 0.7000, best 0.2000",
+        ),
+    ],
+)
+def test_the_reason_names_the_value_the_pruner_and_what_it_was_judged_against(
+    pruner: dict[str, Any], direction: Direction, values: tuple[float, float], reason: str
+) -> None:
+    node = OmegaConf.create({**pruner, "_target_": f"optuna.pruners.{pruner['_target_']}"})
+    study = study_with_others(build_pruner(node), direction=direction)
+    trial = study.ask()
+    assert judged(trial, *values)
+    assert pruning_reason(trial, epoch=1, monitor="val/acc") == f"val/acc {values[1]:.4f} at epoch 1, {reason}"
+
+
+def test_the_first_trial_of_all_is_judged_against_none() -> None:
+    trial = study_of(PrunesFrom(0)).ask()
+    assert judged(trial, 0.5)
+    text = pruning_reason(trial, epoch=0, monitor="val/acc")
+    assert text == "val/acc 0.5000 at epoch 0, PrunesFrom: no other trial had come so far"

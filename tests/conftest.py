@@ -1,0 +1,41 @@
+"""Fixtures that several files use."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+@pytest.fixture(scope="session")
+def composed() -> Callable[..., DictConfig]:
+    """Composes the shipped config with these overrides, as train.py would see it, `hydra` included. Only to be read."""
+
+    @cache
+    def compose_with(*overrides: str) -> DictConfig:
+        with initialize_config_dir(config_dir=str(CONF)):
+            return compose("train", overrides=list(overrides), return_hydra_config=True)
+
+    return compose_with
+
+
+@pytest.fixture
+def quiet_trainer() -> dict[str, Any]:
+    """Arguments of a trainer on the CPU that writes nothing and shows nothing."""
+    from lightsweep.fitting import set_up_process
+
+    set_up_process(threads=1, verbose=False)  # pytest takes back the warning filters after each test
+    return {
+        "accelerator": "cpu",
+        "devices": 1,
+        "log_every_n_steps": 1,
+        "num_sanity_val_steps": 0,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }

@@ -1,0 +1,105 @@
+"""The batches: which rows, in which order, and that Lightning moves the order on from epoch to epoch."""
+
+import itertools
+
+import pytest
+import pytorch_lightning as L
+import torch
+from torch import Tensor
+
+from lightsweep.data.batches import EpochOrder, TensorBatches
+
+
+def batches(n_rows: int, *, batch_size: int, seed: int | None = 0) -> TensorBatches:
+    """Row i holds i, its label too."""
+    rows = torch.arange(n_rows)
+    return TensorBatches(rows[:, None].float(), rows, batch_size=batch_size, shuffle_seed=seed)
+
+
+def labels(loader: TensorBatches, *, epoch: int | None = None) -> list[list[int]]:
+    if epoch is not None:
+        assert loader.sampler is not None
+        loader.sampler.set_epoch(epoch)
+    return [y.tolist() for _, y in loader]
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+@pytest.mark.parametrize(
+    ("n_rows", "batch_size", "sizes"),
+    [(10, 4, [4, 4, 2]), (8, 4, [4, 4]), (3, 4, [3]), (4, 1, [1, 1, 1, 1]), (9, 4, [4, 4, 1])],
+)
+def test_every_row_comes_exactly_once_and_the_last_batch_is_short(
+    n_rows: int, batch_size: int, sizes: list[int], seed: int | None
+) -> None:
+    loader = batches(n_rows, batch_size=batch_size, seed=seed)
+    for epoch in (0, 1):
+        parts = labels(loader, epoch=None if seed is None else epoch)
+        assert [len(part) for part in parts] == sizes
+        assert sorted(itertools.chain(*parts)) == list(range(n_rows))
+    assert len(loader) == len(sizes)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_features_and_labels_stay_together(seed: int | None) -> None:
+    for x, y in batches(20, batch_size=6, seed=seed):
+        assert x.shape == (len(y), 1)
+        assert x[:, 0].tolist() == y.tolist()
+
+
+def test_without_shuffling_the_rows_come_as_they_are() -> None:
+    assert labels(batches(5, batch_size=2, seed=None)) == [[0, 1], [2, 3], [4]]
+
+
+def test_the_order_is_a_function_of_seed_and_epoch_alone() -> None:
+    one = batches(50, batch_size=8, seed=1)
+    forwards = [labels(one, epoch=epoch) for epoch in range(4)]
+    torch.manual_seed(99)  # the global state plays no part, nor what was drawn before
+    backwards = [labels(batches(50, batch_size=8, seed=1), epoch=epoch) for epoch in reversed(range(4))]
+    assert forwards == backwards[::-1]
+    assert labels(one, epoch=2) == labels(one) == forwards[2]
+
+
+def test_drawing_an_order_leaves_torchs_own_generator_alone() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    labels(batches(50, batch_size=8), epoch=3)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_each_epoch_has_an_order_of_its_own() -> None:
+    assert len({str(labels(batches(40, batch_size=8), epoch=epoch)) for epoch in range(20)}) == 20
+
+
+def test_neighbouring_seeds_and_epochs_have_orders_of_their_own() -> None:
+    orders = {}
+    for seed in (0, 1, 2, 2**32 - 1):
+        for epoch in range(5):
+            order = EpochOrder(n=40, seed=seed)
+            order.set_epoch(epoch)
+            orders[seed, epoch] = tuple(order.permutation().tolist())
+    assert len(set(orders.values())) == len(orders)
+
+
+class Recorder(L.LightningModule):
+    """Keeps the rows of each epoch in the order in which they came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.epochs: dict[int, list[int]] = {}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        self.epochs.setdefault(self.current_epoch, []).extend(batch[1].tolist())
+        return self.weight.sum() * 0
+
+
+def test_lightning_moves_the_order_on_from_epoch_to_epoch(quiet_trainer: dict[str, object]) -> None:
+    model = Recorder()
+    L.Trainer(**quiet_trainer, max_epochs=3, logger=False).fit(model, batches(12, batch_size=5, seed=4))
+    loader = batches(12, batch_size=5, seed=4)
+    assert model.epochs == {epoch: list(itertools.chain(*labels(loader, epoch=epoch))) for epoch in range(3)}
+    assert model.epochs[0] != model.epochs[1]

@@ -1,0 +1,120 @@
+"""The data modules: what the shipped data sets hold and which loader gives which split."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as L
+import torch
+from sklearn.datasets import load_digits
+
+from lightsweep.data.batches import TensorBatches
+from lightsweep.data.digits import Digits
+from lightsweep.data.synthetic import Synthetic
+from lightsweep.data.tensors import EVAL_BATCH_SIZE, TensorDataModule
+from lightsweep.errors import ConfigError
+from lightsweep.model.classifier import MLPClassifier
+
+COMMON: dict[str, Any] = {"batch_size": 64, "shuffle": True, "seed": 0, "refit": False}
+
+
+def digits(**changes: Any) -> Digits:
+    return Digits(**{**COMMON, **changes})
+
+
+def synthetic(**changes: Any) -> Synthetic:
+    return Synthetic(**{"n_samples": 100, "n_features": 7, "n_classes": 3, **COMMON, **changes})
+
+
+def n_rows(loader: Any) -> int:
+    return sum(len(y) for _, y in loader)
+
+
+@pytest.mark.parametrize(("refit", "sizes"), [(False, (1149, 288, 360)), (True, (1437, 0, 360))])
+def test_the_digits_are_cut_as_documented(refit: bool, sizes: tuple[int, int, int]) -> None:
+    data = digits(refit=refit)
+    assert (data.d_in, data.d_out) == (64, 10)
+    assert list(data.classes) == list(range(10))
+    loaders = (data.train_dataloader(), data.val_dataloader(), data.test_dataloader())
+    assert tuple(map(n_rows, loaders)) == sizes
+
+
+def test_the_digits_are_scikit_learns_own_in_their_own_unit() -> None:
+    data = digits()
+    x, y = load_digits(return_X_y=True)
+    parts = [data.splits.train, data.splits.val, data.splits.test]
+    back = np.concatenate([p[0].numpy() for p in parts if p]) * data.scaler.std + data.scaler.mean
+    labelled = np.column_stack([back.round(), np.concatenate([p[1].numpy() for p in parts if p])])
+    assert sorted(map(tuple, labelled)) == sorted(map(tuple, np.column_stack([x, y])))
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"n_samples": 60, "n_features": 1, "n_classes": 2},
+        {"n_samples": 150, "n_features": 30, "n_classes": 5},
+    ],
+)
+def test_the_synthetic_data_has_the_sizes_that_it_was_given(sizes: dict[str, int]) -> None:
+    data = synthetic(**sizes)
+    assert (data.d_in, data.d_out) == (sizes["n_features"], sizes["n_classes"])
+    total = sum(n_rows(loader) for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()))
+    assert total == sizes["n_samples"]
+    assert set(torch.cat([data.splits.train[1], data.splits.test[1]]).tolist()) == set(range(sizes["n_classes"]))
+
+
+def test_too_few_synthetic_rows_are_the_users_to_mend() -> None:
+    with pytest.raises(ConfigError, match=r"5 rows of \d classes are too few"):
+        _ = synthetic(n_samples=5).d_in
+
+
+@pytest.mark.parametrize("make", [digits, synthetic])
+def test_the_same_seed_gives_the_same_data_and_another_seed_other_data(make: Any) -> None:
+    same, again, other = make(seed=3), make(seed=3), make(seed=4)
+    assert torch.equal(same.splits.train[0], again.splits.train[0])
+    assert not torch.equal(same.splits.train[0], other.splits.train[0])
+
+
+@pytest.mark.parametrize("make", [digits, synthetic])
+def test_a_refit_has_no_validation_split_and_the_same_test_rows(make: Any) -> None:
+    data, refit = make(), make(refit=True)
+    assert refit.val_dataloader() == []
+
+    def raw_test(module: TensorDataModule) -> np.ndarray:
+        return module.splits.test[0].numpy() * module.scaler.std + module.scaler.mean
+
+    np.testing.assert_allclose(raw_test(data), raw_test(refit), atol=1e-4)
+
+
+@pytest.mark.parametrize(("shuffle", "ordered"), [(True, False), (False, True)])
+def test_only_training_batches_are_small_and_shuffled(shuffle: bool, ordered: bool) -> None:
+    data = synthetic(shuffle=shuffle, batch_size=16)
+    train, val, test = data.train_dataloader(), data.val_dataloader(), data.test_dataloader()
+    assert isinstance(val, TensorBatches)
+    assert [b.batch_size for b in (train, val, test)] == [16, EVAL_BATCH_SIZE, EVAL_BATCH_SIZE]
+    seen = torch.cat([y for _, y in train])
+    assert torch.equal(seen, data.splits.train[1]) is ordered
+    assert torch.equal(torch.cat([y for _, y in test]), data.splits.test[1])
+
+
+def test_the_seed_also_decides_the_order_of_the_batches() -> None:
+    first, again = (next(iter(synthetic(seed=2).train_dataloader()))[1] for _ in range(2))
+    assert torch.equal(first, again)
+
+
+def test_a_trainer_takes_the_module_as_it_is(quiet_trainer: dict[str, object]) -> None:
+    data = synthetic()
+    model = MLPClassifier(
+        d_in=data.d_in,
+        d_out=data.d_out,
+        n_layers=1,
+        hidden_size=4,
+        dropout_rate=0.0,
+        activation="relu",
+        optimizer=partial(torch.optim.SGD, lr=0.1),
+    )
+    trainer = L.Trainer(**quiet_trainer, max_epochs=1, logger=False)
+    trainer.fit(model, datamodule=data)
+    assert trainer.global_step == len(data.train_dataloader()) == 1
+    assert "test/acc" in trainer.test(model, datamodule=data, verbose=False)[0]

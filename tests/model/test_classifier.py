@@ -1,0 +1,130 @@
+"""The classifier in a real trainer: it learns, and what it logs is what was measured."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import pytorch_lightning as L
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lightsweep.data.batches import TensorBatches
+from lightsweep.model.classifier import MLPClassifier
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def classifier(**changes: Any) -> MLPClassifier:
+    defaults = {
+        "d_in": 2,
+        "d_out": 3,
+        "n_layers": 2,
+        "hidden_size": 16,
+        "dropout_rate": 0.0,
+        "activation": "relu",
+        "optimizer": partial(torch.optim.Adam, lr=0.05),
+    }
+    return MLPClassifier(**{**defaults, **changes})
+
+
+def three_clouds(n: int, *, batch_size: int = 32) -> TensorBatches:
+    """Points around three corners, which a small network separates."""
+    labels = torch.arange(n) % 3
+    corners = torch.tensor([[0.0, 3.0], [3.0, -2.0], [-3.0, -2.0]])
+    return TensorBatches(corners[labels] + torch.randn(n, 2), labels, batch_size=batch_size, shuffle_seed=None)
+
+
+def unbalanced(n: int, *, batch_size: int) -> TensorBatches:
+    """Nine rows in ten are of class 0: here the mean over the classes is far from the share of right predictions."""
+    labels = torch.where(torch.arange(n) % 10 == 9, 1, 0)
+    return TensorBatches(torch.randn(n, 2), labels, batch_size=batch_size, shuffle_seed=None)
+
+
+class LossOfEachEpoch(L.Callback):
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.losses.append(trainer.callback_metrics["train/loss"].item())
+
+
+@pytest.fixture
+def trainer(quiet_trainer: dict[str, Any]) -> Iterator[L.Trainer]:
+    return L.Trainer(**quiet_trainer, max_epochs=8, logger=False, callbacks=[LossOfEachEpoch()])
+
+
+def test_training_lowers_the_loss_and_separates_the_classes(trainer: L.Trainer) -> None:
+    model, data = classifier(), three_clouds(300)
+    untrained = F.cross_entropy(model(data.x), data.y).item()
+    trainer.fit(model, data, three_clouds(90))
+    [losses] = [c.losses for c in trainer.callbacks if isinstance(c, LossOfEachEpoch)]
+    assert losses[-1] < losses[0] < untrained
+    assert losses[-1] < 0.2 * untrained
+    assert trainer.callback_metrics["val/acc"] > 0.95
+
+
+def test_it_logs_these_metrics_and_no_other(trainer: L.Trainer) -> None:
+    model = classifier()
+    trainer.fit(model, three_clouds(60), three_clouds(30))
+    assert set(trainer.callback_metrics) == {"train/loss", "val/loss", "val/acc"}
+    [tested] = trainer.test(model, three_clouds(30), verbose=False)
+    assert set(tested) == {"test/loss", "test/acc"}
+
+
+@pytest.mark.parametrize("batch_size", [200, 32, 7])  # the last batch is short, and must not weigh as much
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_accuracy_and_loss_are_those_of_all_rows(split: str, batch_size: int, trainer: L.Trainer) -> None:
+    model = classifier(d_out=2).eval()
+    data = unbalanced(200, batch_size=batch_size)
+    evaluate = trainer.validate if split == "val" else trainer.test
+    [logged] = evaluate(model, data, verbose=False)
+    with torch.inference_mode():
+        logits = model(data.x)
+    right = (logits.argmax(dim=1) == data.y).float().mean().item()
+    assert 0.0 < right < 1.0
+    assert logged[f"{split}/acc"] == pytest.approx(right, abs=1e-6)
+    assert logged[f"{split}/loss"] == pytest.approx(F.cross_entropy(logits, data.y).item(), rel=1e-5)
+
+
+def test_the_training_loss_is_the_mean_over_all_rows(quiet_trainer: dict[str, Any]) -> None:
+    model = classifier(d_out=2, optimizer=partial(torch.optim.SGD, lr=0.0))  # it stays as it is
+    data = unbalanced(50, batch_size=20)
+    L.Trainer(**quiet_trainer, max_epochs=1, logger=False, callbacks=[kept := LossOfEachEpoch()]).fit(model, data, data)
+    with torch.inference_mode():
+        assert kept.losses == pytest.approx([F.cross_entropy(model(data.x), data.y).item()], rel=1e-5)
+
+
+def test_accuracy_starts_again_with_each_evaluation(trainer: L.Trainer) -> None:
+    model, data = classifier(), three_clouds(90)
+    trainer.fit(model, data, data)
+    wrong = TensorBatches(data.x, (data.y + 1) % 3, batch_size=32, shuffle_seed=None)
+    right_share = trainer.callback_metrics["val/acc"].item()
+    [of_wrong_labels] = trainer.validate(model, wrong, verbose=False)
+    assert right_share > 0.9
+    assert of_wrong_labels["val/acc"] < 0.1
+
+
+@pytest.mark.parametrize(
+    "optimizer", [torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, partial(torch.optim.SGD, momentum=0.9)]
+)
+def test_the_optimizer_gets_all_parameters_and_its_settings(optimizer: Any) -> None:
+    def configured(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        built: torch.optim.Optimizer = optimizer(parameters, lr=0.125)
+        return built
+
+    model = classifier(optimizer=configured)
+    [group] = model.configure_optimizers().param_groups
+    assert list(map(id, group["params"])) == list(map(id, model.parameters()))
+    assert group["lr"] == 0.125
+
+
+def test_the_module_itself_gives_logits() -> None:
+    model = classifier()
+    x = torch.randn(5, 2)
+    assert model(x).shape == (5, 3)
+    assert torch.equal(model(x), model.net(x))

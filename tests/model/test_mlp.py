@@ -1,0 +1,69 @@
+"""The MLP: its layers, its shapes, and the activations it knows."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lightsweep.errors import ConfigError
+from lightsweep.model.mlp import ACTIVATIONS, MLP
+
+
+def mlp(**changes: Any) -> MLP:
+    defaults = {"d_in": 5, "d_out": 3, "n_layers": 2, "hidden_size": 8, "dropout_rate": 0.0, "activation": "relu"}
+    return MLP(**{**defaults, **changes})
+
+
+def of_type(net: MLP, kind: type[nn.Module]) -> list[Any]:
+    return [module for module in net.modules() if isinstance(module, kind)]
+
+
+@pytest.mark.parametrize(
+    ("n_layers", "hidden_size", "shapes"),
+    [
+        (1, 4, [(5, 4), (4, 3)]),
+        (1, 256, [(5, 256), (256, 3)]),
+        (2, 64, [(5, 64), (64, 64), (64, 3)]),
+        (3, 7, [(5, 7), (7, 7), (7, 7), (7, 3)]),
+        (3, 1, [(5, 1), (1, 1), (1, 1), (1, 3)]),
+    ],
+)
+def test_hidden_layers_of_one_size_then_a_linear_output(
+    n_layers: int, hidden_size: int, shapes: list[tuple[int, int]]
+) -> None:
+    net = mlp(n_layers=n_layers, hidden_size=hidden_size)
+    assert [(layer.in_features, layer.out_features) for layer in of_type(net, nn.Linear)] == shapes
+    assert len(of_type(net, nn.ReLU)) == len(of_type(net, nn.Dropout)) == n_layers
+    assert isinstance(net.layers[-1], nn.Linear)  # the logits are not squashed
+    assert net(torch.zeros(6, 5)).shape == (6, 3)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_each_layer_has_the_activation_of_that_name(activation: str) -> None:
+    net = mlp(activation=activation, n_layers=3)
+    assert len(of_type(net, ACTIVATIONS[activation])) == 3
+
+
+@pytest.mark.parametrize("activation", ["rellu", "ReLU", ""])
+def test_an_unknown_activation_is_refused_with_the_known_ones(activation: str) -> None:
+    with pytest.raises(ConfigError, match=f"model.activation is '{activation}'.*relu, gelu, silu, tanh, leaky_relu"):
+        mlp(activation=activation)
+
+
+@pytest.mark.parametrize("dropout_rate", [0.0, 0.1, 0.5])
+def test_dropout_drops_that_share_in_training_and_nothing_in_evaluation(dropout_rate: float) -> None:
+    torch.manual_seed(0)
+    net = mlp(dropout_rate=dropout_rate)
+    for dropout in of_type(net, nn.Dropout):
+        dropped = (dropout(torch.ones(100_000)) == 0).float().mean().item()
+        assert dropped == pytest.approx(dropout_rate, abs=0.01)
+    x = torch.randn(4, 5)
+    net.eval()
+    assert torch.equal(net(x), net(x))
+
+
+def test_every_weight_learns() -> None:
+    net = mlp(n_layers=3, activation="tanh")
+    net(torch.randn(16, 5)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())

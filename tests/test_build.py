@@ -1,0 +1,210 @@
+"""From a config node to an object: what is built, what is refused, and in which words."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+import pytest
+import torch
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+from torch import nn
+
+from lightsweep.build import build, build_all
+from lightsweep.errors import ConfigError
+from lightsweep.outcome import Outcome
+from lightsweep.trust import TRUSTED_TARGETS
+
+MLP = {
+    "_target_": "lightsweep.model.mlp.MLP",
+    "d_in": 2,
+    "d_out": 2,
+    "n_layers": 1,
+    "hidden_size": 4,
+    "dropout_rate": 0.0,
+    "activation": "relu",
+}
+DECORATED = "build.py: this constructor is decorated, so the innermost frame of the TypeError is not Hydra's"
+
+
+@pytest.fixture(autouse=True)
+def _trust() -> Iterator[None]:
+    with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
+        yield
+
+
+def built(node: dict[str, Any], **kwargs: Any) -> Any:
+    return build(OmegaConf.create({"part": node}).part, **kwargs)
+
+
+def message_of(node: dict[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        built(node)
+    assert caught.value.__cause__ is not None
+    message = str(caught.value)
+    assert "part" in message  # where in the config it is
+    assert "\n" not in message
+    return message
+
+
+def test_the_target_is_called_with_its_keys_and_what_is_given_beside() -> None:
+    layer = built({"_target_": "torch.nn.Linear", "in_features": 3, "bias": False}, out_features=5)
+    assert (layer.in_features, layer.out_features, layer.bias) == (3, 5, None)
+
+
+def test_what_is_given_beside_wins_over_the_config() -> None:
+    assert built({"_target_": "torch.nn.Dropout", "p": 0.1}, p=0.5).p == 0.5
+
+
+def test_lists_and_mappings_arrive_as_plain_python() -> None:
+    outcome = {"monitor": "m", "value": 0.5, "best_epoch": 0, "n_epochs": [1, {"a": 2}], "max_epochs": 1}
+    node = {"_target_": "lightsweep.outcome.Outcome", **outcome, "test_metrics": {"test/acc": 0.5}}
+    thing = built(node)
+    assert isinstance(thing, Outcome)
+    assert type(thing.test_metrics) is dict
+    assert type(thing.n_epochs) is list
+    assert type(thing.n_epochs[1]) is dict
+
+
+def test_a_node_within_a_node_is_built_first() -> None:
+    pruner = built(
+        {
+            "_target_": "optuna.pruners.PercentilePruner",
+            "percentile": 25.0,
+            "n_startup_trials": "${part.interval_steps}",
+            "interval_steps": 3,
+        }
+    )
+    assert (pruner._n_startup_trials, pruner._interval_steps) == (3, 3)
+
+
+def test_a_partial_waits_for_the_rest_of_its_arguments() -> None:
+    optimizer_of = built({"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.25})
+    assert optimizer_of(nn.Linear(1, 1).parameters()).param_groups[0]["lr"] == 0.25
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "os.getcwd",
+        "builtins.eval",
+        "subprocess.run",
+        "shutil.rmtree",
+        "lightsweep.app.os.getcwd",  # a way around by a module that a trusted one imports
+        "lightsweep.trust.os.system",
+        "lightsweep.shipping.pickle.loads",
+        "collections.OrderedDict",
+    ],
+)
+def test_a_target_that_is_not_trusted_is_refused(target: str) -> None:
+    message = message_of({"_target_": target})
+    assert target in message
+    assert "whitelist" in message
+
+
+def test_a_target_that_is_not_trusted_is_not_called_within_another_either(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.touch()
+    with pytest.raises(ConfigError, match=r"os\.remove"):
+        built({"_target_": "torch.nn.Dropout", "p": {"_target_": "os.remove", "path": str(victim)}})
+    assert victim.exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "part"),
+    [
+        ("lightsweep.nowhere.Net", "Error locating target 'lightsweep.nowhere.Net'"),
+        ("lightsweep.model.mlp.MLPP", "Error locating target 'lightsweep.model.mlp.MLPP'"),
+        ("torch.optim.Adamm", "Error locating target 'torch.optim.Adamm'"),
+    ],
+)
+def test_a_target_that_does_not_exist_is_named(target: str, part: str) -> None:
+    assert part in message_of({"_target_": target})
+
+
+@pytest.mark.parametrize(
+    ("node", "part"),
+    [
+        ({**MLP, "depth": 3}, "part: MLP.__init__() got an unexpected keyword argument 'depth'"),
+        ({"_target_": "lightsweep.model.mlp.MLP", "d_in": 2}, "part: MLP.__init__() missing 5 required keyword-only"),
+        ({"_target_": "torch.nn.Dropout", "rate": 0.1}, "unexpected keyword argument 'rate'"),
+        ({"_target_": "optuna.pruners.MedianPruner", "trials": 1}, "unexpected keyword argument 'trials'"),
+        pytest.param(
+            {"_target_": "pytorch_lightning.Trainer", "max_epoch": 3},
+            "unexpected keyword argument 'max_epoch'",
+            marks=pytest.mark.xfail(strict=True, raises=TypeError, reason=DECORATED),
+        ),
+        pytest.param(
+            {"_target_": "optuna.samplers.TPESampler", "sed": 3},
+            "unexpected keyword argument 'sed'",
+            marks=pytest.mark.xfail(strict=True, raises=TypeError, reason=DECORATED),
+        ),
+        pytest.param(
+            {"_target_": "torch.optim.Adam", "_partial_": True, "lrr": 3},
+            "lrr",
+            marks=pytest.mark.xfail(
+                strict=True, reason="build.py: the arguments of a partial are first looked at in the middle of the fit"
+            ),
+        ),
+    ],
+)
+def test_an_argument_that_the_target_does_not_take_or_misses_is_named(node: dict[str, Any], part: str) -> None:
+    assert part in message_of(node)
+
+
+@pytest.mark.parametrize(
+    ("node", "part"),
+    [
+        ({"_target_": "torch.nn.Dropout", "p": 2}, "part: dropout probability has to be between 0 and 1, but got 2"),
+        ({"_target_": "optuna.pruners.SuccessiveHalvingPruner", "min_resource": 0}, "part: "),
+        ({"_target_": "pytorch_lightning.Trainer", "accelerator": "abacus"}, "accelerator='abacus'"),
+        ({"_target_": "pytorch_lightning.Trainer", "fast_dev_run": -1}, "fast_dev_run=-1"),  # MisconfigurationException
+        ({**MLP, "n_layers": "${nowhere}"}, "Interpolation key 'nowhere' not found"),
+    ],
+)
+def test_a_value_that_the_target_refuses_is_told_in_its_own_words(node: dict[str, Any], part: str) -> None:
+    assert part in message_of(node)
+
+
+def test_our_own_refusal_passes_through_as_it_is() -> None:
+    with pytest.raises(ConfigError, match=r"^model\.activation is 'rellu'; it must be one of") as caught:
+        built({**MLP, "activation": "rellu"})
+    assert caught.value.__cause__ is None
+
+
+def test_a_value_that_was_left_open_is_omegaconfs_own_error() -> None:
+    with pytest.raises(MissingMandatoryValue, match=r"part\.n_layers"):
+        built({**MLP, "n_layers": "???"})
+
+
+@pytest.mark.parametrize(
+    ("node", "error"),
+    [
+        ({**MLP, "d_in": "two"}, TypeError),  # raised by torch, below MLP.__init__
+        ({**MLP, "d_in": -1}, RuntimeError),
+        ({**MLP, "n_layers": "one"}, TypeError),  # raised by MLP.__init__ itself
+        (
+            {"_target_": "lightsweep.sweeper.jobs.TrialJobs", "launcher": 0, "space": 0, "fixed": 0, "sweep_dir": 0},
+            TypeError,
+        ),
+    ],
+)
+def test_any_other_error_of_a_constructor_keeps_its_type_and_its_traceback(
+    node: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error) as caught:
+        built(node)
+    assert not isinstance(caught.value, ConfigError)
+    assert "__init__" in [entry.name for entry in caught.traceback]
+
+
+def test_all_of_a_group_are_built_but_those_set_to_null() -> None:
+    group = OmegaConf.create({"a": {"_target_": "torch.nn.ReLU"}, "b": None, "c": {"_target_": "torch.nn.Tanh"}})
+    assert list(map(type, build_all(group))) == [torch.nn.ReLU, torch.nn.Tanh]
+
+
+@pytest.mark.parametrize("group", [None, OmegaConf.create({})])
+def test_an_empty_group_is_an_empty_list(group: Any) -> None:
+    assert build_all(group) == []

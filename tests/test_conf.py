@@ -1,0 +1,246 @@
+"""The shipped YAML files: each fits the code that it names and composes, and the search space is as documented."""
+
+import fnmatch
+import importlib
+import inspect
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.utils import get_class
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from lightsweep.checks import problems_of
+from lightsweep.model.mlp import ACTIVATIONS
+from lightsweep.sweeper.search_space import parse_request
+from lightsweep.trust import TRUSTED_TARGETS
+
+Compose = Callable[..., DictConfig]
+
+CONF = Path(__file__).parents[1] / "conf"
+FILES = {path.relative_to(CONF).with_suffix("").as_posix(): path for path in sorted(CONF.rglob("*.yaml"))}
+OPTIONS = [name for name in FILES if "/" in name]
+SPECIAL = {"_target_", "_partial_", "_recursive_", "_convert_"}
+GIVEN_BY_TRAIN = {"d_in", "d_out", "optimizer"}  # facts of the data, and a node of its own
+
+
+def nodes_in(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Every node below this one that has a `_target_`, without resolving anything."""
+    if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing() and not node._is_interpolation():
+        if "_target_" in node:
+            yield path, node
+        for key in node:
+            yield from nodes_in(node._get_node(key), f"{path}.{key}".lstrip("."))
+    elif isinstance(node, ListConfig):
+        for i in range(len(node)):
+            yield from nodes_in(node._get_node(i), f"{path}[{i}]")
+
+
+def parameters_of(target: str) -> dict[str, inspect.Parameter]:
+    if target.startswith("lightsweep.logger.wandb."):
+        pytest.importorskip("wandb", reason="the extra wandb is not installed")
+    return dict(inspect.signature(get_class(target)).parameters)
+
+
+def takes_any(parameters: dict[str, inspect.Parameter]) -> bool:
+    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+
+
+def chosen(option: str) -> list[str]:
+    """The overrides that choose this file; what belongs to a search needs one."""
+    group, _, name = option.rpartition("/")
+    return [*(["hparams_search=mlp"] if group.startswith("hydra/sweeper") else []), f"{group}={name}"]
+
+
+def wrong_values(cfg: DictConfig) -> list[str]:
+    return [problem for problem in problems_of(cfg) if "which is not installed" not in problem]
+
+
+def test_the_files_are_found() -> None:
+    assert len(OPTIONS) > 30
+    assert set(FILES) - set(OPTIONS) == {"train"}
+
+
+@pytest.mark.parametrize("option", FILES)
+def test_every_key_is_a_parameter_of_its_target(option: str) -> None:
+    for path, node in nodes_in(OmegaConf.load(FILES[option])):
+        parameters = parameters_of(node._target_)
+        if not takes_any(parameters):
+            assert set(map(str, node)) - SPECIAL <= set(parameters), f"{option}: {path or 'top'} -> {node._target_}"
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_target_of_our_own_lives_under_its_groups_name(option: str) -> None:
+    group = option.split("/")[0]
+    for _, node in nodes_in(OmegaConf.load(FILES[option])):
+        if node._target_.startswith("lightsweep."):
+            assert node._target_.startswith(f"lightsweep.{group}.")
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_target_is_one_that_the_program_trusts(option: str) -> None:
+    for _, node in nodes_in(OmegaConf.load(FILES[option])):
+        hydras_own = option.startswith("hydra/launcher/")
+        assert hydras_own or any(fnmatch.fnmatch(node._target_, pattern) for pattern in TRUSTED_TARGETS)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_each_option_composes_to_values_that_the_rules_take(option: str, composed: Compose) -> None:
+    cfg = composed(*chosen(option))
+    group, _, name = option.rpartition("/")
+    assert cfg.hydra.runtime.choices[group] == name
+    assert wrong_values(cfg) == []
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o != "logger/wandb"])
+def test_what_an_option_composes_to_fits_its_targets_and_leaves_nothing_out(option: str, composed: Compose) -> None:
+    cfg = composed(*chosen(option))
+    job = {key: cfg._get_node(key) for key in cfg if key != "hydra"}
+    found = [pair for key, node in job.items() for pair in nodes_in(node, str(key))]
+    assert {"data", "model", "optimizer", "trainer"} <= {path for path, _ in found}
+    for path, node in found:
+        parameters = parameters_of(node._target_)
+        required = {
+            name
+            for name, p in parameters.items()
+            if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        }
+        if "_partial_" not in node:
+            assert required - GIVEN_BY_TRAIN <= set(map(str, node)), path
+        assert takes_any(parameters) or set(map(str, node)) - SPECIAL <= set(parameters), path
+
+
+@pytest.mark.parametrize("group", ["data", "model", "callbacks", "logger"])
+def test_our_own_targets_take_keywords_without_defaults(group: str) -> None:
+    """A value that a run may change stands in the YAML, once."""
+    for option in OPTIONS:
+        for _, node in nodes_in(OmegaConf.load(FILES[option])) if option.startswith(f"{group}/") else ():
+            if not node._target_.startswith("lightsweep.") or takes_any(parameters_of(node._target_)):
+                continue
+            for name, parameter in parameters_of(node._target_).items():
+                if name != "trial":  # handed over by tests and by whoever calls the callback without Hydra
+                    assert parameter.kind is parameter.KEYWORD_ONLY
+                    assert parameter.default is parameter.empty
+
+
+def test_the_search_space_is_as_documented(composed: Compose) -> None:
+    cfg = composed("hparams_search=mlp")
+    request = parse_request(cfg.hydra.sweeper.params, [])
+    assert request.fixed == []
+    assert request.space.distributions == {
+        "model.n_layers": IntDistribution(1, 3),
+        "model.hidden_size": IntDistribution(64, 256, step=64),
+        "model.dropout_rate": FloatDistribution(0.1, 0.5),
+        "optimizer.lr": FloatDistribution(1e-5, 1e-2, log=True),
+        "optimizer": CategoricalDistribution(("adam", "rmsprop", "sgd")),
+        "data.batch_size": CategoricalDistribution((32, 64, 128)),
+    }
+    assert cfg.hydra.sweeper.n_trials == 50
+    assert cfg.trainer.max_epochs == 5
+    assert cfg.hydra.runtime.choices["hydra/sweeper/sampler"] == "tpe"
+    assert cfg.hydra.runtime.choices["hydra/sweeper/pruner"] == "median"
+
+
+def test_each_sample_of_the_search_space_composes_to_values_that_the_rules_take(composed: Compose) -> None:
+    space = parse_request(composed("hparams_search=mlp").hydra.sweeper.params, []).space
+    samples = space.samples()
+    assert len(samples) == 3
+    for sample in samples:
+        cfg = composed("hparams_search=mlp", *space.to_overrides(sample))
+        assert wrong_values(cfg) == []
+        for name, value in sample.items():
+            there = cfg.hydra.runtime.choices[name] if name == "optimizer" else OmegaConf.select(cfg, name)
+            assert (there, type(there)) == (value, type(value))
+
+
+def test_sgd_has_momentum_and_a_learning_rate_of_its_own(composed: Compose) -> None:
+    assert composed("optimizer=sgd").optimizer == {
+        "_target_": "torch.optim.SGD",
+        "_partial_": True,
+        "lr": 0.01,
+        "momentum": 0.9,
+    }
+
+
+def test_metric_direction_and_seed_are_stated_once(composed: Compose) -> None:
+    changes = ("monitor=val/loss", "direction=minimize", "seed=7")
+    cfg = composed("hparams_search=mlp", "callbacks=early_stopping", *changes)
+    assert len(cfg.callbacks) == 3
+    for callback in cfg.callbacks.values():
+        assert (callback.monitor, callback.direction) == ("val/loss", "minimize")
+    assert cfg.hydra.sweeper.direction == "minimize"
+    assert cfg.data.seed == cfg.hydra.sweeper.sampler.seed == 7
+
+
+@pytest.mark.parametrize(("option", "accelerator"), [("auto", "auto"), ("cpu", "cpu"), ("gpu", "gpu")])
+def test_the_trainers_differ_in_the_device_alone(option: str, accelerator: str, composed: Compose) -> None:
+    trainer, default = composed(f"trainer={option}").trainer, composed().trainer
+    assert trainer.accelerator == accelerator
+    assert OmegaConf.masked_copy(trainer, [k for k in trainer if k != "accelerator"]) == OmegaConf.masked_copy(
+        default, [k for k in default if k != "accelerator"]
+    )
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """The arguments of each `python train.py ...`: they end with the line or at two blanks."""
+    found = re.findall(r"python train\.py((?: \S+)*)", text)
+    return [[a for a in shlex.split(arguments) if not a.startswith("-")] for arguments in found]
+
+
+COMMANDS = [
+    (option, arguments)
+    for option, path in FILES.items()
+    for arguments in commands_in(path.read_text(encoding="utf-8"))
+    if arguments != ["job"]  # of --cfg job
+]
+
+
+@pytest.mark.parametrize(
+    "option", ["train", *(o for o in OPTIONS if o.split("/")[0] in ("hparams_search", "experiment"))]
+)
+def test_a_file_that_can_be_run_begins_with_its_command(option: str) -> None:
+    comment = FILES[option].read_text(encoding="utf-8").split("\n\n")[0].split("defaults:")[0]
+    [first, *_] = commands_in(comment)
+    group, _, name = option.rpartition("/")
+    assert first == ([f"{group}={name}"] if group else [])
+
+
+@pytest.mark.parametrize(("option", "arguments"), COMMANDS, ids=lambda part: part if isinstance(part, str) else "")
+def test_the_commands_in_the_comments_and_the_help_compose(
+    option: str, arguments: list[str], composed: Compose
+) -> None:
+    request = parse_request({}, arguments)
+    for sample in request.space.samples() or [{}]:
+        assert wrong_values(composed(*request.fixed, *request.space.to_overrides(sample))) == []
+
+
+def test_the_help_names_every_sampler_pruner_and_group() -> None:
+    text = FILES["hydra/help/lightsweep"].read_text(encoding="utf-8")
+    for kind in ("sampler", "pruner"):
+        [listed] = re.findall(rf"^ *{kind}: +(.*)$", text, flags=re.MULTILINE)
+        assert sorted(listed.split()) == sorted(p.stem for p in (CONF / "hydra" / "sweeper" / kind).glob("*.yaml"))
+    for group in {option.split("/")[0] for option in OPTIONS} - {"hydra"}:
+        assert re.search(rf"(^|  ){group}  ", text, flags=re.MULTILINE), group
+
+
+def test_the_model_names_every_activation() -> None:
+    [listed] = re.findall(
+        r"^activation: \w+ # (.*)$", FILES["model/mlp"].read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    assert listed.split(", ") == list(ACTIVATIONS)
+
+
+def test_the_package_has_a_module_for_each_group_with_targets_of_its_own() -> None:
+    own = {
+        option.split("/")[0]
+        for option in OPTIONS
+        for _, node in nodes_in(OmegaConf.load(FILES[option]))
+        if node._target_.startswith("lightsweep.")
+    }
+    assert own == {"data", "model", "callbacks", "logger"}
+    for group in own:
+        assert importlib.import_module(f"lightsweep.{group}").__doc__

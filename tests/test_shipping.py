@@ -1,0 +1,304 @@
+"""The shipped model: what a real refit wrote, read back to predict raw features, and refused where it can't be."""
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+import lightsweep
+from lightsweep.data.digits import Digits
+from lightsweep.errors import ConfigError
+from lightsweep.shipping import CONFIG, METRICS, PREPROCESSING, WEIGHTS, Predictor
+from tests.command import Ran, train
+
+pytestmark = pytest.mark.slow
+
+N_EPOCHS = 2
+SEED = 3
+FILES = (WEIGHTS, CONFIG, PREPROCESSING, METRICS)
+
+
+@pytest.fixture(scope="module")
+def refit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
+    """The folder of a refit on the digits, by the real command."""
+    cwd = tmp_path_factory.mktemp("refit")
+    arguments = ("refit=true", f"trainer.max_epochs={N_EPOCHS}", "trainer=cpu", f"seed={SEED}", "verbose=false")
+    ran = train(*arguments, cwd=cwd)
+    assert ran.code == 0, ran.err
+    [folder] = cwd.glob("outputs/train/*")
+    return folder, ran
+
+
+@pytest.fixture(scope="module")
+def model(refit: tuple[Path, Ran]) -> Predictor:
+    return lightsweep.load(refit[0])
+
+
+@pytest.fixture
+def copied(refit: tuple[Path, Ran], tmp_path: Path) -> Path:
+    """A copy of the folder, to be damaged."""
+    return Path(shutil.copytree(refit[0], tmp_path / "copied"))
+
+
+@pytest.fixture(scope="module")
+def test_rows() -> tuple[np.ndarray, np.ndarray]:
+    """The rows that the refit was tested on, in their own unit, which is whole numbers from 0 to 16."""
+    data = Digits(batch_size=64, shuffle=False, seed=SEED, refit=True)
+    x, y = data.splits.test
+    return (x.numpy() * data.scaler.std + data.scaler.mean).round(), y.numpy()
+
+
+def test_a_refit_writes_the_model_and_says_what_it_reached(refit: tuple[Path, Ran]) -> None:
+    folder, ran = refit
+    names = {path.name for path in folder.iterdir()}
+    assert names == {*FILES, "result.yaml", "train.log", "csv", ".hydra"}  # no checkpoint, no temporary file
+    metrics = json.loads((folder / METRICS).read_text())
+    assert set(metrics) == {"test/acc", "test/loss"}
+    [line] = ran.out.splitlines()
+    assert line.startswith(f"test/acc {metrics['test/acc']:.4f}, test/loss {metrics['test/loss']:.4f} after 2 epochs")
+    result = OmegaConf.load(folder / "result.yaml")
+    assert (result.value, result.n_epochs) == (None, N_EPOCHS)
+    assert dict(result.test_metrics) == metrics
+
+
+def test_the_kept_config_is_resolved_and_plain(refit: tuple[Path, Ran]) -> None:
+    text = (refit[0] / CONFIG).read_text()
+    assert "${" not in text
+    assert OmegaConf.create(text).model.hidden_size == 128
+
+
+def test_the_predictor_agrees_with_the_metrics_of_the_test_split(
+    model: Predictor, test_rows: tuple[np.ndarray, np.ndarray]
+) -> None:
+    x, y = test_rows
+    assert len(y) == 360
+    right = np.mean(model.predict(x) == y)
+    assert right == pytest.approx(model.metrics["test/acc"], abs=1e-6)
+    assert right > 0.7  # ten classes: guessing gives 0.1
+    loss = -np.log(model.predict_proba(x)[np.arange(len(y)), y]).mean()
+    assert loss == pytest.approx(model.metrics["test/loss"], rel=1e-4)
+
+
+def test_probabilities_sum_to_one_and_the_largest_is_the_prediction(
+    model: Predictor, test_rows: tuple[np.ndarray, np.ndarray]
+) -> None:
+    x, _ = test_rows
+    p = model.predict_proba(x)
+    assert p.shape == (len(x), 10)
+    assert p.dtype == np.float32
+    assert (p >= 0).all()
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
+    assert (model.predict(x) == np.asarray(model.classes)[p.argmax(axis=1)]).all()
+
+
+def test_predicting_twice_or_row_by_row_gives_the_same(
+    model: Predictor, test_rows: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Dropout is off, and a row's neighbours in the batch play no part."""
+    x = test_rows[0][:5]
+    p = model.predict_proba(x)
+    assert (model.predict_proba(x) == p).all()
+    np.testing.assert_allclose(np.concatenate([model.predict_proba(row[None]) for row in x]), p, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 4095, 4096, 4097, 8193])
+def test_any_number_of_rows_is_predicted_in_order(
+    n: int, model: Predictor, test_rows: tuple[np.ndarray, np.ndarray]
+) -> None:
+    x = np.resize(test_rows[0], (n, 64))
+    whole = model.predict(test_rows[0])
+    assert (model.predict(x) == np.resize(whole, n)).all()
+
+
+def test_no_rows_give_no_predictions(model: Predictor) -> None:
+    assert model.predict_proba(np.empty((0, 64))).shape == (0, 10)
+    assert model.predict(np.empty((0, 64))).shape == (0,)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float64, np.uint8, list])
+def test_any_kind_of_number_will_do_and_is_left_as_it_is(
+    kind: Any, model: Predictor, test_rows: tuple[np.ndarray, np.ndarray]
+) -> None:
+    rows = test_rows[0][:4]
+    x = rows.tolist() if kind is list else rows.astype(kind)
+    before = np.array(x, copy=True)
+    assert (model.predict(x) == model.predict(rows)).all()
+    assert (np.asarray(x) == before).all()
+
+
+@pytest.mark.parametrize("shape", [(64,), (2, 63), (2, 65), (2, 8, 8), (0,), ()])
+def test_features_of_another_shape_are_refused(shape: tuple[int, ...], model: Predictor) -> None:
+    with pytest.raises(ValueError, match=r"x has the shape .*; this model takes \(n, 64\)\."):
+        model.predict(np.zeros(shape))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_refused_and_found(value: float, model: Predictor) -> None:
+    x = np.zeros((3, 64))
+    x[1, 7] = value
+    with pytest.raises(ValueError, match=rf"x\[1, 7\] is {value}; this model takes finite numbers\."):
+        model.predict_proba(x)
+
+
+def test_features_that_are_no_numbers_are_refused(model: Predictor) -> None:
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        model.predict([["a"] * 64])
+
+
+def test_a_model_that_is_moved_elsewhere_predicts_the_same(
+    copied: Path, model: Predictor, test_rows: tuple[np.ndarray, np.ndarray]
+) -> None:
+    moved = lightsweep.load(str(copied))
+    assert (moved.predict_proba(test_rows[0]) == model.predict_proba(test_rows[0])).all()
+    assert moved.classes == tuple(range(10))
+    assert not moved.model.training
+
+
+def test_classes_may_have_names(copied: Path, test_rows: tuple[np.ndarray, np.ndarray]) -> None:
+    preprocessing = json.loads((copied / PREPROCESSING).read_text())
+    preprocessing["classes"] = [f"digit {i}" for i in range(10)]
+    (copied / PREPROCESSING).write_text(json.dumps(preprocessing))
+    named = lightsweep.load(copied)
+    assert named.predict(test_rows[0]).tolist() == [
+        f"digit {i}" for i in named.predict_proba(test_rows[0]).argmax(axis=1)
+    ]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named_with_the_way_to_get_one(name: str, copied: Path) -> None:
+    (copied / name).unlink()
+    with pytest.raises(ConfigError, match=f"holds no {name}, so it is not the folder of a shipped model.*refit=true"):
+        lightsweep.load(copied)
+
+
+def test_a_folder_that_does_not_exist_is_no_shipped_model(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere holds no model\.pt"):
+        lightsweep.load(tmp_path / "nowhere")
+
+
+def edit(text: str, **changes: Any) -> str:
+    return json.dumps({key: value for key, value in {**json.loads(text), **changes}.items() if value is not None})
+
+
+def escapes(error: str) -> pytest.MarkDecorator:
+    return pytest.mark.xfail(strict=True, reason=f"shipping.py: {error} is not among those that become a ConfigError")
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (WEIGHTS, lambda text: text[:100]),
+        (WEIGHTS, lambda text: text[: len(text) // 2]),
+        (WEIGHTS, lambda text: b""),
+        (WEIGHTS, lambda text: b"not a zip"),
+        (PREPROCESSING, lambda text: text[: len(text) // 2]),
+        (PREPROCESSING, lambda text: b"\xff\xfe\x00"),
+        (PREPROCESSING, lambda text: b"[]"),
+        (PREPROCESSING, lambda text: edit(text, mean=None).encode()),
+        (PREPROCESSING, lambda text: edit(text, mean=["a"] * 64).encode()),
+        (PREPROCESSING, lambda text: edit(text, mean=[0.0] * 63).encode()),
+        (PREPROCESSING, lambda text: edit(text, mean=[0.0] * 63, std=[1.0] * 63).encode()),
+        (PREPROCESSING, lambda text: edit(text, classes=[0, 1]).encode()),
+        (METRICS, lambda text: text[:-5]),
+        (CONFIG, lambda text: b""),
+        (CONFIG, lambda text: text.replace(b"hidden_size: 128", b"hidden_size: 64")),
+        (CONFIG, lambda text: text.replace(b"hidden_size: 128", b"hidden_size: ${nowhere}")),
+        (CONFIG, lambda text: text.replace(b"hidden_size: 128", b"hidden_size: ???")),
+        (CONFIG, lambda text: text.replace(b"activation: relu", b"activation: rellu")),
+        (CONFIG, lambda text: text.replace(b"n_layers: 2", b"depth: 2")),
+        pytest.param(
+            CONFIG,
+            lambda text: text.replace(b"n_layers: 2", b"n_layers: 2\n  n_layers: ["),
+            marks=escapes("yaml.YAMLError"),
+        ),
+        pytest.param(CONFIG, lambda text: b"\x00\x01\x02", marks=escapes("yaml.YAMLError")),
+        pytest.param(CONFIG, lambda text: b"- a\n- list\n", marks=escapes("AssertionError")),
+        pytest.param(CONFIG, lambda text: b"model:\n", marks=escapes("AttributeError")),
+        (CONFIG, lambda text: b"model: {_target_: torch.nn.ReLU}\n"),
+    ],
+)
+def test_a_damaged_file_is_the_users_to_mend(name: str, damage: Callable[[bytes], bytes], copied: Path) -> None:
+    before = (copied / name).read_bytes()
+    (copied / name).write_bytes(damage(before))
+    assert (copied / name).read_bytes() != before
+    with pytest.raises(ConfigError):
+        lightsweep.load(copied)
+
+
+class Touches:
+    """Unpickled, it leaves a file: what an attacker's code could do as well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch '{self.path}'",)
+
+
+@pytest.mark.parametrize("how", ["torch.save", "legacy torch.save", "pickle.dump"])
+def test_weights_that_hold_code_are_refused_and_the_code_is_not_run(how: str, copied: Path, tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    thing = {"net.layers.0.weight": Touches(touched)}
+    if how == "pickle.dump":
+        (copied / WEIGHTS).write_bytes(pickle.dumps(thing, protocol=2))
+    else:
+        torch.save(thing, copied / WEIGHTS, _use_new_zipfile_serialization=how == "torch.save")
+    with pytest.raises(ConfigError, match="can't be read as a shipped model"):
+        lightsweep.load(copied)
+    assert not touched.exists()
+
+
+LOADS_PICKLES = pytest.mark.xfail(
+    strict=True, reason="trust.py: load_from_checkpoint of a trusted class may unpickle code, and load() calls it"
+)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"_target_": "os.system", "command": "touch '{touched}'"},
+        {"_target_": "lightsweep.app.os.system", "command": "touch '{touched}'"},
+        {"_target_": "subprocess.run", "args": "touch '{touched}'", "shell": True},
+        {"n_layers": {"_target_": "os.system", "command": "touch '{touched}'"}},
+        {"_target_": "builtins.exec", "_args_": ["open('{touched}', 'w')"]},
+        pytest.param(
+            {
+                "_target_": "lightsweep.model.classifier.MLPClassifier.load_from_checkpoint",
+                "checkpoint_path": "{evil}",
+                "weights_only": False,
+            },
+            marks=LOADS_PICKLES,
+        ),
+        pytest.param(
+            {
+                "n_layers": {
+                    "_target_": "pytorch_lightning.LightningModule.load_from_checkpoint",
+                    "checkpoint_path": "{evil}",
+                    "weights_only": False,
+                }
+            },
+            marks=LOADS_PICKLES,
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # of Lightning, on the way to the checkpoint
+def test_a_config_that_names_a_command_is_refused_and_the_command_is_not_run(
+    node: dict[str, Any], copied: Path, tmp_path: Path
+) -> None:
+    touched, evil = tmp_path / "touched", tmp_path / "evil.ckpt"
+    torch.save({"state_dict": Touches(touched), "pytorch-lightning_version": "2.6.0"}, evil)
+    cfg = OmegaConf.load(copied / CONFIG)
+    text = json.dumps(node).replace("{touched}", str(touched)).replace("{evil}", str(evil))
+    OmegaConf.update(cfg, "model", json.loads(text), merge="_target_" not in node, force_add=True)
+    OmegaConf.save(cfg, copied / CONFIG)
+    with pytest.raises(ConfigError):
+        lightsweep.load(copied)
+    assert not touched.exists()
