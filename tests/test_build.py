@@ -94,7 +94,7 @@ def test_a_partial_waits_for_the_rest_of_its_arguments() -> None:
         "shutil.rmtree",
         "lightsweep.app.os.getcwd",  # a way around by a module that a trusted one imports
         "lightsweep.trust.os.system",
-        "lightsweep.shipping.pickle.loads",
+        "lightsweep.files.os.system",
         "collections.OrderedDict",
     ],
 )
@@ -134,19 +134,14 @@ def test_a_target_that_does_not_exist_is_named(target: str, part: str) -> None:
         pytest.param(
             {"_target_": "pytorch_lightning.Trainer", "max_epoch": 3},
             "unexpected keyword argument 'max_epoch'",
-            marks=pytest.mark.xfail(strict=True, raises=TypeError, reason=DECORATED),
         ),
         pytest.param(
             {"_target_": "optuna.samplers.TPESampler", "sed": 3},
             "unexpected keyword argument 'sed'",
-            marks=pytest.mark.xfail(strict=True, raises=TypeError, reason=DECORATED),
         ),
         pytest.param(
             {"_target_": "torch.optim.Adam", "_partial_": True, "lrr": 3},
             "lrr",
-            marks=pytest.mark.xfail(
-                strict=True, reason="build.py: the arguments of a partial are first looked at in the middle of the fit"
-            ),
         ),
     ],
 )

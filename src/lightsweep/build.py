@@ -1,5 +1,7 @@
 """From a config node to the object that it names, with errors that the writer of the config can read."""
 
+import functools
+import inspect
 from typing import Any
 
 import hydra.utils
@@ -18,13 +20,16 @@ def build(node: DictConfig, **kwargs: Any) -> Any:
     their values. Any other exception of the target passes through.
     """
     try:
-        return hydra.utils.instantiate(node, _convert_="all", **kwargs)
+        built = hydra.utils.instantiate(node, _convert_="all", **kwargs)
+        if isinstance(built, functools.partial):
+            _check_arguments(built, node)
+        return built
     except ConfigError:
         raise
     except REFUSALS as error:
         raise ConfigError(_message(error)) from error
     except TypeError as error:
-        if _comes_from_the_call_itself(error):
+        if _comes_from_the_call_itself(error, target=str(node.get("_target_"))):
             raise ConfigError(_message(error)) from error
         raise
     except Exception as error:
@@ -44,8 +49,21 @@ def _message(error: Exception) -> str:
     return f"{notes[0].removeprefix('full_key: ')}: {text}" if notes else text
 
 
-def _comes_from_the_call_itself(error: TypeError) -> bool:
-    """Whether the arguments did not fit the signature: then the innermost frame is the caller's, which is Hydra."""
+def _check_arguments(partial: functools.partial[Any], node: DictConfig) -> None:
+    """Check the keys of a `_partial_` node now, and not where it is called in the end."""
+    try:
+        inspect.signature(partial.func).bind_partial(*partial.args, **partial.keywords)
+    except TypeError as error:
+        raise ConfigError(f"{node._get_full_key(None)}: {node['_target_']} {error}") from error
+
+
+def _comes_from_the_call_itself(error: TypeError, *, target: str) -> bool:
+    """Whether the arguments did not fit the signature.
+
+    Then the innermost frame is the caller's: Hydra's, or that of a decorator around the target.
+    """
+    if str(error).startswith(f"{target.rsplit('.', 1)[-1]}.__init__()"):
+        return True
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ import numpy.typing as npt
 import pytorch_lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lightsweep.build import build
 from lightsweep.data.splits import Scaler
@@ -57,6 +55,18 @@ def ship(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data:
     return outcome
 
 
+def _check_names_a_model(cfg: Any) -> None:
+    """Refuse what a search does not write: a folder may come from anywhere, and its config chooses what is called."""
+    if not isinstance(cfg, DictConfig) or not isinstance(cfg.get("model"), DictConfig):
+        raise ConfigError(f"{CONFIG} holds no model.")
+    nested = [key for key, value in cfg.model.items() if isinstance(value, DictConfig | ListConfig)]
+    if nested:
+        raise ConfigError(f"{CONFIG}: model.{nested[0]} is more than a value, which is not taken from a file.")
+    target = hydra.utils.get_object(cfg.model._target_)
+    if not (isinstance(target, type) and issubclass(target, torch.nn.Module)):
+        raise ConfigError(f"{CONFIG}: model._target_ is '{cfg.model._target_}', which is not the class of a model.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
     """A trained classifier with its preprocessing: takes features in their own unit.
@@ -91,22 +101,13 @@ class Predictor:
                 std=np.asarray(preprocessing["std"], dtype=np.float32),
             )
             classes = tuple(preprocessing["classes"])
-            assert isinstance(cfg, DictConfig)
             with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
+                _check_names_a_model(cfg)
                 model: L.LightningModule = build(cfg.model, d_in=len(scaler.mean), d_out=len(classes), optimizer=None)
             model.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
         except ConfigError:
             raise
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            RuntimeError,
-            OSError,
-            EOFError,
-            OmegaConfBaseException,
-            pickle.UnpicklingError,
-        ) as error:
+        except Exception as error:
             raise ConfigError(f"{folder} can't be read as a shipped model: {error}") from error
         return cls(model=model.eval(), scaler=scaler, classes=classes, metrics=metrics)
 

@@ -293,11 +293,6 @@ def test_a_search_that_was_asked_to_stop_ends_its_fits_after_the_epoch_but_not_t
     assert witness.seen == ["on_train_end", "on_fit_end", "teardown"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=UserWarning,
-    reason="callbacks/pruning.py: a trial that was put back has these steps; Optuna warns and keeps the old values",
-)
 def test_a_trial_that_is_run_again_repeats_its_reports_without_a_word(quiet_trainer: dict[str, Any]) -> None:
     study = study_of(PrunesFrom(None))
     watcher = watcher_of(study)

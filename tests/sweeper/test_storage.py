@@ -91,9 +91,6 @@ def test_a_place_that_can_not_be_opened_is_the_users_to_mend(place: str, tmp_pat
     assert (tmp_path / "a_file").read_text() == "not a\nstudy\n"
 
 
-@pytest.mark.xfail(
-    strict=True, reason=STORAGE + "Optuna forgives the last line of a journal, so a file of one line passes for one"
-)
 @pytest.mark.parametrize("text", ["not a study\n", "no newline"])
 def test_a_file_of_one_line_is_not_taken_for_a_journal(text: str, tmp_path: Path) -> None:
     (tmp_path / "a_file").write_text(text)
@@ -122,21 +119,16 @@ def test_a_file_of_one_line_is_not_taken_for_a_journal(text: str, tmp_path: Path
             pytest.param(
                 f"postgresql://user:{password}@host/db",
                 "postgresql://user:***@host/db",
-                marks=pytest.mark.xfail(
-                    strict=True, reason=STORAGE + "urlsplit ends the host at / ? #, SQLAlchemy at @"
-                ),
             )
             for password in ("se/cret", "se?cret", "se#cret")
         ),
         pytest.param(
             "postgresql://user:se[cret@host/db",
             "postgresql://user:***@host/db",
-            marks=pytest.mark.xfail(strict=True, reason=STORAGE + "urlsplit raises 'Invalid IPv6 URL' for a bracket"),
         ),
         pytest.param(
             "postgresql://host/db?user=me&password=secret",
             "postgresql://host/db?user=me&password=***",
-            marks=pytest.mark.xfail(strict=True, reason=STORAGE + "drivers also take the password from the query"),
         ),
     ],
 )
@@ -163,7 +155,6 @@ def test_these_passwords_are_ones_that_sqlalchemy_takes(password: str) -> None:
             "no match: s@cret",
             "pg://u:s%40cret@h/d",
             "no match: ***",
-            marks=pytest.mark.xfail(strict=True, reason=STORAGE + "a driver names the password as it was decoded"),
         ),
         ("in pg://u:s%40cret@h/d", "pg://u:s%40cret@h/d", "in pg://u:***@h/d"),
     ],

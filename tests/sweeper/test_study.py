@@ -214,11 +214,6 @@ BUILDERS: dict[str, Callable[[DictConfig], Any]] = {
             "sampler",
             {"_target_": "optuna.samplers.TPESampler", "sed": 0},
             "unexpected keyword argument 'sed'",
-            marks=pytest.mark.xfail(
-                strict=True,
-                raises=TypeError,
-                reason="build.py: Optuna decorates this constructor, so the innermost frame is not Hydra's",
-            ),
         ),
         ("pruner", {"_target_": "optuna.pruners.MedianPruner", "n_trial": 0}, "unexpected keyword argument 'n_trial'"),
         ("pruner", {"_target_": "optuna.pruners.SuccessiveHalvingPruner", "min_resource": 0}, "min_resource"),

@@ -68,7 +68,8 @@ class PruningCallback(Callback):
         value, self._epoch_value = self._epoch_value, None
         if value is None or self.trial is None or self.failed:
             return
-        self.trial.report(value, step=trainer.current_epoch)
+        if trainer.current_epoch not in _reported(self.trial):  # a trial that is run again repeats its first epochs
+            self.trial.report(value, step=trainer.current_epoch)
         if self.n_epochs == trainer.max_epochs:
             return
         if stop_is_asked():
@@ -80,6 +81,10 @@ class PruningCallback(Callback):
             self.pruned = pruning_reason(self.trial, epoch=trainer.current_epoch, monitor=self.monitor)
             log.info("Pruned: %s", self.pruned)
             _stop(trainer)
+
+
+def _reported(trial: optuna.Trial) -> dict[int, float]:
+    return trial.study._storage.get_trial(trial._trial_id).intermediate_values
 
 
 def _stop(trainer: L.Trainer) -> None:

@@ -1,5 +1,6 @@
 """From the sweeps of the config and the command line to Optuna's distributions, and from a trial back to overrides."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,6 +100,8 @@ def parse_request(params: Mapping[str, str], arguments: Sequence[str]) -> Reques
     for override in given:
         key = override.get_key_element()
         if override.is_sweep_override():
+            if key.lstrip("+") in sweeps:
+                key = key.lstrip("+")
             sweeps[key] = override
             continue
         fixed.append(override.input_line or "")
@@ -117,6 +120,14 @@ def _distribution(name: str, override: Override) -> BaseDistribution:
     except (ValueError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"the search space of {name} is '{override.input_line}': {error}") from error
     assert isinstance(distribution, BaseDistribution)
+    ends = _ends(distribution)
+    if any(isinstance(end, float) and not math.isfinite(end) for end in ends):
+        raise ConfigError(f"the search space of {name} is '{override.input_line}'; its ends must be finite numbers.")
+    if len(set(ends)) < len(ends) and isinstance(distribution, CategoricalDistribution):
+        raise ConfigError(
+            f"the search space of {name} is '{override.input_line}'; Optuna takes two of these choices for the same."
+            " Give choices that differ by more than their type or their quotes."
+        )
     return distribution
 
 

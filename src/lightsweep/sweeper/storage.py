@@ -1,8 +1,9 @@
 """Where the study is kept: a journal file beside the trials, or any storage that Optuna knows."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, unquote_plus
 
 from optuna.storages import BaseStorage, JournalStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
@@ -11,6 +12,7 @@ from lightsweep.errors import ConfigError
 
 JOURNAL = "study.journal"
 SQLITE = "sqlite:///"
+PASSWORD_IN_QUERY = re.compile(r"([?&][^=&]*pass[^=&]*=)([^&]*)", re.IGNORECASE)
 
 
 def storage_url(configured: str | None, *, sweep_dir: str) -> str:
@@ -32,29 +34,38 @@ def open_storage(url: str) -> BaseStorage:
     """
     try:
         if "://" not in url:
-            with Path(url).open("ab"):
-                pass
+            with Path(url).open("ab+") as file:
+                file.seek(0)
+                if file.read(1) not in (b"", b"{"):
+                    raise ValueError("it is not a journal")
             return JournalStorage(JournalFileBackend(url))
         return get_storage(url)
     except Exception as error:  # noqa: BLE001  (every database driver has its own)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = masked_in(reason, url).rstrip(".")
         raise ConfigError(
-            f"hydra.sweeper.storage is '{masked(url)}', which can't be opened or written: {masked_in(reason, url)}."
+            f"hydra.sweeper.storage is '{masked(url)}', which can't be opened or written: {reason}."
             " Give the path of a journal file in a folder that exists, or a URL such as sqlite:///study.db."
         ) from None
 
 
 def masked(url: str) -> str:
     """The URL as it may be shown: its password is replaced by ***."""
-    if "://" not in url:
+    if "://" not in url or url.startswith(SQLITE):
         return url
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))
+    scheme, rest = url.split("://", 1)
+    credentials, at, host = rest.rpartition("@")  # a password may hold any other sign
+    if ":" in credentials:
+        credentials = credentials.split(":", 1)[0] + ":***"
+    return PASSWORD_IN_QUERY.sub(r"\1***", f"{scheme}://{credentials}{at}{host}")
 
 
 def masked_in(text: str, url: str) -> str:
-    """The text without the URL's password."""
-    password = urlsplit(url).password if "://" in url else None
-    return text.replace(password, "***") if password else text
+    """The text without the URL's passwords, as they were written or decoded."""
+    _, _, rest = url.partition("://")
+    credentials, _, _ = rest.rpartition("@")
+    passwords = [credentials.partition(":")[2], *(match[2] for match in PASSWORD_IN_QUERY.finditer(rest))]
+    for password in filter(None, passwords):
+        for spelling in (password, unquote(password), unquote_plus(password)):
+            text = text.replace(spelling, "***")
+    return text
