@@ -43,9 +43,9 @@ class Tally:
             return True
         assert trial.value is not None
         assert self.best.value is not None
-        if self.direction == StudyDirection.MAXIMIZE:
-            return trial.value > self.best.value
-        return trial.value < self.best.value
+        if trial.value == self.best.value:
+            return trial.number < self.best.number  # as the report has it, whichever finished first
+        return (trial.value > self.best.value) == (self.direction == StudyDirection.MAXIMIZE)
 
     @property
     def n_finished(self) -> int:

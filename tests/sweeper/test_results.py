@@ -1,0 +1,50 @@
+"""The count of the trials, and which of them is the best."""
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from lightsweep.sweeper.results import Tally
+
+
+def finished(number: int, value: float | None, state: TrialState = TrialState.COMPLETE, **attrs: int) -> FrozenTrial:
+    trial = optuna.trial.create_trial(
+        state=state, value=value, params={"x": 0.5}, distributions={"x": FloatDistribution(0, 1)}, user_attrs=attrs
+    )
+    trial.number = number
+    return trial
+
+
+@pytest.mark.parametrize(
+    ("direction", "values", "best"),
+    [
+        ("maximize", [0.1, 0.3, 0.2], 1),
+        ("minimize", [0.2, 0.3, 0.1], 2),
+        ("maximize", [0.3, 0.3], 0),
+        ("minimize", [0.0, -1.0, -1.0], 1),
+    ],
+)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_best_is_the_first_of_the_best_values_in_whatever_order_they_finish(
+    direction: str, values: list[float], best: int, backwards: bool
+) -> None:
+    tally = Tally(direction=StudyDirection[direction.upper()])
+    trials = [finished(number, value) for number, value in enumerate(values)]
+    for trial in reversed(trials) if backwards else trials:
+        tally.add(trial)
+    assert tally.best is not None
+    assert tally.best.number == best
+
+
+def test_pruned_and_failed_trials_are_counted_and_never_the_best() -> None:
+    tally = Tally(direction=StudyDirection.MAXIMIZE)
+    tally.add(finished(0, 0.9, TrialState.PRUNED, n_epochs=2, max_epochs=5))
+    tally.add(finished(1, None, TrialState.FAIL))
+    assert tally.best is None
+    tally.add(finished(2, 0.1, n_epochs=5, max_epochs=5))
+    assert tally.best is not None
+    assert tally.best.number == 2
+    assert tally.counts == {"complete": 1, "pruned": 1, "failed": 1}
+    assert (tally.epochs_run, tally.epochs_saved) == (7, 3)
