@@ -306,3 +306,10 @@ def test_searches_that_start_in_the_same_second_get_folders_of_their_own(tmp_pat
         assert c.hydra.overrides.hydra == [f"hydra.sweep.dir='{folder}'"]
     for one, other in itertools.combinations(folders, 2):
         assert one != other
+
+
+def test_a_relative_storage_is_one_file_also_if_jobs_change_their_folder(tmp_path: Path) -> None:
+    storage = ("hydra.sweeper.storage=sqlite:///kept.db", "hydra.job.chdir=true")
+    ran = train("hparams_search=mlp", *SMALL, *storage, "hydra.sweeper.n_trials=2", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.db")] == ["kept.db"]

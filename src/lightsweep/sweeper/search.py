@@ -107,7 +107,7 @@ class Search:
         return request
 
     def _url(self, folder: Path) -> str:
-        return storage_url(self.settings.storage, sweep_dir=str(folder))
+        return storage_url(self.settings.storage, sweep_dir=str(folder), cwd=self.config.hydra.runtime.cwd)
 
     def _open_study(
         self, folder: Path, *, space: SearchSpace, sampler: BaseSampler, pruner: BasePruner

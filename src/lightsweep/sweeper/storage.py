@@ -15,14 +15,17 @@ SQLITE = "sqlite:///"
 PASSWORD_IN_QUERY = re.compile(r"([?&][^=&]*pass[^=&]*=)([^&]*)", re.IGNORECASE)
 
 
-def storage_url(configured: str | None, *, sweep_dir: str) -> str:
-    """Where the study lies, with an absolute path, so that every process of a search means the same file."""
+def storage_url(configured: str | None, *, sweep_dir: str, cwd: str = ".") -> str:
+    """Where the study lies, with an absolute path, so that every process of a search means the same file.
+
+    A relative one is meant from `cwd`, where the search was started: with `hydra.job.chdir` a job is elsewhere.
+    """
     if configured is None:
         return str(Path(sweep_dir).absolute() / JOURNAL)
     if "://" not in configured:
-        return str(Path(configured).absolute())
+        return str(Path(cwd).absolute() / configured)
     if configured.startswith(SQLITE) and not configured.startswith(SQLITE + "/") and ":memory:" not in configured:
-        return SQLITE + str(Path(configured.removeprefix(SQLITE)).absolute())
+        return SQLITE + str(Path(cwd).absolute() / configured.removeprefix(SQLITE))
     return configured
 
 

@@ -47,7 +47,7 @@ def current_trial() -> optuna.Trial | None:
     sweeper = hydra_cfg.sweeper
     study = optuna.load_study(
         study_name=sweeper.study_name,
-        storage=open_storage(storage_url(sweeper.storage, sweep_dir=hydra_cfg.sweep.dir)),
+        storage=open_storage(storage_url(sweeper.storage, sweep_dir=hydra_cfg.sweep.dir, cwd=hydra_cfg.runtime.cwd)),
         sampler=optuna.samplers.RandomSampler(),
         pruner=build_pruner(sweeper.pruner),
     )
