@@ -250,7 +250,13 @@ def search_of(tmp_path: Path, *, pruner: str) -> optuna.Study:
         "storage": None,
         "pruner": {"_target_": f"optuna.pruners.{pruner}"},
     }
-    cfg = {"sweeper": sweeper, "mode": RunMode.MULTIRUN, "sweep": {"dir": str(tmp_path)}, "job": {"num": 1}}
+    cfg = {
+        "sweeper": sweeper,
+        "mode": RunMode.MULTIRUN,
+        "sweep": {"dir": str(tmp_path)},
+        "job": {"num": 1},
+        "runtime": {"cwd": str(tmp_path)},
+    }
     HydraConfig.instance().cfg = OmegaConf.create({"hydra": cfg})  # type: ignore[assignment]
     study = optuna.create_study(
         study_name="mlp", storage=open_storage(str(tmp_path / "study.journal")), direction="maximize"
