@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from lightsweep.errors import ConfigError
-from lightsweep.resume import COMMAND, keep_command, resumed
+from lightsweep.resume import COMMAND, keep_command, resumed, written_out
 
 
 def a_search(outputs: Path, name: str, *, task: list[str], hydra: list[str], age_s: float = 0) -> Path:
@@ -49,3 +49,8 @@ def test_a_folder_that_holds_no_search_is_refused(content: str | None, tmp_path:
 def test_resume_last_without_any_search_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no search below"):
         resumed(["resume=last"], outputs=tmp_path)
+
+
+def test_short_words_stand_for_settings_of_the_sweeper() -> None:
+    given = ["preflight=true", "allow_changes=[seed]", "fork=a/b", "seed=1", "hydra.sweeper.n_trials=3"]
+    assert written_out(given) == [*(f"hydra.sweeper.{word}" for word in given[:3]), *given[3:]]

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.errors import USER_ERRORS, ConfigError
-from lightsweep.resume import resumed
+from lightsweep.resume import resumed, written_out
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ def run_app(main: Callable[[], Any]) -> None:
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass exceptions on instead of printing them
     try:
-        sys.argv[1:] = resumed(sys.argv[1:], outputs=Path("outputs"))
+        sys.argv[1:] = resumed(written_out(sys.argv[1:]), outputs=Path("outputs"))
         if asks_for_search(sys.argv[1:]):
             sys.argv.append("--multirun")
         main()

@@ -1,4 +1,4 @@
-"""`resume=<folder>` and `resume=last`: the command line of an earlier search, taken up again."""
+"""The short words of a search on the command line: `resume`, `fork`, `allow_changes` and `preflight`."""
 
 import json
 import re
@@ -11,7 +11,8 @@ from lightsweep.errors import ConfigError
 from lightsweep.files import write_atomically
 
 COMMAND = "command.json"
-OWN_OVERRIDES = re.compile(r"hydra\.(mode|sweep\.dir)=")  # said anew by every start
+OWN_OVERRIDES = re.compile(r"hydra\.(mode|sweep\.dir|sweeper\.(allow_changes|fork|preflight))=")  # said by each start
+SHORT_WORDS = re.compile(r"(allow_changes|fork|preflight)=")
 
 
 def keep_command(folder: Path, *, config: DictConfig) -> None:
@@ -19,6 +20,11 @@ def keep_command(folder: Path, *, config: DictConfig) -> None:
     overrides = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
     kept = [override for override in overrides if not OWN_OVERRIDES.match(override)]
     write_atomically(folder / COMMAND, json.dumps(kept, indent=1))
+
+
+def written_out(arguments: Sequence[str]) -> list[str]:
+    """Replace each short word by the setting that it stands for: `preflight=true` is `hydra.sweeper.preflight=true`."""
+    return [f"hydra.sweeper.{a}" if SHORT_WORDS.match(a) else a for a in arguments]
 
 
 def resumed(arguments: Sequence[str], *, outputs: Path) -> list[str]:

@@ -36,14 +36,29 @@ class LightsweepConf:
     # Trials at the same time; more than 1 needs a launcher that runs jobs outside this process
     n_jobs: int = 1
 
-    # Seconds after which no new trial starts
+    # Seconds for the whole search: then no new trial starts, and the running ones stop and wait to be resumed
     timeout: float | None = None
+
+    # Seconds for one trial: a longer one is a failure, and its worker is free again
+    trial_timeout: float | None = None
 
     # So many failures in a row end the search
     max_consecutive_failures: int = 5
 
     # A trial whose process died under it is run again so many times
     max_retries: int = 1
+
+    # Of so many of the best trials the checkpoints are kept; null keeps all
+    keep_checkpoints: int | None = 5
+
+    # Config keys that may differ from those of the search that is resumed
+    allow_changes: list[str] = field(default_factory=list)
+
+    # Folder of an earlier search whose trials are the start of this one
+    fork: str | None = None
+
+    # Check the search, print its space, estimate its time and disk, and run no trial
+    preflight: bool = False
 
     # The search space: config path or group to a sweep of Hydra's override grammar
     params: dict[str, str] = field(default_factory=dict)

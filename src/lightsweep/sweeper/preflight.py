@@ -13,6 +13,7 @@ from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
 from lightsweep.sweeper.search_space import Request
 
+MAY_BE_NULL = ("timeout", "trial_timeout", "keep_checkpoints")
 ONE_PROCESS_STRATEGIES = ("auto", "single_device")
 
 
@@ -28,8 +29,13 @@ class Settings:
     n_trials: int
     n_jobs: int
     timeout: float | None
+    trial_timeout: float | None
     max_consecutive_failures: int
     max_retries: int
+    keep_checkpoints: int | None
+    allow_changes: Sequence[str]
+    fork: str | None
+    preflight: bool
     params: Mapping[str, str]
 
 
@@ -42,10 +48,12 @@ def check_settings(values: Mapping[str, Any], *, launcher: str) -> Settings:
             ("n_trials", POSITIVE_INT),
             ("n_jobs", POSITIVE_INT),
             ("timeout", POSITIVE),
+            ("trial_timeout", POSITIVE),
+            ("keep_checkpoints", POSITIVE_INT),
             ("max_consecutive_failures", POSITIVE_INT),
             ("max_retries", INT_FROM_0),
         )
-        if not rule.holds(getattr(settings, key)) and not (key == "timeout" and settings.timeout is None)
+        if not rule.holds(getattr(settings, key)) and not (key in MAY_BE_NULL and getattr(settings, key) is None)
     ]
     if settings.direction not in ("maximize", "minimize"):
         problems.append(f"hydra.sweeper.direction is '{settings.direction}'; it must be maximize or minimize.")
