@@ -3,24 +3,25 @@
 import hydra
 from omegaconf import DictConfig
 
-from lightsweep.app import run_app, user_errors_end_the_run
+from lightsweep.app import failures_are_told, run_app
 from lightsweep.checks import check_config
 from lightsweep.outcome import Outcome
 from lightsweep.trust import TRUSTED_TARGETS
 
 
 @hydra.main(config_path="conf", config_name="train", execution_whitelist=TRUSTED_TARGETS)
-@user_errors_end_the_run
+@failures_are_told
 def main(cfg: DictConfig) -> Outcome:
     check_config(cfg)  # before the seconds that torch takes to import
 
     import pytorch_lightning as L
 
     from lightsweep.build import build, build_all
+    from lightsweep.callbacks.last_checkpoint import checkpoint_to_continue
     from lightsweep.fitting import outcome_of, set_up_process, trainer_arguments
     from lightsweep.shipping import ship
 
-    set_up_process(threads=cfg.threads, verbose=cfg.verbose)
+    set_up_process(threads=cfg.threads, verbose=cfg.verbose, refit=cfg.refit)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
 
     data = build(cfg.data)
@@ -28,7 +29,7 @@ def main(cfg: DictConfig) -> Outcome:
     arguments = trainer_arguments(build_all(cfg.callbacks), refit=cfg.refit)
     trainer = build(cfg.trainer, logger=build_all(cfg.logger), **arguments)
 
-    trainer.fit(model, datamodule=data)
+    trainer.fit(model, datamodule=data, ckpt_path=checkpoint_to_continue(trainer), weights_only=True)
     if cfg.refit:
         return ship(cfg, trainer=trainer, model=model, data=data)
     return outcome_of(trainer)

@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import MissingConfigException
@@ -17,9 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.errors import USER_ERRORS, ConfigError
+from lightsweep.failures import free_memory
+from lightsweep.outcome import Outcome
 from lightsweep.resume import resumed, written_out
-
-T = TypeVar("T")
 
 
 def run_app(main: Callable[[], Any]) -> None:
@@ -40,25 +40,44 @@ def run_app(main: Callable[[], Any]) -> None:
         _exit_with(error)
 
 
-def user_errors_end_the_run(task: Callable[[DictConfig], T]) -> Callable[[DictConfig], T]:
+def failures_are_told(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], Outcome]:
     """Let a run outside a search exit with the message alone, and take back its folder if it holds no result.
 
-    Inside a search the error is raised, for the sweeper to judge.
+    Inside a search what the config is to blame for is raised, for the sweeper to judge; any other failure is an
+    outcome like any other, so that neither the exception nor the model that its traceback holds outlives the trial.
     """
 
     @functools.wraps(task)
-    def run(cfg: DictConfig) -> T:
+    def run(cfg: DictConfig) -> Outcome:
+        from lightsweep.sweeper.trial import in_search
+
+        if in_search():
+            return _outcome_in_search(task, cfg)
         try:
             return task(cfg)
         except ConfigError as error:
-            from lightsweep.sweeper.trial import in_search
-
-            if in_search():
-                raise
             _remove_if_unused(Path(HydraConfig.get().runtime.output_dir))
             _exit_with(error)
 
     return run
+
+
+def _outcome_in_search(task: Callable[[DictConfig], Outcome], cfg: DictConfig) -> Outcome:
+    from lightsweep.sweeper.driver import end_job
+    from lightsweep.sweeper.time_limit import lift_time_limit
+
+    try:
+        return task(cfg)
+    except USER_ERRORS:
+        raise
+    except Exception as error:  # noqa: BLE001  (a failure is data)
+        from lightsweep.fitting import outcome_of_failure
+
+        return outcome_of_failure(error, cfg)
+    finally:
+        lift_time_limit()
+        end_job()
+        free_memory()
 
 
 def _exit_with(error: Exception) -> NoReturn:

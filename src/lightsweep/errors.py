@@ -1,5 +1,7 @@
 """What went wrong, as far as its reader can mend it."""
 
+from pathlib import Path
+
 from hydra.errors import CompactHydraException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -9,6 +11,20 @@ class ConfigError(ValueError):
 
     It is shown without a traceback, and the process ends with exit code 1.
     """
+
+
+class DiskFullError(ConfigError):
+    """Nothing more can be written into a folder. The search ends, and goes on where it was once there is space."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return (
+            f"the disk of {self.folder} is full, so nothing more can be written. What was finished is kept. Make room"
+            " and go on with resume=<the folder of the search>; hydra.sweeper.keep_checkpoints=1 needs less of it."
+        )
 
 
 # Hydra's and OmegaConf's own words on a config are as good as ours.

@@ -3,22 +3,34 @@
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
 
 from lightsweep.callbacks.pruning import PruningCallback
-from lightsweep.errors import ConfigError
+from lightsweep.errors import ConfigError, DiskFullError
+from lightsweep.failures import (
+    Kind,
+    TrialStoppedError,
+    disk_is_full,
+    in_one_line,
+    keep_traceback,
+    kind_of,
+    spare_the_libraries,
+)
 from lightsweep.files import shown, write_atomically
 from lightsweep.outcome import Outcome
-from lightsweep.sweeper.driver import begin_job, end_job
+from lightsweep.sweeper.driver import begin_job
+from lightsweep.sweeper.time_limit import limit_time
 from lightsweep.sweeper.trial import in_search
+
+log = logging.getLogger(__name__)
 
 CHOOSE_AN_EPOCH = (Checkpoint, EarlyStopping, PruningCallback)
 CHATTY_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
@@ -26,15 +38,21 @@ CHATTY_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.uti
 LIGHTNING_REMARKS = (
     ".*isinstance.treespec, LeafSpec.* is deprecated",  # Lightning 2.6 calls what torch 2.13 has renamed
     ".*GPU available but not used",  # trainer=cpu says so already
+    ".*Checkpoint directory .* exists and is not empty",  # the trial was interrupted, and its files replace the former
 )
 
 
-def set_up_process(*, threads: int | None, verbose: bool) -> None:
-    """Set torch's threads before it computes, and keep Lightning's remarks to itself unless `verbose`."""
+def set_up_process(*, threads: int | None, verbose: bool, refit: bool = False) -> None:
+    """Set torch's threads before it computes, and keep Lightning's remarks to itself unless `verbose`.
+
+    In a search the time of the trial begins; a refit is not a trial, and has no limit.
+    """
     if threads is not None:
         torch.set_num_threads(threads)
     if in_search():
         begin_job()
+        limit_time(None if refit else HydraConfig.get().sweeper.trial_timeout)
+        spare_the_libraries()
     for name in CHATTY_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
     for message in LIGHTNING_REMARKS:
@@ -75,17 +93,42 @@ def outcome_of(trainer: L.Trainer) -> Outcome:
         pruned=watcher.pruned,
         interrupted=watcher.interrupted,
         failed=failed,
+        kind=failed and (watcher.kind or Kind.ERROR).value,
     )
     keep_and_announce(outcome)
     return outcome
 
 
+def outcome_of_failure(error: Exception, cfg: DictConfig) -> Outcome:
+    """Turn what ended a trial's training into its outcome, and keep the traceback in the trial's folder.
+
+    Raises `DiskFullError` if that was it: the next trial would not fare better.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    if disk_is_full(error, folder):
+        raise DiskFullError(folder) from None
+    outcome = Outcome(
+        monitor=cfg.monitor, value=None, best_epoch=None, n_epochs=None, max_epochs=cfg.trainer.max_epochs
+    )
+    if isinstance(error, TrialStoppedError):
+        outcome = replace(outcome, interrupted=True)
+    else:
+        log.info("The training failed", exc_info=error)  # to the log file alone; the search says it in its own line
+        keep_traceback(error, folder)
+        outcome = replace(outcome, failed=in_one_line(error), kind=kind_of(error).value)
+    _keep(outcome, folder)
+    return outcome
+
+
+def _keep(outcome: Outcome, folder: Path) -> None:
+    write_atomically(folder / "result.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(outcome))))
+
+
 def keep_and_announce(outcome: Outcome) -> None:
     """Write `result.yaml`; outside a search print the closing line, or raise if the fit failed."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    write_atomically(folder / "result.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(outcome))))
+    _keep(outcome, folder)
     if in_search():
-        end_job()
         return
     if outcome.failed:
         raise ConfigError(f"the training failed: {outcome.failed}. What it left is in {shown(folder)}")

@@ -9,17 +9,19 @@ class Outcome:
 
     `value` is the best value that the monitored metric reached in a validation and `best_epoch` the epoch that
     reached it, counted from 0 as in the logs; both are None for a refit. `pruned` and `failed` hold the reason
-    if the fit ended that way; `interrupted` says that it was stopped and can go on from its last checkpoint.
+    if the fit ended that way, and `kind` the kind of failure; `interrupted` says that it was stopped and can go on
+    from its last checkpoint.
     `n_epochs` of `max_epochs` were trained. `test_metrics` is there after a refit.
     """
 
     monitor: str
     value: float | None
     best_epoch: int | None
-    n_epochs: int
-    max_epochs: int
+    n_epochs: int | None
+    max_epochs: int | None
     pruned: str | None = None
     failed: str | None = None
+    kind: str | None = None
     interrupted: bool = False
     test_metrics: dict[str, float] | None = None
 

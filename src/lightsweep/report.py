@@ -18,11 +18,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lightsweep.files import write_atomically
+from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FATES, fate_of
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # in a figure
 COLORS = {"complete": "#3565c9", "pruned": "#7b8694", "failed": "#d64550", "best": "#e8710a"}
 
 # What can be told apart in a figure, and drawn by a phone within a second or two.
@@ -123,6 +124,8 @@ def _drawable(trial: FrozenTrial, names: Mapping[str, str], *, log_value: bool) 
     drawable.params = {names[name]: _drawable_value(value) for name, value in trial.params.items()}
     drawable.distributions = {names[name]: _drawable_distribution(d) for name, d in trial.distributions.items()}
     drawable.user_attrs = {}
+    if fate_of(trial) == "infeasible":  # Optuna would draw it as pruned
+        drawable.state = TrialState.FAIL
     if log_value:
         drawable.value = math.log10(_value(trial))
     return drawable
@@ -258,7 +261,7 @@ def _need_log(values: Sequence[float]) -> bool:
 def _curves(search: _Search) -> str:
     from optuna.visualization import plot_intermediate_values
 
-    with_curve = [t for t in search.trials if t.intermediate_values and t.state != TrialState.FAIL]
+    with_curve = [t for t in search.trials if t.intermediate_values and fate_of(t) in ("complete", "pruned")]
     if not with_curve:
         raise _CannotDrawError("No complete or pruned trial reported a value during training.")
     drawn = search.sample(with_curve, MAX_CURVES)
@@ -446,7 +449,7 @@ def _table(search: _Search) -> str:
         f'<div class="scroll"><table class="trials"><thead><tr>{"".join(f"<th>{escape(h)}</th>" for h in head)}'
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
-    note = _note("Complete trials from the best to the worst, then the pruned and the failed ones.")
+    note = _note("Complete trials from the best to the worst, then the pruned, the infeasible and the failed ones.")
     if len(rows) <= MAX_OPEN_ROWS:
         return note + table
     return f"{note}<details><summary>Show {len(rows):,} trials</summary>{table}</details>"
@@ -454,18 +457,16 @@ def _table(search: _Search) -> str:
 
 def _ranked(search: _Search) -> list[FrozenTrial]:
     sign = -1 if search.direction == StudyDirection.MAXIMIZE else 1
-    order = list(STATES)
 
     def rank(trial: FrozenTrial) -> tuple[int, float, int]:
         value = sign * _value(trial) if trial.state == TrialState.COMPLETE else 0.0
-        return order.index(trial.state), value, trial.number
+        return FATES.index(fate_of(trial)), value, trial.number
 
     return sorted(search.trials, key=rank)
 
 
 def _row(trial: FrozenTrial, param_names: Sequence[str], *, is_best: bool) -> str:
-    state = STATES[trial.state]
-    reason = trial.user_attrs.get("pruned_reason") or trial.user_attrs.get("fail_reason") or ""
+    state = fate_of(trial)
     texts = [
         "" if trial.value is None else _short(trial.value),
         *(_short(trial.params[name]) if name in trial.params else "" for name in param_names),
@@ -475,8 +476,15 @@ def _row(trial: FrozenTrial, param_names: Sequence[str], *, is_best: bool) -> st
     cells = "".join(f"<td>{escape(text)}</td>" for text in texts)
     return (
         f'<tr class="{"best" if is_best else state}"><th>{trial.number}</th><td><i>{state}</i></td>{cells}'
-        f'<td class="reason">{escape(str(reason))}</td></tr>'
+        f'<td class="reason">{escape(_reason(trial))}</td></tr>'
     )
+
+
+def _reason(trial: FrozenTrial) -> str:
+    attrs = trial.user_attrs
+    if FAIL_REASON in attrs:
+        return f"{attrs[FAIL_KIND]}: {attrs[FAIL_REASON]}" if FAIL_KIND in attrs else str(attrs[FAIL_REASON])
+    return str(attrs.get("pruned_reason", ""))
 
 
 def _short(value: object) -> str:
@@ -582,7 +590,7 @@ thead th { border-top: 0; color: var(--muted); font-weight: 600; }
 .trials .reason { white-space: pre-line; min-width: 60ch; max-width: 60ch; color: var(--muted); }
 .trials i { font-style: normal; color: #3565c9; }
 .trials .pruned, .trials .pruned i { color: var(--muted); }
-.trials .failed i { color: #d64550; }
+.trials .failed i, .trials .infeasible i { color: #d64550; }
 .trials .best > * { background: #fff4e8; }
 summary { cursor: pointer; color: var(--accent); padding: 4px 0; }
 footer { font-size: 0.85rem; text-align: center; }

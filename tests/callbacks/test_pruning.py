@@ -22,10 +22,12 @@ from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.callbacks.pruning_reason import pruning_reason
 from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
+from lightsweep.failures import TrialStoppedError, TrialTimeoutError
 from lightsweep.sweeper.config import SWEEPER_TARGET
 from lightsweep.sweeper.stopping import ask_to_stop
 from lightsweep.sweeper.storage import open_storage
 from lightsweep.sweeper.study import build_pruner
+from lightsweep.sweeper.time_limit import lift_time_limit, limit_time
 from tests.callbacks.scripted import N_BATCHES, Scripted, batches, fit
 
 RISING = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -290,13 +292,44 @@ def test_a_search_that_was_asked_to_stop_ends_its_fits_after_the_epoch_but_not_t
     n_epochs: int, is_interrupted: bool, tmp_path: Path, quiet_trainer: dict[str, Any]
 ) -> None:
     study = search_of(tmp_path, pruner="NopPruner")
-    ask_to_stop(tmp_path)
+    ask_to_stop(tmp_path, at_once=False)
     watcher, witness = watcher_of(None), Witness()
     fit(RISING[:n_epochs], callbacks=[watcher, witness], min_epochs=n_epochs, **quiet_trainer)
     assert study.get_trials()[1].intermediate_values == {0: 0.1}
     assert watcher.interrupted is is_interrupted
     assert watcher.pruned is watcher.failed is None
     assert witness.seen == ["on_train_end", "on_fit_end", "teardown"]
+
+
+@pytest.mark.usefixtures("_hydra_forgets")
+def test_a_search_whose_time_is_over_ends_its_fits_in_the_middle_of_an_epoch(
+    tmp_path: Path, quiet_trainer: dict[str, Any]
+) -> None:
+    study = search_of(tmp_path, pruner="NopPruner")
+    ask_to_stop(tmp_path, at_once=True)
+    with pytest.raises(TrialStoppedError):
+        fit(RISING, callbacks=[watcher_of(None)], **quiet_trainer)
+    assert study.get_trials()[1].intermediate_values == {}
+
+
+def test_a_trial_whose_time_is_over_ends_its_fit(quiet_trainer: dict[str, Any]) -> None:
+    limit_time(1e-6)
+    try:
+        with pytest.raises(TrialTimeoutError, match="longer than hydra"):
+            fit(RISING, callbacks=[watcher_of(study_of(PrunesFrom(None)))], **quiet_trainer)
+    finally:
+        lift_time_limit()
+
+
+def test_a_trial_that_is_run_again_is_not_judged_where_it_was_judged_before(quiet_trainer: dict[str, Any]) -> None:
+    study = study_of(PrunesFrom(1))
+    watcher = watcher_of(study)
+    for step in range(4):
+        watcher.trial.report(RISING[step], step)
+    fit(RISING, callbacks=[watcher], **quiet_trainer)
+    assert watcher.n_epochs == 4  # the pruner would have ended it at epoch 1
+    assert watcher.pruned is not None
+    assert "at epoch 3" in watcher.pruned
 
 
 def test_a_trial_that_is_run_again_repeats_its_reports_without_a_word(quiet_trainer: dict[str, Any]) -> None:

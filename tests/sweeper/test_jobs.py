@@ -6,6 +6,7 @@ from typing import Any
 import optuna
 import pytest
 
+from lightsweep.failures import Kind
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.jobs import TrialFailed, value_of
 
@@ -36,6 +37,22 @@ def test_a_number_or_an_outcome_is_a_value(returned: Any, value: float) -> None:
 def test_anything_else_is_a_failure_with_its_reason(returned: Any, reason: str) -> None:
     with pytest.raises(TrialFailed, match=reason):
         value_of(returned, optuna.create_study().ask())
+
+
+@pytest.mark.parametrize(
+    ("returned", "kind"),
+    [
+        (None, Kind.ERROR),
+        (math.nan, Kind.DIVERGED),
+        (outcome(failed="val/acc is nan", kind="diverged"), Kind.DIVERGED),
+        (outcome(failed="no space", kind="out of memory"), Kind.OUT_OF_MEMORY),
+        (outcome(failed="it broke"), Kind.ERROR),
+    ],
+)
+def test_a_failure_is_of_a_kind(returned: Any, kind: Kind) -> None:
+    with pytest.raises(TrialFailed) as failed:
+        value_of(returned, optuna.create_study().ask())
+    assert failed.value.kind == kind
 
 
 def test_a_pruned_outcome_is_a_pruned_trial_and_keeps_its_facts() -> None:

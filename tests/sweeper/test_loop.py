@@ -15,7 +15,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from lightsweep.errors import ConfigError
+from lightsweep.errors import ConfigError, DiskFullError
+from lightsweep.failures import Kind
+from lightsweep.sweeper.fate import fate_of
 from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, WorkerLost
 from lightsweep.sweeper.loop import TrialLoop
 from lightsweep.sweeper.owner import Owner
@@ -35,7 +37,10 @@ def journal_study(tmp_path: Path) -> optuna.Study:
 
 
 def objective_of(script: str) -> Callable[[optuna.Trial], float]:
-    """An objective that does what the letter at its trial's number says: complete, prune, fail, misconfigured, bug."""
+    """An objective that does what the letter at its trial's number says.
+
+    Complete, prune, fail, infeasible, misconfigured, bug.
+    """
 
     def objective(trial: optuna.Trial) -> float:
         match script[trial.number % len(script)]:
@@ -43,6 +48,8 @@ def objective_of(script: str) -> Callable[[optuna.Trial], float]:
                 raise optuna.TrialPruned
             case "f":
                 raise TrialFailed("it broke")
+            case "i":
+                raise TrialFailed("the loss is nan", Kind.DIVERGED)
             case "m":
                 raise ConfigError("model.x is 3; it must be 2.")
             case "b":
@@ -57,10 +64,11 @@ def loop_of(study: optuna.Study, objective: Callable[[optuna.Trial], float], **s
         "n_trials": 6,
         "n_jobs": 1,
         "timeout": None,
+        "trial_timeout": None,
         "max_consecutive_failures": 3,
         "max_retries": 1,
         "on_finished": lambda trial: None,
-        "ask_jobs_to_stop": lambda: None,
+        "ask_jobs_to_stop": lambda at_once: None,
         "abort_jobs": lambda: None,
     }
     return TrialLoop(study, objective, **{**defaults, **settings})  # type: ignore[arg-type]
@@ -78,6 +86,88 @@ def test_every_trial_ends_in_the_state_that_it_earned(script: str, states: list[
     assert loop.run() is None
     assert [t.state for t in study.trials] == states
     assert sorted(t.number for t in finished) == list(range(6))
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_out_of_memory_and_divergence_are_infeasible_and_all_else_is_a_failure(kind: Kind) -> None:
+    study = optuna.create_study()
+
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number:
+            raise TrialFailed("the reason", kind)
+        return 0.0
+
+    loop_of(study, objective, n_trials=2).run()
+    good, bad = study.trials
+    assert (fate_of(good), good.constraints) == ("complete", {"feasibility": 0})
+    assert bad.user_attrs["fail_reason"] == "the reason"
+    assert bad.user_attrs["fail_kind"] == kind
+    if kind in (Kind.OUT_OF_MEMORY, Kind.DIVERGED):
+        assert (fate_of(bad), bad.state, bad.constraints) == ("infeasible", PRUNED, {"feasibility": 1})
+    else:
+        assert (fate_of(bad), bad.state, bad.constraints) == ("failed", FAIL, {})
+
+
+@pytest.mark.parametrize(("script", "n_run"), [("iiiiii", 3), ("ciiiii", 6), ("ffciif", 6), ("cffiff", 5)])
+def test_infeasible_trials_end_a_search_only_while_nothing_has_worked(script: str, n_run: int) -> None:
+    study = optuna.create_study()
+    ending = loop_of(study, objective_of(script)).run()
+    assert len(study.trials) == n_run
+    assert (ending is None) == (n_run == 6)
+
+
+def test_the_sampler_keeps_away_from_where_trials_are_infeasible() -> None:
+    """The objective always diverges above 0.5 and grows towards it: Optuna alone spends most of its trials there."""
+
+    def n_trials_in_the_failing_half(kind: Kind, seed: int) -> int:
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+
+        def objective(trial: optuna.Trial) -> float:
+            x = trial.suggest_float("x", 0, 1)
+            if x > 0.5:
+                raise TrialFailed("the loss is nan", kind)
+            return x
+
+        loop_of(study, objective, n_trials=60, max_consecutive_failures=60).run()
+        return sum(t.params["x"] > 0.5 for t in study.trials)
+
+    told, forgotten = (
+        sorted(n_trials_in_the_failing_half(kind, seed) for seed in range(3))[1] for kind in (Kind.DIVERGED, Kind.ERROR)
+    )
+    assert told < 0.75 * forgotten
+
+
+def test_a_full_disk_ends_the_search_and_its_trial_waits(tmp_path: Path) -> None:
+    study = journal_study(tmp_path)
+
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number == 2:
+            raise DiskFullError(tmp_path)
+        return 0.0
+
+    with pytest.raises(DiskFullError, match="is full"):
+        loop_of(study, objective).run()
+    assert [t.state for t in study.trials] == [COMPLETE, COMPLETE, TrialState.WAITING]
+
+
+@pytest.mark.parametrize(("trial_timeout", "state", "n_runs"), [(None, COMPLETE, 2), (0.01, FAIL, 1)])
+def test_a_worker_that_is_gone_after_its_trials_time_was_over_ended_itself(
+    trial_timeout: float | None, state: TrialState, n_runs: int, tmp_path: Path
+) -> None:
+    study = journal_study(tmp_path)
+    runs: list[int] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        runs.append(trial.number)
+        if len(runs) == 1:
+            time.sleep(0.05)
+            raise WorkerLost("its worker was lost")
+        return 0.0
+
+    loop_of(study, objective, n_trials=2, trial_timeout=trial_timeout).run()
+    assert runs.count(0) == n_runs
+    assert study.trials[0].state == state
+    assert study.trials[0].user_attrs.get("fail_kind") == (Kind.TIMEOUT if state == FAIL else None)
 
 
 def test_a_config_error_after_a_good_trial_fails_that_trial_alone() -> None:
@@ -122,11 +212,34 @@ def test_no_trial_starts_after_the_timeout() -> None:
         time.sleep(0.2)
         return 0.0
 
-    ending = loop_of(study, slow, timeout=0.1, n_trials=50).run()
+    asked: list[bool] = []
+    ending = loop_of(study, slow, timeout=0.1, n_trials=50, ask_jobs_to_stop=asked.append).run()
+    assert asked == [True]  # to stop even in the middle of an epoch
     assert len(study.trials) == 1
     assert ending is not None
     assert ending.exit_code == 0
     assert "hydra.sweeper.timeout" in ending.reason
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_trial_that_does_not_react_to_the_timeout_is_ended_and_waits(
+    n_jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightsweep.sweeper.loop.SECONDS_TO_REACT", 0.2)
+    study = journal_study(tmp_path)
+    gone = threading.Event()
+
+    def hangs(trial: optuna.Trial) -> float:
+        if trial.number == 0:
+            return 0.0
+        assert gone.wait(timeout=30)
+        raise WorkerLost("the worker is gone")
+
+    ending = loop_of(study, hangs, timeout=0.2, n_jobs=n_jobs, abort_jobs=gone.set).run()
+    assert ending is not None
+    assert ending.exit_code == 0
+    assert study.trials[0].state == COMPLETE
+    assert {t.state for t in study.trials[1:]} == {TrialState.WAITING}
 
 
 def test_nobody_waits_for_the_slowest_trial() -> None:
@@ -165,7 +278,9 @@ def test_the_first_signal_lets_the_running_trials_stop_and_wait(signum: signal.S
         assert asked.wait(timeout=30)
         raise TrialInterrupted
 
-    loop = loop_of(study, objective, n_jobs=n_jobs, on_finished=finished.append, ask_jobs_to_stop=asked.set)
+    loop = loop_of(
+        study, objective, n_jobs=n_jobs, on_finished=finished.append, ask_jobs_to_stop=lambda at_once: asked.set()
+    )
     ending = loop.run()
     assert ending is not None
     assert ending.exit_code == 128 + signum
@@ -191,7 +306,7 @@ def test_the_second_signal_ends_the_running_trials_at_once_and_they_wait(n_jobs:
         assert gone.wait(timeout=30)
         raise WorkerLost("the worker is gone")
 
-    loop = loop_of(study, objective, n_jobs=n_jobs, ask_jobs_to_stop=asked.set, abort_jobs=gone.set)
+    loop = loop_of(study, objective, n_jobs=n_jobs, ask_jobs_to_stop=lambda at_once: asked.set(), abort_jobs=gone.set)
     ending = loop.run()
     assert ending is not None
     assert ending.exit_code == 130

@@ -46,5 +46,5 @@ def test_pruned_and_failed_trials_are_counted_and_never_the_best() -> None:
     tally.add(finished(2, 0.1, n_epochs=5, max_epochs=5))
     assert tally.best is not None
     assert tally.best.number == 2
-    assert tally.counts == {"complete": 1, "pruned": 1, "failed": 1}
+    assert tally.counts == {"complete": 1, "pruned": 1, "infeasible": 0, "failed": 1}
     assert (tally.epochs_run, tally.epochs_saved) == (7, 3)

@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from sklearn.datasets import load_digits
 
 import lightsweep
+from lightsweep.sweeper.fate import fate_of
 from lightsweep.sweeper.folder import claim_folder
 from lightsweep.sweeper.sweeper import LightsweepSweeper
 from tests.command import Ran, send_once_running, start, study_in, the_folder, train
@@ -33,7 +34,12 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
     """A search on the digits that is long enough for the median pruner to prune."""
     cwd = tmp_path_factory.mktemp("search")
     ran = train(
-        "-m", "hparams_search=mlp", f"hydra.sweeper.n_trials={N_TRIALS}", f"trainer.max_epochs={EPOCHS}", cwd=cwd
+        "-m",
+        "hparams_search=mlp",
+        f"hydra.sweeper.n_trials={N_TRIALS}",
+        f"trainer.max_epochs={EPOCHS}",
+        "hydra.sweeper.keep_checkpoints=null",
+        cwd=cwd,
     )
     assert ran.code == 0, ran.err
     return the_folder(cwd), ran
@@ -109,6 +115,7 @@ def test_the_table_and_the_results_say_what_the_study_says(search: tuple[Path, R
         "finished": N_TRIALS,
         "complete": N_TRIALS - n_pruned,
         "pruned": n_pruned,
+        "infeasible": 0,
         "failed": 0,
     }
 
@@ -187,8 +194,14 @@ def test_failed_trials_are_fail_with_a_reason_and_the_search_goes_on(tmp_path: P
         32: "val/acc is inf at epoch 0",
         40: None,
     }
-    assert {size for size, t in ended.items() if t.state == TrialState.FAIL} == {16, 24, 32}
-    assert "3 failed" in ran.out
+    assert {size: fate_of(t) for size, t in ended.items() if size not in (8, 40)} == {
+        16: "failed",
+        24: "infeasible",
+        32: "infeasible",
+    }
+    assert "2 infeasible, 1 failed" in ran.out
+    assert "Failures         2 diverged, 1 error" in ran.out
+    assert "this size does not work" in (folder / str(ended[16].number) / "error.txt").read_text()
     assert "Traceback" not in ran.out + ran.err
     broken = folder / str(ended[16].number) / "train.log"
     assert "this size does not work" in broken.read_text()

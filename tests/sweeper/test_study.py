@@ -1,7 +1,7 @@
 """The study: the shipped samplers and pruners at work, seeds that move on, and studies that don't fit refused."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from optuna.trial import TrialState
 
 from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
+from lightsweep.sweeper.fingerprint import Fingerprint
 from lightsweep.sweeper.search_space import SearchSpace, parse_request
 from lightsweep.sweeper.storage import open_storage
-from lightsweep.sweeper.study import build_pruner, build_sampler, grid_size, open_study
+from lightsweep.sweeper.study import build_pruner, build_sampler, grid_size, open_study, sign_study
 
 Compose = Callable[..., DictConfig]
 
@@ -259,7 +260,6 @@ def opened(
     *,
     name: str = "mlp",
     direction: Direction = "maximize",
-    space: SearchSpace | None = None,
     sampler: BaseSampler | None = None,
     pruner: BasePruner | None = None,
 ) -> optuna.Study:
@@ -267,7 +267,6 @@ def opened(
         name=name,
         storage=storage,
         direction=direction,
-        space=space or space_of(**MIXED),
         sampler=sampler or RandomSampler(),
         pruner=pruner or NopPruner(),
     )
@@ -277,13 +276,13 @@ def opened(
 def test_a_study_is_created_and_then_opened_again(kind: str, tmp_path: Path) -> None:
     urls = {"journal": str(tmp_path / "kept.journal"), "sqlite": f"sqlite:///{tmp_path}/kept.db"}
     storage = open_storage(urls[kind]) if kind in urls else InMemoryStorage()
+    signed(storage)
     searched(opened(storage), space_of(**MIXED), n_trials=2)
     if kind in urls:
         open_storage.cache_clear()
         storage = open_storage(urls[kind])
     sampler, pruner = RandomSampler(), NopPruner()
-    reordered = space_of(**dict(reversed(MIXED.items())))
-    again = opened(storage, space=reordered, sampler=sampler, pruner=pruner)
+    again = opened(storage, sampler=sampler, pruner=pruner)
     assert len(again.trials) == 2
     assert (again.sampler, again.pruner) == (sampler, pruner)
     assert again.direction.name == "MAXIMIZE"
@@ -293,7 +292,7 @@ def test_a_study_is_created_and_then_opened_again(kind: str, tmp_path: Path) -> 
 def test_studies_of_other_names_share_a_storage() -> None:
     storage = InMemoryStorage()
     opened(storage, name="one")
-    other = opened(storage, name="two", direction="minimize", space=space_of(z="choice(1, 2)"))
+    other = opened(storage, name="two", direction="minimize")
     assert other.trials == []
 
 
@@ -307,32 +306,64 @@ def test_a_study_of_the_other_direction_is_refused(there: Direction, here: Direc
     assert "hydra.sweeper.storage=" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("changes", "lines"),
-    [
-        ({"x": "interval(0, 2)"}, ["  x: there 0.0 to 1.0, here 0.0 to 2.0"]),
-        ({"lr": "interval(1e-5, 1e-2)"}, ["  lr: there 1e-05 to 0.01 (log), here 1e-05 to 0.01"]),
-        ({"n": "range(1, 4, 2)"}, ["  n: there 1 to 3 in steps of 1, here 1 to 3 in steps of 2"]),
-        ({"c": "choice(a, b, c)"}, ["  c: there choice(a, b), here choice(a, b, c)"]),
-        ({"c": "choice(b, a)"}, ["  c: there choice(a, b), here choice(b, a)"]),
-        ({"c": None}, ["  c: there choice(a, b), here not searched"]),
-        ({"new": "choice(1, 2)"}, ["  new: there not searched, here choice(1, 2)"]),
-        (
-            {"c": None, "x": "interval(0, 2)"},
-            ["  c: there choice(a, b), here not searched", "  x: there 0.0 to 1.0, here 0.0 to 2.0"],
-        ),
-    ],
-)
-def test_a_study_of_another_space_is_refused_with_every_difference(
-    changes: dict[str, str | None], lines: list[str]
+def signed(storage: BaseStorage, *, allow: Sequence[str] = (), noted: str = "1", **measured: str) -> bool:
+    now = Fingerprint(measured=measured, noted={"version of torch": noted})
+    return sign_study(opened(storage), now, allow_changes=allow)
+
+
+def test_a_study_of_other_settings_is_refused_with_every_difference_side_by_side() -> None:
+    storage = InMemoryStorage()
+    signed(storage, seed="1", **{"model.activation": "relu", "gone": "x"})
+    searched(opened(storage), space_of(**MIXED), n_trials=1)
+    before = opened(storage).user_attrs
+    with pytest.raises(ConfigError, match="the study 'mlp' was made with other settings") as caught:
+        signed(storage, seed="2", new="y", **{"model.activation": "gelu"})
+    assert str(caught.value).splitlines()[1:6] == [
+        "                    then  now",
+        "  gone              x     -",
+        "  model.activation  relu  gelu",
+        "  new               -     y",
+        "  seed              1     2",
+    ]
+    assert "'allow_changes=[gone,model.activation,new,seed]'" in str(caught.value)
+    assert "fork=<folder>" in str(caught.value)
+    assert opened(storage).user_attrs == before  # it was left as it was
+
+
+@pytest.mark.parametrize("allow", [["model", "seed"], ["model.activation", "seed"]])
+def test_an_allowed_change_is_accepted_once_and_written_down(
+    allow: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     storage = InMemoryStorage()
-    before = searched(opened(storage), space_of(**MIXED), n_trials=1)
-    changed = {name: text for name, text in {**MIXED, **changes}.items() if text is not None}
-    with pytest.raises(ConfigError, match="the study 'mlp' was made for another search space") as caught:
-        opened(storage, space=space_of(**changed))
-    assert str(caught.value).splitlines()[1:] == lines
-    assert opened(storage).trials == before.trials  # it was left as it was
+    signed(storage, seed="1", **{"model.activation": "relu"})
+    changed = {"seed": "2", "model.activation": "gelu"}
+    assert signed(storage, allow=allow, **changed)
+    assert "relu  gelu" in capsys.readouterr().err
+    assert not signed(storage, **changed)
+
+
+@pytest.mark.parametrize("allow", [["mode"], ["model.act"], ["seed"], []])
+def test_only_what_is_allowed_is_accepted(allow: list[str]) -> None:
+    storage = InMemoryStorage()
+    signed(storage, **{"model.activation": "relu"})
+    with pytest.raises(ConfigError, match="other settings"):
+        signed(storage, allow=allow, **{"model.activation": "gelu"})
+
+
+def test_choices_can_never_change_within_a_study() -> None:
+    storage = InMemoryStorage()
+    signed(storage, c="searched: choice('a', 'b')")
+    with pytest.raises(ConfigError, match=r"the choices of c can't change.*fork="):
+        signed(storage, allow=["c"], c="searched: choice('a')")
+
+
+def test_another_version_is_only_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    storage = InMemoryStorage()
+    signed(storage, seed="1", noted="1")
+    assert not signed(storage, seed="1", noted="2")
+    assert "  version of torch  1     2" in capsys.readouterr().err
+    signed(storage, seed="1", noted="2")
+    assert capsys.readouterr().err == ""
 
 
 def test_a_study_of_someone_else_is_refused() -> None:
@@ -343,9 +374,9 @@ def test_a_study_of_someone_else_is_refused() -> None:
         opened(storage)
 
 
-def test_an_empty_study_of_someone_else_is_taken_over() -> None:
+def test_an_empty_study_of_someone_is_taken_and_then_belongs_to_its_settings() -> None:
     storage = InMemoryStorage()
     optuna.create_study(study_name="mlp", storage=storage, direction="maximize")
-    assert opened(storage).trials == []
-    with pytest.raises(ConfigError, match="another search space"):
-        opened(storage, space=space_of(z="choice(1, 2)"))
+    assert not signed(storage, seed="1")
+    with pytest.raises(ConfigError, match="other settings"):
+        signed(storage, seed="2")

@@ -2,6 +2,8 @@
 
 import logging
 import math
+import time
+from typing import Any
 
 import optuna
 import pytorch_lightning as L
@@ -10,7 +12,12 @@ from pytorch_lightning.callbacks import Callback
 from lightsweep.callbacks.pruning_reason import pruning_reason
 from lightsweep.direction import Direction, is_better
 from lightsweep.errors import ConfigError
+from lightsweep.failures import Kind, TrialStoppedError
+from lightsweep.sweeper.driver import take_sigterm_back
+from lightsweep.sweeper.time_limit import check_time
 from lightsweep.sweeper.trial import current_trial, hand_back_if_orphaned, stop_is_asked
+
+SECONDS_BETWEEN_LOOKS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -19,10 +26,10 @@ class PruningCallback(Callback):
     """Reports the monitored metric after each validation epoch and ends the fit when the pruner says so.
 
     The fit ends cleanly: `fit` returns, loggers and checkpoints are finished as usual, and `pruned` holds the
-    reason. It ends in the same way if the search was asked to stop (`interrupted`), and at the first value that is
-    not finite (`failed`). After the last epoch nobody is asked: nothing is left to save, and a complete trial can
-    still be the best. Several validations in one epoch are one report, of the best of them. Without a trial the
-    callback only keeps the best value.
+    reason. It ends in the same way if the search was asked to stop (`interrupted`), and at the first value or loss
+    that is not finite (`failed`, of `kind` diverged). After the last epoch nobody is asked: nothing is left to save,
+    and a complete trial can still be the best. Several validations in one epoch are one report, of the best of them.
+    Without a trial the callback only keeps the best value.
 
     Raises `ConfigError` after the first validation if the model does not log `monitor`.
     """
@@ -37,13 +44,25 @@ class PruningCallback(Callback):
         self.pruned: str | None = None
         self.interrupted = False
         self.failed: str | None = None
+        self.kind: Kind | None = None
         self._epoch_value: float | None = None
+        self._next_look_s = 0.0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.trial = None  # a smoke test tells the study nothing
         elif stage == "fit" and self.trial is None:
             self.trial = current_trial()
+
+    def on_train_start(self, *_: Any) -> None:
+        if self.trial is not None:
+            take_sigterm_back()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._look_up()
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        self._look_up()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.sanity_checking:
@@ -53,11 +72,9 @@ class PruningCallback(Callback):
                 f"monitor is '{self.monitor}', which the model did not log in its validation."
                 f" It logged: {', '.join(sorted(trainer.callback_metrics))}."
             )
-        value = float(trainer.callback_metrics[self.monitor])
-        if not math.isfinite(value):
-            self.failed = f"{self.monitor} is {value} at epoch {trainer.current_epoch}"
-            _stop(trainer)
+        if self._has_diverged(trainer):
             return
+        value = float(trainer.callback_metrics[self.monitor])
         if is_better(value, self.best_value, direction=self.direction):
             self.best_value, self.best_epoch = value, trainer.current_epoch
         if is_better(value, self._epoch_value, direction=self.direction):
@@ -66,9 +83,10 @@ class PruningCallback(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.n_epochs = trainer.current_epoch + 1
         value, self._epoch_value = self._epoch_value, None
-        if value is None or self.trial is None or self.failed:
+        if self._has_diverged(trainer) or value is None or self.trial is None:
             return
-        if trainer.current_epoch not in _reported(self.trial):  # a trial that is run again repeats its first epochs
+        reported = _reported(self.trial)
+        if trainer.current_epoch not in reported:  # a trial that is run again repeats some of its epochs
             self.trial.report(value, step=trainer.current_epoch)
         if self.n_epochs == trainer.max_epochs:
             return
@@ -77,10 +95,37 @@ class PruningCallback(Callback):
             hand_back_if_orphaned(self.trial)
             _stop(trainer)
             return
+        if any(epoch > trainer.current_epoch for epoch in reported):
+            return  # the pruner let it pass here before, and would now judge the latest epoch
         if self.trial.should_prune():
             self.pruned = pruning_reason(self.trial, epoch=trainer.current_epoch, monitor=self.monitor)
             log.info("Pruned: %s", self.pruned)
             _stop(trainer)
+
+    def _look_up(self) -> None:
+        """Once a second: is the trial's time over, or the search's? What an unfinished epoch has done is dropped."""
+        if self.trial is None or time.monotonic() < self._next_look_s:
+            return
+        self._next_look_s = time.monotonic() + SECONDS_BETWEEN_LOOKS
+        check_time()
+        if stop_is_asked(at_once=True):
+            raise TrialStoppedError
+
+    def _has_diverged(self, trainer: L.Trainer) -> bool:
+        """Look at the losses too: of weights that are not numbers the accuracy is still one."""
+        for name, value in trainer.callback_metrics.items():
+            if (name == self.monitor or "loss" in name) and not math.isfinite(value) and self.failed is None:
+                self.failed = f"{name} is {float(value)} at epoch {trainer.current_epoch}"
+                self.kind = Kind.DIVERGED
+                _stop(trainer)
+        return self.failed is not None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("best_value", "best_epoch", "n_epochs")}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name, value in state_dict.items():
+            setattr(self, name, value)
 
 
 def _reported(trial: optuna.Trial) -> dict[int, float]:

@@ -44,9 +44,10 @@ class TensorBatches:
         return -(-len(self.x) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        # A generator, so that the order is drawn with the first batch: a resumed fit sets the epoch only after `iter`.
         if self.sampler is None:
             x, y = self.x, self.y
         else:
             order = self.sampler.permutation().to(self.x.device)
             x, y = self.x[order], self.y[order]
-        return zip(torch.split(x, self.batch_size), torch.split(y, self.batch_size), strict=True)
+        yield from zip(torch.split(x, self.batch_size), torch.split(y, self.batch_size), strict=True)

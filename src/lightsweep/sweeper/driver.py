@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from functools import lru_cache
+from typing import Any
 
 from lightsweep.sweeper.config import DRIVER
 from lightsweep.sweeper.owner import Owner
@@ -13,6 +14,8 @@ from lightsweep.sweeper.owner import Owner
 SECONDS_BETWEEN_LOOKS = 1.0
 
 _busy = threading.Event()
+_told_to_end = threading.Event()
+_own_sigterm: Any = None
 
 
 def sign_as_driver() -> None:
@@ -37,11 +40,27 @@ def is_orphaned() -> bool:
 
 def begin_job() -> None:
     """Let a worker follow its driver: stopped by it alone, not by Ctrl-C, and gone soon after it is gone."""
-    if not is_worker():
-        return
-    _busy.set()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process
-    _leave_when_orphaned()
+    global _own_sigterm
+    _told_to_end.clear()
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if is_worker():
+        _busy.set()
+        _leave_when_orphaned()
+        if in_main_thread:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process
+            signal.signal(signal.SIGTERM, lambda *_: _told_to_end.set())  # a scheduler wants this one back
+    _own_sigterm = signal.getsignal(signal.SIGTERM) if in_main_thread else None
+
+
+def take_sigterm_back() -> None:
+    """Undo what Lightning does with SIGTERM at the start of a fit: it would end the trial in the middle of an epoch."""
+    if _own_sigterm is not None:
+        signal.signal(signal.SIGTERM, _own_sigterm)
+
+
+def is_told_to_end() -> bool:
+    """Whether this worker, and not the search, was asked to end: its trial is to go on elsewhere."""
+    return _told_to_end.is_set()
 
 
 def end_job() -> None:

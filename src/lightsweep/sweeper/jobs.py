@@ -11,6 +11,7 @@ from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 
 from lightsweep.errors import ConfigError
+from lightsweep.failures import Kind, in_one_line, kind_of
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.owner import OWNER, Owner
 from lightsweep.sweeper.search_space import SearchSpace
@@ -19,9 +20,16 @@ from lightsweep.sweeper.search_space import SearchSpace
 class TrialFailed(Exception):  # noqa: N818  (named like Optuna's TrialPruned, its sibling)
     """A trial without a value; the message is the reason. The search goes on."""
 
+    def __init__(self, reason: str, kind: Kind = Kind.ERROR) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
 
 class WorkerLost(TrialFailed):
     """The process that ran the trial is gone; joblib then ends those of all other trials in flight, too."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, Kind.WORKER_LOST)
 
 
 class TrialInterrupted(BaseException):
@@ -69,7 +77,7 @@ class TrialJobs:
         except CompactHydraException:
             raise
         except Exception as error:  # noqa: BLE001  (the launcher's engine broke: a killed worker, a lost node)
-            raise WorkerLost(f"its worker was lost: {_in_one_line(error)}") from None
+            raise WorkerLost(f"its worker was lost: {in_one_line(error)}") from None
         return _returned(job)
 
     def abort(self) -> None:
@@ -87,7 +95,7 @@ def _returned(job: JobReturn) -> Any:
     if isinstance(error, ConfigError | CompactHydraException):
         raise error.with_traceback(None)
     # The exception itself would keep its traceback alive, and through that the model.
-    raise TrialFailed(_in_one_line(error))
+    raise TrialFailed(in_one_line(error), kind_of(error))
 
 
 def value_of(returned: Any, trial: optuna.Trial) -> float:
@@ -101,7 +109,7 @@ def value_of(returned: Any, trial: optuna.Trial) -> float:
             raise TrialInterrupted
         _note(trial, returned)
         if returned.failed:
-            raise TrialFailed(returned.failed)
+            raise TrialFailed(returned.failed, Kind(returned.kind or Kind.ERROR))
         if returned.pruned:
             raise optuna.TrialPruned(returned.pruned)
         value = returned.value
@@ -110,7 +118,7 @@ def value_of(returned: Any, trial: optuna.Trial) -> float:
     except (TypeError, ValueError):
         raise TrialFailed(f"it returned {value!r}, which is not a number") from None
     if not math.isfinite(number):
-        raise TrialFailed(f"it returned {number}")
+        raise TrialFailed(f"it returned {number}", Kind.DIVERGED)
     return number
 
 
@@ -124,8 +132,3 @@ def _note(trial: optuna.Trial, outcome: Outcome) -> None:
     for name, fact in facts.items():
         if fact is not None:
             trial.set_user_attr(name, fact)
-
-
-def _in_one_line(error: object) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

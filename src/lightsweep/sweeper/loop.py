@@ -10,12 +10,15 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from lightsweep.errors import ConfigError
+from lightsweep.errors import ConfigError, DiskFullError
+from lightsweep.failures import Kind
+from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FEASIBILITY, fate_of
 from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, TrialWaits, WorkerLost
 from lightsweep.sweeper.retries import RETRIES, put_back, reclaim_abandoned
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_SETTLE = 5
+SECONDS_TO_REACT = 10
 SECONDS_BETWEEN_LOOKS = 0.1
 
 
@@ -48,16 +51,18 @@ class TrialLoop:
         n_trials: int,
         n_jobs: int,
         timeout: float | None,
+        trial_timeout: float | None,
         max_consecutive_failures: int,
         max_retries: int,
         on_finished: Callable[[FrozenTrial], None],
-        ask_jobs_to_stop: Callable[[], None],
+        ask_jobs_to_stop: Callable[[bool], None],
         abort_jobs: Callable[[], None],
     ) -> None:
         self.study = study
         self.objective = objective
         self.n_jobs = n_jobs
         self.timeout = timeout
+        self.trial_timeout = trial_timeout
         self.max_consecutive_failures = max_consecutive_failures
         self.max_retries = max_retries
         self.n_trials = n_trials
@@ -69,10 +74,11 @@ class TrialLoop:
         self._stop = False
         self._aborted = False
         self._signalled = False
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._is_overdue = False  # by the search's timeout, although it was asked to stop
+        self._is_over = threading.Event()
         self._in_flight: dict[int, int] = {}  # trial number to Optuna's id
         self._failures_in_a_row = 0
-        self._any_good = any(t.state == TrialState.COMPLETE for t in study.get_trials(deepcopy=False))
+        self._any_good = any(fate_of(t) == "complete" for t in study.get_trials(deepcopy=False))
         self._error: BaseException | None = None
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -85,6 +91,8 @@ class TrialLoop:
         on, is raised after the running trials ended.
         """
         previous = {signum: signal.signal(signum, self._on_signal) for signum in SIGNALS}
+        if self.timeout is not None:
+            threading.Thread(target=self._end_in_time, args=(self.timeout,), daemon=True).start()
         try:
             if self.n_jobs == 1:
                 self._work()
@@ -93,20 +101,35 @@ class TrialLoop:
         except (KeyboardInterrupt, SystemExit):
             self._end_at_once()
         finally:
+            self._is_over.set()
             for signum, handler in previous.items():
                 signal.signal(signum, handler)
         if self._error is not None:
             raise self._error
         return self.ending
 
+    def _end_in_time(self, timeout: float) -> None:
+        """Let the running trials stop where they are; end at once what does not react."""
+        if self._is_over.wait(timeout):
+            return
+        self._stop = True
+        self.ending = self.ending or Ending(f"hydra.sweeper.timeout of {timeout:g} s is over", exit_code=0)
+        self.ask_jobs_to_stop(True)
+        if self._is_over.wait(SECONDS_TO_REACT):
+            return
+        self._is_overdue = True
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
     def _on_signal(self, signum: int, _: object) -> None:
+        if self._is_overdue and not self._signalled:
+            raise KeyboardInterrupt
         first = not self._signalled
         self._stop = self._signalled = True
         name = signal.Signals(signum).name
         self.ending = Ending(f"stopped by {name}", exit_code=128 + signum)
         if not first:
             raise KeyboardInterrupt
-        self.ask_jobs_to_stop()
+        self.ask_jobs_to_stop(False)
         print(f"{name}: the running trials end at their next epoch; once more ends them at once", file=sys.stderr)
 
     def _work_in_threads(self) -> None:
@@ -138,9 +161,6 @@ class TrialLoop:
             with self._lock:
                 if self._stop:
                     return False
-                if self._deadline is not None and time.monotonic() >= self._deadline:
-                    self.ending = Ending(f"hydra.sweeper.timeout of {self.timeout:g} s is over", exit_code=0)
-                    return False
                 trials = self.study.get_trials(deepcopy=False)
                 n_waiting = sum(t.state == TrialState.WAITING for t in trials)
                 n_to_run = n_waiting + max(0, self.n_trials - len(trials))
@@ -162,33 +182,61 @@ class TrialLoop:
         with self._lock:
             self._in_flight[trial.number] = trial._trial_id
             self._n_asking -= 1
+        start = time.monotonic()
         try:
-            return self.objective(trial)
+            value = self.objective(trial)
+        except TrialFailed as failure:
+            if isinstance(failure, WorkerLost):
+                failure = self._judged(failure, trial, seconds=time.monotonic() - start)
+            reason, kind = str(failure), failure.kind
+        except optuna.TrialPruned:
+            _set_feasible(trial, True)
+            raise
         except (TrialInterrupted, KeyboardInterrupt):
             self._put_back(trial.number)
+            if not self._stop:  # only its worker was asked to end, by a scheduler perhaps
+                raise TrialWaits from None
             raise TrialInterrupted from None
         except SystemExit as leaving:
-            if self._signalled:  # what Lightning makes of a SIGTERM, and of the KeyboardInterrupt of a second Ctrl-C
+            if self._signalled or self._is_overdue:  # Lightning makes this of SIGTERM and KeyboardInterrupt
                 self._put_back(trial.number)
                 raise TrialInterrupted from None
-            reason = f"it called sys.exit({leaving.code})"
+            reason, kind = f"it called sys.exit({leaving.code})", Kind.ERROR
+        except DiskFullError as error:
+            self._error = error
+            self._put_back(trial.number)
+            raise TrialInterrupted from None
         except ConfigError as error:
             if not self._any_good:
                 raise  # no trial can do better than this config
-            reason = str(error)
-        except WorkerLost as lost:
-            if self._aborted:  # as the launcher was told
-                self._put_back(trial.number)
-                raise TrialInterrupted from None
-            if int(trial.user_attrs.get(RETRIES, 0)) < self.max_retries:
-                trial.set_user_attr(RETRIES, int(trial.user_attrs.get(RETRIES, 0)) + 1)
-                self._put_back(trial.number)
-                raise TrialWaits from None
-            reason = str(lost)
-        except TrialFailed as failure:
-            reason = str(failure)
-        trial.set_user_attr("fail_reason", reason)
-        raise TrialFailed(reason)
+            reason, kind = str(error), Kind.ERROR
+        else:
+            _set_feasible(trial, True)
+            return value
+        trial.set_user_attr(FAIL_REASON, reason)
+        trial.set_user_attr(FAIL_KIND, kind.value)
+        if kind.is_infeasible:
+            # Samplers don't look at failed trials, and would come back; a violated constraint they remember.
+            _set_feasible(trial, False)
+            raise optuna.TrialPruned(reason)
+        raise TrialFailed(reason, kind)
+
+    def _judged(self, lost: WorkerLost, trial: optuna.Trial, *, seconds: float) -> TrialFailed:
+        """What a lost worker means for its trial; one that may be run again is put back.
+
+        Raises `TrialInterrupted` if the search ended the worker, `TrialWaits` if the trial is run again.
+        """
+        if self._aborted:
+            self._put_back(trial.number)
+            raise TrialInterrupted from None
+        if self.trial_timeout is not None and seconds > self.trial_timeout:  # the worker ended itself, see `TimeLimit`
+            return TrialFailed(f"it took longer than hydra.sweeper.trial_timeout={self.trial_timeout:g}", Kind.TIMEOUT)
+        retries = int(trial.user_attrs.get(RETRIES, 0))
+        if retries < self.max_retries:
+            trial.set_user_attr(RETRIES, retries + 1)
+            self._put_back(trial.number)
+            raise TrialWaits from None
+        return lost
 
     def _put_back(self, number: int) -> None:
         """Let the trial wait in the study: whoever asks next gets it, under its number and with its parameters."""
@@ -200,17 +248,26 @@ class TrialLoop:
     def _finished(self, _: optuna.Study, trial: FrozenTrial) -> None:
         with self._lock:
             self._in_flight.pop(trial.number, None)
-            failed = trial.state == TrialState.FAIL
-            self._failures_in_a_row = self._failures_in_a_row + 1 if failed else 0
-            self._any_good = self._any_good or not failed
+            self._count(trial)
             if self._failures_in_a_row >= self.max_consecutive_failures and not self._stop:
                 self._stop = True
                 self.ending = Ending(
                     f"{self._failures_in_a_row} trials failed in a row (hydra.sweeper.max_consecutive_failures);"
-                    f" the last one: {trial.user_attrs.get('fail_reason')}",
+                    f" the last one: {trial.user_attrs.get(FAIL_REASON)}",
                     exit_code=1,
                 )
             self.on_finished(trial)
+
+    def _count(self, trial: FrozenTrial) -> None:
+        """An infeasible trial is a failure only while nothing has worked: later the sampler has learnt from it."""
+        match fate_of(trial):
+            case "failed":
+                self._failures_in_a_row += 1
+            case "infeasible":
+                self._failures_in_a_row += not self._any_good
+            case _:
+                self._failures_in_a_row = 0
+                self._any_good = True
 
     def _end_at_once(self) -> None:
         """End the running trials, and leave none of them RUNNING in the study."""
@@ -222,3 +279,9 @@ class TrialLoop:
                 thread.join(timeout=max(0.0, deadline - time.monotonic()))
         for number in list(self._in_flight):
             self._put_back(number)
+
+
+def _set_feasible(trial: optuna.Trial, feasible: bool) -> None:
+    """Say it once: a trial may have been interrupted between this and its end, and Optuna would warn."""
+    if not trial.study._storage.get_trial(trial._trial_id).constraints:
+        trial.set_constraint(FEASIBILITY, 0 if feasible else 1)

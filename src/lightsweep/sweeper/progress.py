@@ -5,9 +5,10 @@ import time
 from datetime import timedelta
 from typing import TextIO
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from tqdm import tqdm
 
+from lightsweep.sweeper.fate import FAIL_REASON, fate_of
 from lightsweep.sweeper.results import Tally
 
 BAR = "{n_fmt}/{total_fmt} trials |{bar:20}| {desc} · {remaining} left"
@@ -55,11 +56,13 @@ def trial_line(trial: FrozenTrial, *, monitor: str) -> str:
 
 
 def _fate(trial: FrozenTrial, *, monitor: str) -> str:
-    if trial.state == TrialState.COMPLETE:
-        return f"{monitor} {trial.value:.4f}"
-    if trial.state == TrialState.PRUNED:
-        return f"pruned after {trial.user_attrs.get('n_epochs', '?')} epochs"
-    return f"failed: {trial.user_attrs.get('fail_reason', 'unknown reason')}"
+    match fate_of(trial):
+        case "complete":
+            return f"{monitor} {trial.value:.4f}"
+        case "pruned":
+            return f"pruned after {trial.user_attrs.get('n_epochs', '?')} epochs"
+        case fate:
+            return f"{fate}: {trial.user_attrs.get(FAIL_REASON, 'unknown reason')}"
 
 
 def short(value: object) -> str:

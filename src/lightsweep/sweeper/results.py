@@ -4,17 +4,19 @@ import csv
 import io
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from lightsweep.files import write_atomically
+from lightsweep.outcome import Outcome
+from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FATES, fate_of
 from lightsweep.sweeper.jobs import TrialJobs
 
-COUNTED = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 TABLE = "trials.csv"
 RESULTS = "optimization_results.yaml"
 
@@ -24,18 +26,22 @@ class Tally:
 
     def __init__(self, *, direction: StudyDirection) -> None:
         self.direction = direction
-        self.counts = dict.fromkeys(COUNTED.values(), 0)
+        self.counts = dict.fromkeys(FATES, 0)
+        self.kinds: Counter[str] = Counter()
         self.best: FrozenTrial | None = None
         self.epochs_run = 0
         self.epochs_saved = 0
 
     def add(self, trial: FrozenTrial) -> None:
-        self.counts[COUNTED[trial.state]] += 1
+        fate = fate_of(trial)
+        self.counts[fate] += 1
+        if kind := trial.user_attrs.get(FAIL_KIND):
+            self.kinds[kind] += 1
         n_epochs = int(trial.user_attrs.get("n_epochs", 0))
         self.epochs_run += n_epochs
-        if trial.state == TrialState.PRUNED:
+        if fate == "pruned":
             self.epochs_saved += max(0, int(trial.user_attrs.get("max_epochs", n_epochs)) - n_epochs)
-        if trial.state == TrialState.COMPLETE and self._improves(trial):
+        if fate == "complete" and self._improves(trial):
             self.best = trial
 
     def _improves(self, trial: FrozenTrial) -> bool:
@@ -55,7 +61,8 @@ class Tally:
         best = "none complete yet"
         if self.best is not None:
             best = f"best {monitor} {self.best.value:.4f} (trial {self.best.number})"
-        return f"{best} · {self.counts['pruned']} pruned · {self.counts['failed']} failed"
+        infeasible = f" · {self.counts['infeasible']} infeasible" if self.counts["infeasible"] else ""
+        return f"{best} · {self.counts['pruned']} pruned{infeasible} · {self.counts['failed']} failed"
 
 
 class Results:
@@ -86,7 +93,7 @@ class Results:
         seconds = trial.duration.total_seconds() if trial.duration else None
         return [
             trial.number,
-            COUNTED[trial.state],
+            fate_of(trial),
             trial.value,
             *(trial.params.get(name) for name in self.param_names),
             *(trial.user_attrs.get(name) for name in ATTRIBUTES),
@@ -95,7 +102,9 @@ class Results:
         ]
 
     def _best(self) -> dict[str, Any]:
-        counts = {"n_trials": {"finished": self.tally.n_finished, **self.tally.counts}}
+        counts: dict[str, Any] = {"n_trials": {"finished": self.tally.n_finished, **self.tally.counts}}
+        if self.tally.kinds:
+            counts["failures"] = dict(self.tally.kinds)
         best = self.tally.best
         if best is None:
             return counts
@@ -115,7 +124,23 @@ class Results:
         return shlex.join(["python", sys.argv[0], *overrides])
 
 
-ATTRIBUTES = ["best_epoch", "n_epochs", "max_epochs", "pruned_reason", "fail_reason"]
+def shipped_record(best: FrozenTrial | None, shipped: Outcome | None) -> dict[str, Any]:
+    """What the results file says of the shipped model."""
+    if best is None or shipped is None:
+        return {"shipped": None}
+    return {"shipped_trial": best.number, "shipped": shipped.test_metrics}
+
+
+def read_shipped(folder: Path) -> dict[str, Any]:
+    """What an earlier start of this search has shipped; empty if nothing, or if the file can't be read."""
+    try:
+        results: Any = OmegaConf.load(folder / RESULTS)
+        return {"shipped_trial": int(results.shipped_trial), "shipped": dict(results.shipped)}
+    except Exception:  # noqa: BLE001  (then it is shipped again)
+        return {}
+
+
+ATTRIBUTES = ["best_epoch", "n_epochs", "max_epochs", "pruned_reason", FAIL_KIND, FAIL_REASON]
 
 
 def _csv_line(row: list[Any]) -> str:

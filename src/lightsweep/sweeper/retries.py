@@ -6,6 +6,8 @@ from datetime import datetime
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from lightsweep.failures import Kind
+from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON
 from lightsweep.sweeper.owner import OWNER, Owner
 
 RETRIES = "retries"
@@ -32,7 +34,8 @@ def reclaim_abandoned(study: optuna.Study, running: Sequence[FrozenTrial], *, ma
             put_back(study, trial._trial_id)
             continue
         reason = f"its process ended in the middle, {retries + 1} times"
-        study._storage.set_trial_user_attr(trial._trial_id, "fail_reason", reason)
+        study._storage.set_trial_user_attr(trial._trial_id, FAIL_REASON, reason)
+        study._storage.set_trial_user_attr(trial._trial_id, FAIL_KIND, Kind.WORKER_LOST.value)
         study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
         failed.append(study.get_trials(deepcopy=False)[trial.number])
     return failed

@@ -3,7 +3,8 @@
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +17,29 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from lightsweep.errors import USER_ERRORS, ConfigError
+from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
+from lightsweep.failures import disk_is_full
 from lightsweep.outcome import Outcome
 from lightsweep.report import write_report
 from lightsweep.resume import keep_command
 from lightsweep.sweeper import summary
+from lightsweep.sweeper.checkpoints import CheckpointKeeper, forget_last_checkpoints
 from lightsweep.sweeper.driver import sign_as_driver
+from lightsweep.sweeper.fingerprint import Fingerprint
 from lightsweep.sweeper.folder import claim_folder
+from lightsweep.sweeper.fork import open_source, take_over
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
 from lightsweep.sweeper.loop import Ending, TrialLoop
 from lightsweep.sweeper.preflight import check_request, check_settings
 from lightsweep.sweeper.progress import Progress
-from lightsweep.sweeper.results import TABLE, Results, Tally
-from lightsweep.sweeper.search_space import Request, SearchSpace, parse_request
+from lightsweep.sweeper.results import TABLE, Results, Tally, read_shipped, shipped_record
+from lightsweep.sweeper.search_space import Request, parse_request
 from lightsweep.sweeper.stopping import ask_to_stop, take_back
 from lightsweep.sweeper.storage import masked, open_storage, storage_url
-from lightsweep.sweeper.study import build_pruner, build_sampler, grid_size, open_study
+from lightsweep.sweeper.study import WAYS_OUT, build_pruner, build_sampler, grid_size, open_study, sign_study
 
 BEST = "best"
+METRICS = "metrics.json"
 REPORT = "report.html"
 
 
@@ -68,24 +74,32 @@ class Search:
         sampler = build_sampler(self.settings.sampler, space=request.space)
         folder, is_new = claim_folder(self.config)
         try:
-            study = self._open_study(folder, space=request.space, sampler=sampler, pruner=pruner)
+            study = self._open_study(folder, request=request, sampler=sampler, pruner=pruner)
             keep_command(folder, config=self.config)
             self._search(study, request=request, folder=folder)
         except USER_ERRORS:
             if is_new and not (folder / TABLE).exists():
                 shutil.rmtree(folder)  # no trial has finished, and nobody else writes to this folder
             raise
+        except OSError as error:
+            if disk_is_full(error, folder):
+                raise DiskFullError(folder) from None
+            raise
 
     def _search(self, study: optuna.Study, *, request: Request, folder: Path) -> None:
         take_back(folder)
         jobs = TrialJobs(launcher=self._launcher(), space=request.space, fixed=request.fixed, sweep_dir=folder)
         results = self._results(folder, study=study, jobs=jobs)
+        shipped_before = read_shipped(folder)
         ending = self._run_trials(study, jobs=jobs, results=results)
 
         self._report(folder, study=study, tally=results.tally)
         print(summary.of_trials(results, ending=ending), flush=True)
-        shipped = None if ending and ending.exit_code else self._ship(jobs, best=results.tally.best)
-        results.write(shipped=shipped and shipped.test_metrics)
+        if ending and ending.exit_code:
+            shipped = None
+        else:
+            shipped = self._ship(jobs, best=results.tally.best, shipped_before=shipped_before)
+        results.write(**shipped_record(results.tally.best, shipped))
         print(summary.of_model(folder, results=results, shipped=shipped, url=self._url(folder)))
         if results.tally.best is None and not (ending and ending.is_interrupt):
             raise ConfigError(summary.why_nothing_completed(study, ending=ending))
@@ -109,20 +123,35 @@ class Search:
     def _url(self, folder: Path) -> str:
         return storage_url(self.settings.storage, sweep_dir=str(folder), cwd=self.config.hydra.runtime.cwd)
 
-    def _open_study(
-        self, folder: Path, *, space: SearchSpace, sampler: BaseSampler, pruner: BasePruner
-    ) -> optuna.Study:
+    def _open_study(self, folder: Path, *, request: Request, sampler: BaseSampler, pruner: BasePruner) -> optuna.Study:
+        source = self.settings.fork and open_source(self.settings.fork, storage=self._url(folder))
         study = open_study(
             name=self.settings.study_name,
             storage=open_storage(self._url(folder)),
             direction=self.settings.direction,
-            space=space,
             sampler=sampler,
             pruner=pruner,
         )
-        if n_there := len(study.get_trials(deepcopy=False)):
-            study.sampler = build_sampler(self.settings.sampler, space=space, n_trials_there=n_there)
+        fingerprint = self._fingerprint(request)
+        n_there = len(study.get_trials(deepcopy=False))
+        if source and n_there:
+            raise ConfigError(f"fork: the study '{study.study_name}' has trials already. {WAYS_OUT}")
+        if sign_study(study, fingerprint, allow_changes=self.settings.allow_changes):
+            forget_last_checkpoints(folder)
+        if source:
+            print(take_over(source, study, space=request.space, now=fingerprint), file=sys.stderr)
+            n_there = len(study.get_trials(deepcopy=False))
+        if n_there:
+            study.sampler = build_sampler(self.settings.sampler, space=request.space, n_trials_there=n_there)
         return study
+
+    def _fingerprint(self, request: Request) -> Fingerprint:
+        loader = self.hydra_context.config_loader
+        configs = [
+            loader.load_sweep_config(self.config, [*request.fixed, *request.space.to_overrides(sample)])
+            for sample in request.space.samples()
+        ]
+        return Fingerprint.of(configs, space=request.space.described(), direction=self.settings.direction)
 
     def _launcher(self) -> Launcher:
         return Plugins.instance().instantiate_launcher(
@@ -150,11 +179,18 @@ class Search:
     def _run_trials(self, study: optuna.Study, *, jobs: TrialJobs, results: Results) -> Ending | None:
         total = min(self.settings.n_trials, grid_size(study.sampler) or self.settings.n_trials)
         there = results.tally.n_finished
+        if there and there >= total:
+            print(f"This search is complete: all of its {there} trials are finished.", file=sys.stderr)
+        keeper = CheckpointKeeper(results.folder, keep=self.settings.keep_checkpoints, direction=study.direction)
+        for trial in study.get_trials(deepcopy=False):
+            if trial.state.is_finished():
+                keeper.add(trial)
         progress = Progress(total=total, done=there, monitor=self.monitor)
 
         def on_finished(trial: FrozenTrial) -> None:
             results.add(trial)
             results.write()
+            keeper.add(trial)
             progress.update(trial, results.tally)
 
         loop = TrialLoop(
@@ -163,10 +199,11 @@ class Search:
             n_trials=total,
             n_jobs=self.settings.n_jobs,
             timeout=self.settings.timeout,
+            trial_timeout=self.settings.trial_timeout,
             max_consecutive_failures=self.settings.max_consecutive_failures,
             max_retries=self.settings.max_retries,
             on_finished=on_finished,
-            ask_jobs_to_stop=lambda: ask_to_stop(results.folder),
+            ask_jobs_to_stop=lambda at_once: ask_to_stop(results.folder, at_once=at_once),
             abort_jobs=jobs.abort,
         )
         try:
@@ -183,7 +220,7 @@ class Search:
             facts=summary.facts(tally, monitor=self.monitor),
         )
 
-    def _ship(self, jobs: TrialJobs, *, best: FrozenTrial | None) -> Outcome | None:
+    def _ship(self, jobs: TrialJobs, *, best: FrozenTrial | None, shipped_before: Mapping[str, Any]) -> Outcome | None:
         """Refit the best hyperparameters in one more job, for as many epochs as its best checkpoint had trained.
 
         None if there is nothing to ship, or if the config is another project's and knows no `refit`.
@@ -191,7 +228,15 @@ class Search:
         if best is None or "refit" not in self.config:
             return None
         n_epochs = best.user_attrs["best_epoch"] + 1
-        overrides = [f"trainer.max_epochs={n_epochs}", "refit=true", f"hydra.sweep.subdir={BEST}"]
+        if shipped_before.get("shipped_trial") == best.number and (jobs.sweep_dir / BEST / METRICS).is_file():
+            outcome = Outcome(monitor=self.monitor, value=None, best_epoch=None, n_epochs=n_epochs, max_epochs=n_epochs)
+            return replace(outcome, test_metrics=dict(shipped_before["shipped"]))
+        shutil.rmtree(jobs.sweep_dir / BEST, ignore_errors=True)  # half of it could be of a former best
+        overrides = [
+            f"trainer.max_epochs={n_epochs}",
+            "refit=true",
+            f"hydra.sweep.subdir={BEST}",
+        ]
         try:
             outcome = jobs.launch([*jobs.overrides(best.params), *overrides], number=best.number)
         except TrialFailed as failure:

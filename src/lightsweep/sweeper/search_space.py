@@ -14,7 +14,6 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
-    distribution_to_json,
 )
 
 from lightsweep.checks import problem_of
@@ -71,9 +70,9 @@ class SearchSpace:
             )
         return {name: _values(dist) for name, dist in self.distributions.items()}
 
-    def to_json(self) -> dict[str, str]:
-        """The space as it is kept in the study, to be compared when the study is opened again."""
-        return {name: distribution_to_json(dist) for name, dist in self.distributions.items()}
+    def described(self) -> dict[str, str]:
+        """Each range or list of choices as a person reads it, and as two spaces are compared."""
+        return {name: _described(dist) for name, dist in self.distributions.items()}
 
 
 @dataclass(frozen=True)
@@ -148,6 +147,14 @@ def _as_override_value(element: Any) -> str:
     if isinstance(plain, str) and plain == element:
         return element
     return QuotedString(element, Quote.single).with_quotes()
+
+
+def _described(distribution: BaseDistribution) -> str:
+    if isinstance(distribution, CategoricalDistribution):
+        return f"choice({', '.join(map(repr, distribution.choices))})"
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    step = f" in steps of {distribution.step}" if distribution.step not in (None, 1) else ""
+    return f"{distribution.low} to {distribution.high}{step}{' (log)' if distribution.log else ''}"
 
 
 def _ends(distribution: BaseDistribution) -> list[Any]:

@@ -1,8 +1,9 @@
 """Opens the study of a search, and refuses one that was made for something else."""
 
 import functools
-import json
+import sys
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hydra.utils
@@ -16,10 +17,12 @@ from optuna.storages import BaseStorage
 from lightsweep.build import build
 from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
+from lightsweep.sweeper.fingerprint import SEARCHED, Fingerprint, differences, is_within, side_by_side
 from lightsweep.sweeper.search_space import SearchSpace
 from lightsweep.trust import TRUSTED_TARGETS
 
-SPACE = "lightsweep:space"
+FINGERPRINT = "lightsweep:fingerprint"
+CHOICES = f"{SEARCHED}choice("
 WAYS_OUT = "Choose another name (hydra.sweeper.study_name=...) or another storage (hydra.sweeper.storage=...)."
 
 
@@ -61,57 +64,67 @@ def _built(node: DictConfig, **kwargs: Any) -> Any:
 
 
 def open_study(
-    *,
-    name: str,
-    storage: BaseStorage,
-    direction: Direction,
-    space: SearchSpace,
-    sampler: BaseSampler,
-    pruner: BasePruner,
+    *, name: str, storage: BaseStorage, direction: Direction, sampler: BaseSampler, pruner: BasePruner
 ) -> optuna.Study:
     """Create the study, or open the one of this name.
 
-    Raises `ConfigError` if it exists with another direction or another space: its trials would be mixed with
-    ones that don't compare.
+    Raises `ConfigError` if it exists with another direction, or was not made by a search of this project.
     """
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        direction=direction,
-        sampler=sampler,
-        pruner=pruner,
-        load_if_exists=True,
-    )
+    parts: dict[str, Any] = {"study_name": name, "storage": storage, "sampler": sampler, "pruner": pruner}
+    try:
+        study = optuna.load_study(**parts)  # `create_study` would write, even if the study is then refused
+    except KeyError:
+        study = optuna.create_study(direction=direction, load_if_exists=True, **parts)
     there = study.direction.name.lower()
     if there != direction:
         raise ConfigError(
             f"hydra.sweeper.direction is {direction}, but the study '{name}' was made to {there}. {WAYS_OUT}"
         )
-    known = study.user_attrs.get(SPACE)
-    if known is None and study.get_trials(deepcopy=False):
+    if fingerprint_of(study) is None and study.get_trials(deepcopy=False):
         raise ConfigError(f"the study '{name}' exists and was not made by Lightsweep. {WAYS_OUT}")
-    if known is None:
-        study.set_user_attr(SPACE, space.to_json())
-    elif differences := _differences(known, space.to_json()):
-        raise ConfigError(
-            f"the study '{name}' was made for another search space. {WAYS_OUT}\n" + "\n".join(differences)
-        )
     return study
 
 
-def _differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
-    return [
-        f"  {name}: there {_readable(there.get(name))}, here {_readable(here.get(name))}"
-        for name in sorted({*there, *here})
-        if there.get(name) != here.get(name)
-    ]
+def fingerprint_of(study: optuna.Study) -> Fingerprint | None:
+    """What the search of this study measures, None if no search has said so."""
+    return Fingerprint.from_record(study.user_attrs.get(FINGERPRINT))
 
 
-def _readable(distribution: str | None) -> str:
-    if distribution is None:
-        return "not searched"
-    attributes = json.loads(distribution)["attributes"]
-    if "choices" in attributes:
-        return f"choice({', '.join(map(str, attributes['choices']))})"
-    step = f" in steps of {attributes['step']}" if attributes.get("step") else ""
-    return f"{attributes['low']} to {attributes['high']}{step}{' (log)' if attributes['log'] else ''}"
+def sign_study(study: optuna.Study, now: Fingerprint, *, allow_changes: Sequence[str]) -> bool:
+    """Write into the study what the search measures; gives whether that is something else than before.
+
+    Raises `ConfigError` if it is and `allow_changes` does not name it: new trials would not compare with the old
+    ones. A change of versions or of the code is only warned of.
+    """
+    then = fingerprint_of(study)
+    if then is None:
+        study.set_user_attr(FINGERPRINT, now.to_record())
+        return False
+    changed = differences(then.measured, now.measured)
+    refused = {key: pair for key, pair in changed.items() if not is_within(key, allow_changes)}
+    if refused:
+        raise ConfigError(_refusal(study.study_name, refused))
+    if fixed := {key: pair for key, pair in changed.items() if all(value.startswith(CHOICES) for value in pair)}:
+        raise ConfigError(
+            f"allow_changes: within a study the choices of {', '.join(fixed)} can't change. Begin a new search that"
+            " takes over the trials that fit: fork=<the folder of this one>."
+        )
+    _warn_of(changed | differences(then.noted, now.noted))
+    if now != then:
+        study.set_user_attr(FINGERPRINT, now.to_record())
+    return bool(changed)
+
+
+def _refusal(name: str, changed: Mapping[str, tuple[str, str]]) -> str:
+    return (
+        f"the study '{name}' was made with other settings, so its trials don't compare with new ones:\n"
+        f"{side_by_side(changed)}\n"
+        "Ways out: set them back; begin a new search in a folder of its own (without resume and hydra.sweep.dir), which"
+        f" may take over the trials that fit (fork=<folder>). {WAYS_OUT} If you know that they compare all the same:"
+        f" 'allow_changes=[{','.join(changed)}]'"
+    )
+
+
+def _warn_of(changed: Mapping[str, tuple[str, str]]) -> None:
+    if changed:
+        print(f"warning: changed since this search began:\n{side_by_side(changed)}", file=sys.stderr)

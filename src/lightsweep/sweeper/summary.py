@@ -2,13 +2,14 @@
 
 import importlib.util
 import sys
+from collections import Counter
 from pathlib import Path
 
 import optuna
-from optuna.trial import TrialState
 
 from lightsweep.files import shown
 from lightsweep.outcome import Outcome
+from lightsweep.sweeper.fate import FAIL_REASON, fate_of
 from lightsweep.sweeper.loop import Ending
 from lightsweep.sweeper.progress import short
 from lightsweep.sweeper.results import Results, Tally
@@ -17,8 +18,10 @@ from lightsweep.sweeper.storage import masked
 
 def facts(tally: Tally, *, monitor: str) -> dict[str, str]:
     """The figures of a search, each with its label."""
-    counts = ", ".join(f"{n} {state}" for state, n in tally.counts.items())
+    counts = ", ".join(f"{n} {fate}" for fate, n in tally.counts.items() if n or fate != "infeasible")
     lines = {"Finished trials": f"{tally.n_finished} ({counts})"}
+    if tally.kinds:
+        lines["Failures"] = ", ".join(f"{n} {kind}" for kind, n in tally.kinds.most_common())
     if tally.best is not None:
         lines[f"Best {monitor}"] = f"{tally.best.value:.4f} (trial {tally.best.number})"
     total = tally.epochs_run + tally.epochs_saved
@@ -52,8 +55,9 @@ def of_model(folder: Path, *, results: Results, shipped: Outcome | None, url: st
 def why_nothing_completed(study: optuna.Study, *, ending: Ending | None) -> str:
     """Why there is no best trial, and what to change."""
     trials = study.get_trials(deepcopy=False)
-    pruned = sum(t.state == TrialState.PRUNED for t in trials)
-    reasons = [t.user_attrs.get("fail_reason") for t in trials if t.state == TrialState.FAIL]
+    fates = Counter(fate_of(trial) for trial in trials)
+    pruned = fates["pruned"]
+    reasons = [trial.user_attrs.get(FAIL_REASON) for trial in trials if fate_of(trial) in ("failed", "infeasible")]
     if not trials:
         return f"no trial was run{f': {ending.reason}' if ending else ''}."
     if pruned == len(trials):
@@ -62,7 +66,8 @@ def why_nothing_completed(study: optuna.Study, *, ending: Ending | None) -> str:
             " (hydra.sweeper.pruner.n_startup_trials, n_warmup_steps), or say hydra/sweeper/pruner=none."
         )
     last = f" The last one: {reasons[-1]}." if reasons else ""
-    return f"no trial completed: {len(reasons)} failed, {pruned} were pruned.{last}"
+    infeasible = f"{fates['infeasible']} were infeasible, " if fates["infeasible"] else ""
+    return f"no trial completed: {fates['failed']} failed, {infeasible}{pruned} were pruned.{last}"
 
 
 def _next_commands(folder: Path, *, results: Results, shipped: Outcome | None, url: str) -> list[str]:

@@ -8,10 +8,10 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 
 from lightsweep.sweeper.config import SWEEPER_TARGET
-from lightsweep.sweeper.driver import is_orphaned, is_worker
+from lightsweep.sweeper.driver import is_orphaned, is_told_to_end, is_worker
 from lightsweep.sweeper.owner import OWNER, Owner
 from lightsweep.sweeper.retries import put_back
-from lightsweep.sweeper.stopping import is_asked_to_stop
+from lightsweep.sweeper.stopping import is_asked_to_stop, is_asked_to_stop_at_once
 from lightsweep.sweeper.storage import open_storage, storage_url
 from lightsweep.sweeper.study import build_pruner
 
@@ -24,9 +24,17 @@ def in_search() -> bool:
     return hydra_cfg.mode == RunMode.MULTIRUN and hydra_cfg.sweeper.get("_target_") == SWEEPER_TARGET
 
 
-def stop_is_asked() -> bool:
-    """Whether this job belongs to a search that was asked to stop, or whose driver is gone."""
-    return in_search() and (is_orphaned() or is_asked_to_stop(Path(HydraConfig.get().sweep.dir)))
+def stop_is_asked(*, at_once: bool = False) -> bool:
+    """Whether this job belongs to a search that was asked to stop, or whose driver is gone.
+
+    With `at_once`, whether it was asked to do so even in the middle of an epoch.
+    """
+    if not in_search():
+        return False
+    folder = Path(HydraConfig.get().sweep.dir)
+    return (
+        is_asked_to_stop_at_once(folder) if at_once else is_orphaned() or is_told_to_end() or is_asked_to_stop(folder)
+    )
 
 
 def hand_back_if_orphaned(trial: optuna.Trial) -> None:

@@ -1,0 +1,47 @@
+"""Metrics as a table, one file per training."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning.loggers import CSVLogger as LightningCSVLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+
+
+class CSVLogger(LightningCSVLogger):
+    """Keeps the rows of the epochs before the one that a resumed training goes on with.
+
+    Lightning's own deletes the former file, with a warning.
+    """
+
+    def __init__(self, *, save_dir: str, name: str, version: str) -> None:
+        super().__init__(save_dir=save_dir, name=name, version=version)
+        self._path = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
+        self._former_rows: list[dict[str, Any]] | None = None
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        if self._experiment is None:
+            self._former_rows = _rows(self._path)
+            self._path.unlink(missing_ok=True)
+        experiment: ExperimentWriter = super().experiment
+        return experiment
+
+    # Lightning's two base classes differ in the type of the metrics.
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        experiment = self.experiment
+        if self._former_rows:
+            experiment.metrics = [row for row in self._former_rows if int(row["epoch"]) < metrics.get("epoch", 0)]
+            self._former_rows = None
+        super().log_metrics(metrics, step)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table, each without its empty cells; none if there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [{name: cell for name, cell in row.items() if name and cell} for row in csv.DictReader(file)]
+    return [row for row in rows if row.get("epoch", "").isdigit()]

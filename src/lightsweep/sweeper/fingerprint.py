@@ -1,0 +1,156 @@
+"""What a search measures, written down at its start, so that a later start can tell whether it measures the same."""
+
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+SEARCHED = "searched: "
+PACKAGES = ("lightsweep", "torch", "pytorch-lightning", "optuna", "hydra-core", "numpy", "scikit-learn")
+
+# What may change within one search: how it is run, shown and stored, but not what a trial's value means.
+HARMLESS = (
+    "hydra",
+    "logger",
+    "verbose",
+    "threads",
+    "refit",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.default_root_dir",
+    "trainer.enable_model_summary",
+    "trainer.enable_progress_bar",
+    "trainer.log_every_n_steps",
+    "trainer.num_sanity_val_steps",
+    "trainer.plugins",
+    "callbacks.checkpoint.dirpath",
+    "callbacks.last_checkpoint",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """`measured` must not change within a search unless the user allows it; a change of `noted` is only said.
+
+    Keys are config paths; the value of a searched parameter begins with `SEARCHED`.
+    """
+
+    measured: dict[str, str]
+    noted: dict[str, str]
+
+    @classmethod
+    def of(cls, configs: Sequence[DictConfig], *, space: Mapping[str, str], direction: str) -> "Fingerprint":
+        """Take it from the configs that show each choice of the space; the first is what all others share."""
+        measured: dict[str, str] = {}
+        noted = _environment()
+        for config in reversed(configs):  # the first wins where a value differs by the choice of a group
+            for key, value in _leaves(config):
+                if is_harmless(key):
+                    continue
+                if (path := _file(value)) is None:
+                    measured[key] = str(value)
+                else:
+                    measured[key], noted[f"{key} (path)"] = _content_of(path), str(path)
+        measured |= {name.lstrip("+"): f"{SEARCHED}{text}" for name, text in space.items()}
+        return cls(measured={**measured, "direction": direction}, noted=noted)
+
+    @classmethod
+    def from_record(cls, record: Any) -> "Fingerprint | None":
+        """Read what `to_record` wrote into a study; None if it is anything else."""
+        try:
+            return cls(measured=dict(record["measured"]), noted=dict(record["noted"]))
+        except (TypeError, KeyError, ValueError):
+            return None
+
+    def to_record(self) -> dict[str, dict[str, str]]:
+        return asdict(self)
+
+
+def is_harmless(key: str) -> bool:
+    return is_within(key, HARMLESS)
+
+
+def is_within(key: str, groups: Sequence[str]) -> bool:
+    """Whether the key is one of `groups`, or below one of them."""
+    return any(key == group or key.startswith((f"{group}.", f"{group}/")) for group in groups)
+
+
+def differences(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """What has changed, by key: the former value and the present one."""
+    return {
+        key: (then.get(key, "-"), now.get(key, "-")) for key in sorted({*then, *now}) if then.get(key) != now.get(key)
+    }
+
+
+def side_by_side(changed: Mapping[str, tuple[str, str]]) -> str:
+    """The differences as a table of key, then, now."""
+    rows = [("", "then", "now"), *((key, then, now) for key, (then, now) in changed.items())]
+    key_width, then_width = (max(len(row[i]) for row in rows) for i in (0, 1))
+    return "\n".join(f"  {key:<{key_width}}  {then:<{then_width}}  {now}".rstrip() for key, then, now in rows)
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key in range(len(node)) if isinstance(node, ListConfig) else node:
+        path = f"{prefix}{key}"
+        try:
+            value = node[key]
+        except OmegaConfBaseException:  # only known inside of a job, or not given
+            unresolved: Any = OmegaConf.to_container(node, resolve=False)
+            value = unresolved[key]
+        if isinstance(value, DictConfig | ListConfig):
+            yield from _leaves(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def _file(value: Any) -> Path | None:
+    if not isinstance(value, str) or not value or len(value) > 1000 or "\0" in value or "://" in value:
+        return None
+    path = Path(value)
+    return path if path.is_file() else None
+
+
+def _content_of(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"sha256:{digest[:16]} ({path.stat().st_size} bytes)"
+
+
+def _environment() -> dict[str, str]:
+    versions = {f"version of {name}": _version(name) for name in PACKAGES}
+    return {
+        "version of python": platform.python_version(),
+        **versions,
+        **_git_state(Path(sys.argv[0]).absolute().parent),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "-"
+
+
+def _git_state(folder: Path) -> dict[str, str]:
+    """The commit of the code and whether it was changed since; nothing outside of a git repository."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return {
+            "git commit": git("rev-parse", "HEAD"),
+            "git tree": "changed" if git("status", "--porcelain", "--untracked-files=no") else "clean",
+        }
+    except (OSError, subprocess.SubprocessError):
+        return {}

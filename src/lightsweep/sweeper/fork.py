@@ -1,0 +1,116 @@
+"""`fork=<folder>`: a new search that begins with what an earlier one has found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from omegaconf import OmegaConf
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from lightsweep.errors import ConfigError
+from lightsweep.files import shown
+from lightsweep.sweeper.fate import fate_of
+from lightsweep.sweeper.fingerprint import Fingerprint, differences, is_within
+from lightsweep.sweeper.search_space import SearchSpace
+from lightsweep.sweeper.storage import JOURNAL, open_storage
+from lightsweep.sweeper.study import fingerprint_of
+
+RESULTS = "optimization_results.yaml"
+N_BEST = 5  # of trials that don't compare, so many are tried again first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The search that is taken over."""
+
+    folder: Path
+    study: optuna.Study
+    fingerprint: Fingerprint
+
+
+def open_source(folder: str, *, storage: str) -> Source:
+    """Open the study of an earlier search, by its folder; `storage` is where this search keeps its own.
+
+    Raises `ConfigError` if the folder holds no such search.
+    """
+    path = Path(folder)
+    url, name = _location(path, storage=storage)
+    try:
+        study = optuna.load_study(study_name=name, storage=open_storage(url))
+    except KeyError:
+        raise ConfigError(f"fork={folder}: its study '{name}' is not in its storage any more.") from None
+    fingerprint = fingerprint_of(study)
+    if fingerprint is None:
+        raise ConfigError(f"fork={folder}: the study '{name}' was not made by Lightsweep.")
+    return Source(folder=path, study=study, fingerprint=fingerprint)
+
+
+def take_over(source: Source, study: optuna.Study, *, space: SearchSpace, now: Fingerprint) -> str:
+    """Copy the trials that lie in the new space; gives a sentence on what was done.
+
+    If anything but the space has changed, values do not compare: then only the parameters of the best few are taken,
+    to be tried first.
+    """
+    finished = [
+        t for t in source.study.get_trials(deepcopy=False) if fate_of(t) in ("complete", "pruned", "infeasible")
+    ]
+    fitting = [trial for trial in finished if _lies_in(trial, space.distributions)]
+    changed = differences(source.fingerprint.measured, now.measured)
+    changed_beside_space = [key for key in changed if not is_within(key, list(space.distributions))]
+    where = f"fork: of {len(finished)} finished trials of {shown(source.folder)}"
+    if changed_beside_space:
+        best = _best_of(fitting, direction=source.study.direction)
+        for trial in best:
+            study.enqueue_trial(trial.params)
+        return (
+            f"{where} the parameters of the best {len(best)} are tried first; no value is taken over, because"
+            f" {', '.join(changed_beside_space)} changed"
+        )
+    for trial in fitting:
+        study.add_trial(_copied(trial, space.distributions, source=source))
+    return f"{where} {len(fitting)} were taken over; {len(finished) - len(fitting)} lie outside of the new space"
+
+
+def _location(folder: Path, *, storage: str) -> tuple[str, str]:
+    try:
+        results: Any = OmegaConf.load(folder / RESULTS)
+        url, name = str(results.storage), str(results.study_name)
+    except Exception:  # noqa: BLE001  (missing, torn, or of something else)
+        raise ConfigError(
+            f"fork={folder}: that folder holds no {RESULTS}, so it is not the folder of a search with a finished trial."
+            " Searches are in outputs/<name>/<date_time>/."
+        ) from None
+    if (folder / JOURNAL).is_file():  # it may have been moved together with its folder
+        return str(folder / JOURNAL), name
+    return (storage if "***" in url else url), name
+
+
+def _lies_in(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]) -> bool:
+    if trial.params.keys() != distributions.keys():
+        return False
+    try:
+        return all(d._contains(d.to_internal_repr(trial.params[name])) for name, d in distributions.items())
+    except (ValueError, TypeError):
+        return False
+
+
+def _best_of(trials: list[FrozenTrial], *, direction: StudyDirection) -> list[FrozenTrial]:
+    complete = [trial for trial in trials if fate_of(trial) == "complete"]
+    complete.sort(key=lambda trial: trial.value or 0.0, reverse=direction == StudyDirection.MAXIMIZE)
+    return complete[:N_BEST]
+
+
+def _copied(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution], *, source: Source) -> FrozenTrial:
+    return create_trial(
+        state=TrialState(trial.state),
+        value=trial.value,
+        params=trial.params,
+        distributions=dict(distributions),
+        intermediate_values=trial.intermediate_values,
+        user_attrs={**trial.user_attrs, "forked_from": f"{source.folder.absolute()}, trial {trial.number}"},
+        constraints=trial.constraints,
+    )

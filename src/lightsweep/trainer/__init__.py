@@ -1,0 +1,1 @@
+"""What the `trainer` group of `conf/` names beside Lightning's own."""

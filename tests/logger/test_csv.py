@@ -1,0 +1,41 @@
+"""The table of metrics of a training that goes on where an earlier one was."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from lightsweep.logger.csv import CSVLogger
+
+
+def logged(folder: Path, epochs: range) -> list[dict[str, str]]:
+    logger = CSVLogger(save_dir=str(folder), name="csv", version="")
+    for epoch in epochs:
+        logger.log_metrics({"epoch": epoch, "val/acc": epoch / 10}, step=epoch * 5 + 4)
+    logger.finalize("success")
+    with (folder / "csv" / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "epochs"),
+    [
+        (range(3), range(3, 6), [0, 1, 2, 3, 4, 5]),
+        (range(4), range(2, 5), [0, 1, 2, 3, 4]),  # it was killed two epochs after its last checkpoint
+        (range(4), range(2), [0, 1]),  # it begins anew
+        (range(0), range(2), [0, 1]),
+    ],
+)
+def test_each_epoch_stands_there_once(before: range, after: range, epochs: list[int], tmp_path: Path) -> None:
+    if before:
+        logged(tmp_path, before)
+    rows = logged(tmp_path, after)
+    assert [int(row["epoch"]) for row in rows] == epochs
+    assert [float(row["val/acc"]) for row in rows] == [epoch / 10 for epoch in epochs]
+
+
+@pytest.mark.parametrize("torn", ["", "epoch,step\n0", "nonsense\n\x00\n"])
+def test_a_torn_table_does_no_harm(torn: str, tmp_path: Path) -> None:
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "metrics.csv").write_text(torn)
+    assert [int(row["epoch"]) for row in logged(tmp_path, range(1, 3))][-2:] == [1, 2]

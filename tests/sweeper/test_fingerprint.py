@@ -1,0 +1,107 @@
+"""What counts as the same search, taken from the shipped config."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from lightsweep.sweeper.fingerprint import Fingerprint, differences, is_within, side_by_side
+
+Compose = Callable[..., DictConfig]
+SPACE = {"model.n_layers": "1 to 3", "optimizer": "choice('adam', 'sgd')"}
+
+
+def fingerprint(composed: Compose, *overrides: str) -> Fingerprint:
+    configs = [composed("hparams_search=mlp", "optimizer=sgd", *overrides), composed("hparams_search=mlp", *overrides)]
+    return Fingerprint.of(configs, space=SPACE, direction="maximize")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "changed"),
+    [
+        (["seed=7"], ["data.seed", "seed"]),
+        (["model.activation=gelu"], ["model.activation"]),
+        (["trainer.max_epochs=9"], ["trainer.max_epochs"]),
+        (
+            ["data=synthetic", "data.n_samples=9"],
+            ["data._target_", "data.n_classes", "data.n_features", "data.n_samples"],
+        ),
+        (["callbacks=early_stopping"], ["callbacks.early_stopping._target_"]),
+        (["model.n_layers=3"], []),  # it is searched: the space says what it may be
+        (["logger=tensorboard", "verbose=true", "threads=2", "trainer=cpu"], []),
+        (["hydra.sweeper.n_trials=7", "hydra/launcher=joblib", "hydra/sweeper/pruner=none"], []),
+    ],
+)
+def test_what_changes_the_meaning_of_a_value_is_a_difference(
+    overrides: list[str], changed: list[str], composed: Compose
+) -> None:
+    found = differences(fingerprint(composed).measured, fingerprint(composed, *overrides).measured)
+    assert set(changed) <= set(found)
+    assert bool(found) == bool(changed)
+
+
+def test_each_choice_of_a_group_counts_with_all_of_its_settings(composed: Compose) -> None:
+    adam, sgd = composed("hparams_search=mlp"), composed("hparams_search=mlp", "optimizer=sgd")
+    other = composed("hparams_search=mlp", "optimizer=sgd", "optimizer.momentum=0.5")
+    then, now = (Fingerprint.of([adam, choice], space=SPACE, direction="maximize") for choice in (sgd, other))
+    assert differences(then.measured, now.measured) == {"optimizer.momentum": ("0.9", "0.5")}
+
+
+def test_a_data_file_is_known_by_its_content_and_its_path_is_noted(tmp_path: Path) -> None:
+    one, copy, other = (tmp_path / name for name in ("one.csv", "copy.csv", "other.csv"))
+    for path, text in ((one, "a,b\n"), (copy, "a,b\n"), (other, "a,c\n")):
+        path.write_text(text)
+
+    def of(path: Path) -> Fingerprint:
+        return Fingerprint.of([OmegaConf.create({"data": {"path": str(path)}})], space={}, direction="maximize")
+
+    assert differences(of(one).measured, of(copy).measured) == {}
+    assert set(differences(of(one).noted, of(copy).noted)) == {"data.path (path)"}
+    assert set(differences(of(one).measured, of(other).measured)) == {"data.path"}
+    assert "(4 bytes)" in of(one).measured["data.path"]
+
+
+def test_the_versions_and_the_commit_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "train.py")])
+    empty = OmegaConf.create({})
+    assert "git commit" not in Fingerprint.of([empty], space={}, direction="maximize").noted
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    (tmp_path / "train.py").write_text("1")
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *command], check=True)
+    noted = Fingerprint.of([empty], space={}, direction="maximize").noted
+    assert len(noted["git commit"]) == 40
+    assert noted["git tree"] == "clean"
+    assert noted["version of torch"].startswith("2.")
+    (tmp_path / "train.py").write_text("2")
+    assert Fingerprint.of([empty], space={}, direction="maximize").noted["git tree"] == "changed"
+
+
+def test_a_record_is_read_back_and_anything_else_is_none() -> None:
+    now = Fingerprint(measured={"a": "1"}, noted={"b": "2"})
+    assert Fingerprint.from_record(now.to_record()) == now
+    for record in (None, {}, {"measured": 3, "noted": {}}, "x", {"measured": {}}):
+        assert Fingerprint.from_record(record) is None
+
+
+def test_values_that_only_a_job_knows_and_missing_ones_keep_their_text() -> None:
+    config = OmegaConf.create({"a": "${nowhere:x}", "b": "???", "c": ["${d}", 1], "d": 5})
+    measured = Fingerprint.of([config], space={}, direction="maximize").measured
+    assert measured == {"a": "${nowhere:x}", "b": "???", "c.0": "5", "c.1": "1", "d": "5", "direction": "maximize"}
+
+
+@pytest.mark.parametrize(
+    ("key", "group", "within"),
+    [("a.b", "a", True), ("a", "a", True), ("ab", "a", False), ("a", "a.b", False), ("db/x", "db", True)],
+)
+def test_a_group_holds_what_is_below_it(key: str, group: str, within: bool) -> None:
+    assert is_within(key, [group]) is within
+
+
+def test_differences_stand_side_by_side() -> None:
+    assert (
+        side_by_side({"seed": ("1", "22"), "x": ("-", "0")}) == "        then  now\n  seed  1     22\n  x     -     0"
+    )

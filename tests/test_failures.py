@@ -1,0 +1,65 @@
+"""How a failure is judged, and what is kept of it."""
+
+import errno
+from pathlib import Path
+
+import pytest
+import torch
+
+from lightsweep.failures import Kind, TrialTimeoutError, disk_is_full, in_one_line, keep_traceback, kind_of
+
+
+def raised_by_torch() -> RuntimeError:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), Kind.OUT_OF_MEMORY),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+            Kind.OUT_OF_MEMORY,
+        ),
+        (MemoryError(), Kind.OUT_OF_MEMORY),
+        (raised_by_torch(), Kind.OUT_OF_MEMORY),
+        (FloatingPointError("overflow"), Kind.DIVERGED),
+        (TrialTimeoutError("it took longer"), Kind.TIMEOUT),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Kind.ERROR),
+        (ValueError("out of memory"), Kind.ERROR),
+    ],
+    ids=str,
+)
+def test_an_exception_is_of_a_kind(error: Exception, kind: Kind) -> None:
+    assert kind_of(error) == kind
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_without_space_is_recognized_also_as_a_cause(number: int, tmp_path: Path) -> None:
+    outer = RuntimeError("could not save")
+    outer.__cause__ = OSError(number, "no space")
+    assert disk_is_full(outer, tmp_path)
+    assert disk_is_full(outer.__cause__, tmp_path)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "no"), RuntimeError("PytorchStreamWriter failed"), None])
+def test_other_errors_are_not_the_disks(error: Exception | None, tmp_path: Path) -> None:
+    assert not disk_is_full(error, tmp_path)
+
+
+def test_the_traceback_is_kept_in_the_folder_and_a_folder_that_is_gone_does_not_matter(tmp_path: Path) -> None:
+    try:
+        raise ValueError("here")
+    except ValueError as error:
+        keep_traceback(error, tmp_path)
+        keep_traceback(error, tmp_path / "gone")
+    assert "raise ValueError" in (tmp_path / "error.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "line"), [(ValueError("a\n  b"), "ValueError: a b"), (KeyboardInterrupt(), "KeyboardInterrupt")]
+)
+def test_a_reason_is_one_line(error: BaseException, line: str) -> None:
+    assert in_one_line(error) == line
