@@ -104,7 +104,7 @@ def test_a_run_refuses_what_the_user_can_mend(arguments: list[str], parts: list[
         (["hydra.sweeper.storage=sqlite:////missing/study.db"], ["hydra.sweeper.storage is 'sqlite:////missing"]),
         (["hydra.sweeper.storage=nosql://u:secret@host/db"], ["nosql://u:***@host/db"]),
         (["hydra.sweep.dir=/proc/nowhere"], ["hydra.sweep.dir is '/proc/nowhere', which can't be created"]),
-        (["hydra.sweeper.n_jobs=2"], ["hydra.sweeper.n_jobs is 2", "hydra/launcher=joblib", "submitit_slurm"]),
+        (["hydra.sweeper.n_jobs=2"], ["hydra.sweeper.n_jobs is 2", "hydra/launcher=processes", "submitit_slurm"]),
         (["trainer.strategy=ddp"], ["trainer.strategy is 'ddp'", "trainer.strategy=auto"]),
         (["trainer.devices=2"], ["trainer.devices=2", "trainer.devices=1"]),
         (["optimizer=choice(adam,adamm)"], ["Could not find 'optimizer/adamm'", "Did you mean adam or adamw?"]),

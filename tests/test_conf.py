@@ -75,7 +75,7 @@ def test_every_key_is_a_parameter_of_its_target(option: str) -> None:
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_a_target_of_our_own_lives_under_its_groups_name(option: str) -> None:
-    group = option.split("/")[0]
+    group = option.removeprefix("hydra/").split("/")[0]
     for _, node in nodes_in(OmegaConf.load(FILES[option])):
         if node._target_.startswith("lightsweep."):
             assert node._target_.startswith(f"lightsweep.{group}.")
@@ -237,11 +237,11 @@ def test_the_model_names_every_activation() -> None:
 
 def test_the_package_has_a_module_for_each_group_with_targets_of_its_own() -> None:
     own = {
-        option.split("/")[0]
+        option.removeprefix("hydra/").split("/")[0]
         for option in OPTIONS
         for _, node in nodes_in(OmegaConf.load(FILES[option]))
         if node._target_.startswith("lightsweep.")
     }
-    assert own == {"data", "model", "trainer", "callbacks", "logger"}
+    assert own == {"data", "model", "trainer", "callbacks", "logger", "launcher"}
     for group in own:
         assert importlib.import_module(f"lightsweep.{group}").__doc__

@@ -12,6 +12,7 @@ from hydra.plugins.launcher import Launcher
 
 from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind, in_one_line, kind_of
+from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.owner import OWNER, Owner
 from lightsweep.sweeper.search_space import SearchSpace
@@ -82,7 +83,9 @@ class TrialJobs:
 
     def abort(self) -> None:
         """End the running jobs now. Without it joblib's pool would keep the interpreter from exiting."""
-        if type(self.launcher).__name__ == "JoblibLauncher":
+        if isinstance(self.launcher, ProcessesLauncher):
+            self.launcher.abort()
+        elif type(self.launcher).__name__ == "JoblibLauncher":
             from joblib.externals.loky import get_reusable_executor
 
             get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)

@@ -65,7 +65,7 @@ def check_settings(values: Mapping[str, Any], *, launcher: str) -> Settings:
     if settings.n_jobs > 1 and launcher.endswith(".BasicLauncher"):
         problems.append(
             f"hydra.sweeper.n_jobs is {settings.n_jobs}, but Hydra's basic launcher runs jobs one by one inside this"
-            " process. Add hydra/launcher=joblib, which comes with Lightsweep, or any other Hydra launcher that"
+            " process. Add hydra/launcher=processes, which comes with Lightsweep, or any other Hydra launcher that"
             " runs jobs outside this process (submitit_local, submitit_slurm, ray)."
         )
     if problems:
@@ -104,5 +104,5 @@ def _more_than_one_process(cfg: DictConfig) -> Sequence[str]:
     return [
         f"trainer.strategy is '{strategy}' with trainer.devices={devices}: a trial that trains in several processes"
         " would start the whole search again in each of them. Use trainer.strategy=auto trainer.devices=1;"
-        " to use more devices run more trials at a time (hydra/launcher=joblib hydra.sweeper.n_jobs=2)."
+        " to use more devices run more trials at a time (hydra/launcher=processes hydra.sweeper.n_jobs=2)."
     ]

@@ -1,0 +1,35 @@
+"""The plugin that Hydra finds. Hydra imports this module at every start, so it imports nothing heavy."""
+
+from collections.abc import Sequence
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from lightsweep.launcher import config as config
+
+
+class ProcessesLauncher(Launcher):
+    """Runs each job in a process that is kept for the next one: `hydra/launcher=processes`. The work is in `pool.py`.
+
+    `launch` may be called from several threads at once.
+    """
+
+    def __init__(self, *, n_jobs: int | None) -> None:
+        self.n_jobs = n_jobs
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        from lightsweep.launcher.pool import WorkerPool
+
+        self.pool = WorkerPool(
+            n_jobs=self.n_jobs, config=config, hydra_context=hydra_context, task_function=task_function
+        )
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """The jobs' returns, in order. Raises `WorkerDied`, after the other jobs have ended, if a job's process did."""
+        return self.pool.run(job_overrides, initial_job_idx=initial_job_idx)
+
+    def abort(self) -> None:
+        """Kill all workers; every `launch` under way raises `WorkerDied`."""
+        self.pool.abort()

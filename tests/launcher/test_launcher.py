@@ -1,0 +1,251 @@
+"""The launcher: jobs in warm processes, each of which is alone in what happens to it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from hydra.core.utils import JobStatus
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
+
+from lightsweep.errors import ConfigError
+from lightsweep.launcher.launcher import ProcessesLauncher
+from lightsweep.launcher.pool import WorkerDied
+from tests.command import ROOT, study_in, the_folder, train
+from tests.launcher.launched import launcher_in, text_of
+
+SMALL = ("data=synthetic", "data.n_samples=200", "data.n_features=8", "data.n_classes=2", "trainer.max_epochs=2")
+
+
+@pytest.fixture
+def launcher(tmp_path: Path) -> Iterator[ProcessesLauncher]:
+    with launcher_in(tmp_path, "hydra.launcher.n_jobs=2") as launcher:
+        yield launcher
+
+
+def result(launcher: ProcessesLauncher, *overrides: str, number: int = 0) -> Any:
+    [job] = launcher.launch([list(overrides)], initial_job_idx=number)
+    return job.return_value
+
+
+def error(launcher: ProcessesLauncher, *overrides: str) -> BaseException:
+    [job] = launcher.launch([list(overrides)], initial_job_idx=0)
+    assert job.status == JobStatus.FAILED
+    assert isinstance(job._return_value, BaseException)
+    return job._return_value
+
+
+def started(launcher: ProcessesLauncher, file: Path) -> tuple[Future[Any], int]:
+    """A job that sleeps in a thread of its own, and the process that it sleeps in."""
+    future: Future[Any] = Future()
+
+    def launch() -> None:
+        try:
+            future.set_result(result(launcher, "do=sleep", f"arg={file}"))
+        except WorkerDied as died:
+            future.set_exception(died)
+
+    threading.Thread(target=launch, daemon=True).start()
+    return future, int(text_of(file))
+
+
+def is_gone(pid: int) -> bool:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_jobs_of_one_launch_come_back_in_order_with_number_and_folder(
+    launcher: ProcessesLauncher, tmp_path: Path
+) -> None:
+    seconds = [0.6, 0.1, 0.3, 0.0]
+    jobs = launcher.launch([["do=wait", f"arg={s}"] for s in seconds], initial_job_idx=5)
+    assert [job.return_value for job in jobs] == seconds
+    assert [job.hydra_cfg.hydra.job.num for job in jobs if job.hydra_cfg] == [5, 6, 7, 8]
+    assert OmegaConf.load(tmp_path / "jobs" / "7" / ".hydra" / "config.yaml").arg == 0.3
+
+
+def test_one_launch_after_the_other_uses_the_same_process(launcher: ProcessesLauncher) -> None:
+    pids = {result(launcher, number=n) for n in range(3)}
+    assert len(pids) == 1
+    assert os.getpid() not in pids
+
+
+def test_launches_at_the_same_time_use_a_process_each_and_no_more(launcher: ProcessesLauncher) -> None:
+    barrier = threading.Barrier(2)
+
+    def launch(first: int) -> list[int]:
+        pids = []
+        for n in range(first, first + 3):
+            barrier.wait()
+            pids.append(result(launcher, number=n))
+        return pids
+
+    with ThreadPoolExecutor(2) as threads:
+        by_thread = list(threads.map(launch, [0, 10]))
+    assert all(one != other for one, other in zip(*by_thread, strict=True))
+    assert len(set(by_thread[0] + by_thread[1])) == 2
+
+
+def test_workers_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("lightsweep.launcher.pool.cpu_count", lambda: 8)
+    with launcher_in(tmp_path, "hydra.launcher.n_jobs=2") as launcher:
+        assert result(launcher, "do=threads") == "4"
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("do=kill", "its process was killed by SIGKILL"),
+        ("do=leave", "its process ended with exit code 3"),
+    ],
+)
+def test_a_worker_that_dies_fails_its_own_launch_alone(
+    how: str, message: str, launcher: ProcessesLauncher, tmp_path: Path
+) -> None:
+    sleeping, pid = started(launcher, tmp_path / "pid")
+    with pytest.raises(WorkerDied, match=message):
+        result(launcher, how)
+    assert not sleeping.done()
+    assert result(launcher) not in (pid, os.getpid())
+
+
+def test_a_death_is_noticed_and_complete_although_a_forked_process_holds_the_connection(
+    launcher: ProcessesLauncher, tmp_path: Path
+) -> None:
+    with pytest.raises(WorkerDied, match="its process ended with exit code 4"):
+        result(launcher, "do=fork_and_die", f"arg={tmp_path / 'child'}")
+    assert is_gone(int((tmp_path / "child").read_text()))
+
+
+def test_a_worker_that_dies_in_a_launch_of_several_lets_the_others_end(
+    launcher: ProcessesLauncher, tmp_path: Path
+) -> None:
+    with pytest.raises(WorkerDied):
+        launcher.launch([["do=kill"], ["do=wait", "arg=0.5"], ["do=pid"]], initial_job_idx=0)
+    assert {p.name for p in (tmp_path / "jobs").iterdir()} == {"0", "1", "2"}
+
+
+def test_a_worker_that_was_killed_while_idle_is_replaced(launcher: ProcessesLauncher) -> None:
+    pid = result(launcher)
+    os.kill(pid, signal.SIGKILL)
+    assert is_gone(pid)
+    assert result(launcher) != pid
+
+
+@pytest.mark.parametrize(
+    ("how", "type_", "message"),
+    [
+        ("do=exit", RuntimeError, r"it called sys.exit\(3\)"),
+        ("do=interrupt", RuntimeError, "it raised KeyboardInterrupt"),
+        ("do=raise", ValueError, "this does not work"),
+        ("do=unpicklable", RuntimeError, "its result can't be sent: cannot pickle '_thread.lock' object"),
+        ("do=unreadable", RuntimeError, "its result can't be read: invalid literal for int"),
+    ],
+)
+def test_a_job_that_goes_wrong_is_a_failed_job_of_a_worker_that_goes_on(
+    how: str, type_: type[Exception], message: str, launcher: ProcessesLauncher
+) -> None:
+    pid = result(launcher)
+    start = time.monotonic()
+    failure = error(launcher, how)
+    assert time.monotonic() - start < 5
+    assert type(failure) is type_
+    assert failure.__traceback__ is None
+    with pytest.raises(type_, match=message):
+        raise failure
+    assert result(launcher) == pid
+
+
+def test_a_config_that_does_not_compose_is_raised_as_hydra_says_it(launcher: ProcessesLauncher) -> None:
+    with pytest.raises(ConfigCompositionException, match="Could not override 'nothing'"):
+        result(launcher, "nothing=1")
+    assert isinstance(result(launcher), int)
+
+
+def test_a_worker_leaves_sigint_to_the_driver(launcher: ProcessesLauncher) -> None:
+    assert result(launcher, "do=sigint") == "alive"
+    assert os.getpgid(result(launcher)) != os.getpgrp()  # a terminal's Ctrl-C does not reach it
+
+
+def test_abort_ends_the_launches_under_way_and_all_processes(launcher: ProcessesLauncher, tmp_path: Path) -> None:
+    futures, pids = zip(*(started(launcher, tmp_path / name) for name in ("one", "other")), strict=True)
+    launcher.abort()
+    for future in futures:
+        with pytest.raises(WorkerDied, match="SIGKILL"):
+            future.result(timeout=5)
+    assert all(map(is_gone, pids))
+    assert result(launcher) not in pids
+
+
+@pytest.mark.parametrize("n_jobs", ["0", "-1"])
+def test_a_wrong_number_of_jobs_is_the_users_to_mend(n_jobs: str, tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigError, match=f"hydra.launcher.n_jobs is {n_jobs}; it must be"),
+        launcher_in(tmp_path, f"hydra.launcher.n_jobs={n_jobs}"),
+    ):
+        pass
+
+
+DRIVER = """
+import sys, threading, time
+from pathlib import Path
+from tests.launcher.launched import launcher_in, text_of
+folder = Path(sys.argv[1])
+with launcher_in(folder) as launcher:
+    launcher.abort = lambda: None
+    pids = [job.return_value for job in launcher.launch([["do=pid"]] * 2, initial_job_idx=0)]
+    if sys.argv[2] == "busy":
+        launch = lambda: launcher.launch([["do=sleep", f"arg={folder / 'busy'}"]], initial_job_idx=9)
+        threading.Thread(target=launch, daemon=True).start()
+        pids.append(text_of(folder / "busy"))
+    (folder / "pids").write_text(" ".join(map(str, pids)))
+    if sys.argv[3] == "killed":
+        time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("state", "end"), [("idle", "exits"), ("busy", "exits"), ("idle", "killed")])
+def test_no_worker_survives_its_driver(state: str, end: str, tmp_path: Path) -> None:
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path), state, end], cwd=ROOT)
+    pids = [int(pid) for pid in text_of(tmp_path / "pids").split()]
+    if end == "killed":
+        driver.kill()
+    start = time.monotonic()
+    assert driver.wait(timeout=30) == (-signal.SIGKILL if end == "killed" else 0)
+    assert time.monotonic() - start < 5
+    assert all(map(is_gone, pids))
+
+
+@pytest.mark.slow
+def test_a_search_runs_its_trials_in_two_processes(tmp_path: Path) -> None:
+    arguments = ("hydra/launcher=processes", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=6")
+    ran = train("-m", "hparams_search=mlp", *SMALL, *arguments, cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    folder = the_folder(tmp_path)
+    trials = study_in(folder).trials
+    assert [t.number for t in trials] == list(range(6))
+    assert len({t.user_attrs["owner"]["pid"] for t in trials}) == 2
+    assert (folder / "best" / "model.pt").exists()
+
+
+@pytest.mark.slow
+def test_hydras_own_sweeper_takes_the_launcher_too(tmp_path: Path) -> None:
+    ran = train("-m", "seed=1,2", *SMALL, "verbose=false", "hydra/launcher=processes", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    results = sorted((tmp_path / "outputs" / "multirun").glob("*/*/result.yaml"))
+    assert [path.parent.name for path in results] == ["0", "1"]
