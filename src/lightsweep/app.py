@@ -134,7 +134,8 @@ def _known_keys() -> list[str]:
 
 def keys_of(cfg: DictConfig) -> list[str]:
     """All that the command line can name in a config: its keys and its groups."""
-    return [*_leaf_keys(cfg), *cfg.hydra.runtime.choices]
+    keys = (key for key in _leaf_keys(cfg) if not key.startswith("hydra.sweeper.params."))  # no command line has them
+    return [*keys, *cfg.hydra.runtime.choices]
 
 
 def _leaf_keys(cfg: DictConfig, prefix: str = "") -> list[str]:

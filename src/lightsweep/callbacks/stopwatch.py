@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import statistics
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ class Stopwatch(Callback):
 
     def __init__(self, *, path: str) -> None:
         self.path = Path(path)
+        self._set_up = time.perf_counter()
         self._train: list[float] = []
         self._val: list[float] = []
 
@@ -48,6 +50,8 @@ class Stopwatch(Callback):
             "n_batches": _n_batches(trainer.train_dataloader),
             "n_val_batches": _n_batches(trainer.val_dataloaders),
             "s_in_batches": _span(self._train) + _span(self._val),
+            "s_since_set_up": _now() - self._set_up,
+            "pid": os.getpid(),
             "s_per_checkpoint": _now() - start,
             "checkpoint_bytes": checkpoint.stat().st_size,
         }

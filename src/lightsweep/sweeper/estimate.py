@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightsweep.errors import ConfigError
-from lightsweep.files import shown
 from lightsweep.sweeper.folder import nearest_that_exists
 from lightsweep.sweeper.preflight import Settings
 from lightsweep.sweeper.rehearsal import Rehearsed
 
+REUSE_WORKERS = ("joblib", "ray")  # launchers whose workers import torch for their first trial only
 BYTES_PER_TRIAL = 20_000  # its part of the study, its metrics and its result; a rehearsal has none of them
 
 
@@ -30,15 +30,14 @@ class Estimate:
     folder_bytes: int
 
     @classmethod
-    def of(cls, rehearsed: Sequence[Rehearsed], settings: Settings, *, n_trials: int, max_epochs: int) -> "Estimate":
-        around = min(r.around_s() for r in rehearsed)  # the first job also imports torch
-        epochs = [r.epoch_s() for r in rehearsed]
-        seconds = [around + max_epochs * epoch for epoch in epochs if epoch is not None]
+    def of(
+        cls, rehearsed: Sequence[Rehearsed], settings: Settings, *, launcher: str, n_trials: int, max_epochs: int
+    ) -> "Estimate":
         return cls(
             n_trials=n_trials,
             n_jobs=settings.n_jobs,
             max_epochs=max_epochs,
-            seconds_per_trial=(min(seconds), max(seconds)) if len(seconds) == len(epochs) else None,
+            seconds_per_trial=_seconds_per_trial(rehearsed, launcher=launcher, max_epochs=max_epochs),
             checkpoint_bytes=max(r.measured["checkpoint_bytes"] for r in rehearsed),
             n_checkpoints=min(n_trials, settings.keep_checkpoints or n_trials),
             folder_bytes=max(r.folder_bytes for r in rehearsed) + BYTES_PER_TRIAL,
@@ -68,7 +67,7 @@ class Estimate:
                 f"about {in_bytes(self.disk_bytes())}: a checkpoint of up to {in_bytes(self.checkpoint_bytes)} for"
                 f" {_counted(self.n_checkpoints, 'trial')}, and {in_bytes(self.folder_bytes)} for each trial's folder"
             ),
-            "free": f"{in_bytes(shutil.disk_usage(where).free)} in {shown(where)}",
+            "free": f"{in_bytes(shutil.disk_usage(where).free)} in {where}",
         }
 
     def check_disk(self, folder: Path) -> None:
@@ -100,10 +99,20 @@ class Estimate:
         return remarks
 
 
+def _seconds_per_trial(rehearsed: Sequence[Rehearsed], *, launcher: str, max_epochs: int) -> tuple[float, float] | None:
+    """From the cheaper model with the fewest batches to the dearer one with the most: a space mixes them."""
+    warm = len({r.measured["pid"] for r in rehearsed}) > 1 and any(name in launcher for name in REUSE_WORKERS)
+    around = min(r.around_s(warm=warm) for r in rehearsed)
+    counts = [r.measured["n_batches"] for r in rehearsed]
+    epochs = [r.epoch_s(n_batches=n_batches) for r in rehearsed for n_batches in counts]
+    seconds = [around + max_epochs * epoch for epoch in epochs if epoch is not None]
+    return (min(seconds), max(seconds)) if len(seconds) == len(epochs) else None
+
+
 def in_time(seconds: float) -> str:
-    """A duration with about two digits: 0.8 s, 12 s, 4 min, 3 h 20 min, 2 d 4 h."""
+    """A duration with about two digits: 0.08 s, 12 s, 4 min, 3 h 20 min, 2 d 4 h."""
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return f"{seconds:.2g} s"
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,7 +1,9 @@
 """The folder of a search: its own, even if two start within the same second."""
 
+import contextlib
 import itertools
 import os
+import shutil
 from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -24,6 +26,17 @@ def claim_folder(config: DictConfig) -> tuple[Path, bool]:
         raise ConfigError(_cannot_create(wanted, error.strerror)) from None
     use_folder(config, folder)
     return folder, not given
+
+
+def give_back(folder: Path, *, is_new: bool) -> None:
+    """Leave nothing of a search that was refused: its folder, if that is new or empty, and what is empty above it."""
+    if is_new:
+        shutil.rmtree(folder)
+    for path in (folder, *folder.parents):
+        if path == Path.cwd() or not path.is_relative_to(Path.cwd()):
+            return
+        with contextlib.suppress(OSError):  # it holds something, or is gone
+            path.rmdir()
 
 
 def folder_fault(folder: Path) -> str | None:

@@ -45,6 +45,7 @@ def run_preflight(
     estimate = Estimate.of(
         rehearsed,
         settings,
+        launcher=config.hydra.launcher._target_,
         n_trials=max(0, min(settings.n_trials, grid_size(sampler) or settings.n_trials) - n_finished),
         max_epochs=OmegaConf.select(config, "trainer.max_epochs") or 1,
     )
@@ -63,7 +64,7 @@ def rehearsal_table(rehearsed: Sequence[Rehearsed]) -> str:
 
 
 def _row(r: Rehearsed) -> tuple[str, ...]:
-    measured, epoch_s = r.measured, r.epoch_s()
+    measured, epoch_s = r.measured, r.epoch_s(n_batches=r.measured["n_batches"])
     return (
         r.size,
         f"{measured['n_parameters']:,}",

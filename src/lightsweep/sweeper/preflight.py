@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler
 
 from lightsweep.checks import INT_FROM_0, POSITIVE, POSITIVE_INT
 from lightsweep.direction import Direction
-from lightsweep.errors import USER_ERRORS, ConfigError
+from lightsweep.errors import USER_ERRORS, ConfigError, together
 from lightsweep.sweeper.composition import composition_faults
 from lightsweep.sweeper.places import place_faults, study_faults
 from lightsweep.sweeper.search_space import Request, SearchSpace
@@ -65,7 +65,7 @@ def check_search(
     ) and settings.direction in DIRECTIONS:  # else the study is opened in a moment, and judged then
         faults += study_faults(url, name=settings.study_name, direction=settings.direction, space=request.space)
     if faults:
-        raise ConfigError("\n".join(dict.fromkeys(faults)))
+        raise ConfigError(together(faults))
     assert sampler is not None
     assert pruner is not None
     for remark in remarks(settings, config=config, sampler=sampler):

@@ -16,7 +16,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from lightsweep.errors import USER_ERRORS, ConfigError
+from lightsweep.errors import USER_ERRORS, ConfigError, together
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.folder import nearest_that_exists, use_folder
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
@@ -27,6 +27,7 @@ from lightsweep.sweeper.search_space import Request
 N_BATCHES = 10
 MEASURED = "measured.json"
 S_PER_EPOCH = 0.005  # Lightning's own time around the batches, measured on the digits
+S_PER_JOB = 0.3  # Hydra's and the launcher's time around a job, measured with joblib
 BLOCK = 4096  # what a small file takes on disk
 
 
@@ -47,17 +48,22 @@ class Rehearsed:
     def described(self) -> str:
         return " ".join(f"{name}={short(value)}" for name, value in self.params.items())
 
-    def epoch_s(self) -> float | None:
-        """Seconds of one epoch with validation and checkpoint, None if the data do not tell their size."""
+    def epoch_s(self, *, n_batches: int | None) -> float | None:
+        """Seconds of one epoch of so many batches, with validation and checkpoint; None if some number is unknown."""
         m = self.measured
-        if m["n_batches"] is None or m["n_val_batches"] is None:
+        if n_batches is None or m["n_val_batches"] is None:
             return None
-        batches = m["n_batches"] * m["s_per_batch"] + m["n_val_batches"] * m["s_per_val_batch"]
+        batches = n_batches * m["s_per_batch"] + m["n_val_batches"] * m["s_per_val_batch"]
         return float(batches + m["s_per_checkpoint"] + S_PER_EPOCH)
 
-    def around_s(self) -> float:
-        """Seconds of the job that are spent once, whatever the number of epochs."""
-        return max(0.0, self.seconds - float(self.measured["s_in_batches"] + self.measured["s_per_checkpoint"]))
+    def around_s(self, *, warm: bool) -> float:
+        """Seconds of the job that are spent once, whatever the number of epochs.
+
+        `warm` leaves out what only the first job of a process pays for, above all importing torch.
+        """
+        m = self.measured
+        seconds = m["s_since_set_up"] + S_PER_JOB if warm else self.seconds
+        return max(0.0, float(seconds - m["s_in_batches"] - m["s_per_checkpoint"]))
 
 
 def rehearse(
@@ -80,7 +86,7 @@ def rehearse(
         jobs = TrialJobs(launcher=launcher, space=request.space, fixed=request.fixed, sweep_dir=folder)
         rehearsed = [_run(jobs, size, params) for size, params in _models(request).items()]
     if faults := _faults(rehearsed):
-        raise ConfigError("\n".join(faults))
+        raise ConfigError(together(faults))
     return rehearsed
 
 

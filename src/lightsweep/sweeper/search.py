@@ -1,6 +1,5 @@
 """The search as a whole: check, open, run the trials, report, ship the best."""
 
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from lightsweep.report import write_report
 from lightsweep.resume import keep_command
 from lightsweep.sweeper import summary
 from lightsweep.sweeper.driver import sign_as_driver
-from lightsweep.sweeper.folder import claim_folder
+from lightsweep.sweeper.folder import claim_folder, give_back
 from lightsweep.sweeper.full_preflight import run_preflight
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
 from lightsweep.sweeper.loop import Ending, TrialLoop
@@ -80,8 +79,8 @@ class Search:
             keep_command(folder, config=self.config)
             self._search(study, request=request, folder=folder)
         except USER_ERRORS:
-            if is_new and not (folder / TABLE).exists():
-                shutil.rmtree(folder)  # no trial has finished, and nobody else writes to this folder
+            if not (folder / TABLE).exists():
+                give_back(folder, is_new=is_new)  # no trial has finished, and nobody else writes to a new folder
             raise
 
     def _preflight(self, request: Request, *, sampler: BaseSampler) -> None:

@@ -18,7 +18,7 @@ from optuna.distributions import (
 )
 
 from lightsweep.checks import problem_of
-from lightsweep.errors import ConfigError
+from lightsweep.errors import ConfigError, together
 
 MAX_GRID_POINTS = 1_000_000
 
@@ -143,7 +143,7 @@ def _distributions(sweeps: Mapping[str, Override]) -> dict[str, BaseDistribution
         except ConfigError as error:
             problems.append(str(error))
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError(together(problems))
     return distributions
 
 
