@@ -52,6 +52,8 @@ def refused(*arguments: str, cwd: Path) -> str:
     assert ran.err.count("error: ") == 1
     left = [str(p) for p in cwd.rglob("*") if p.is_file()]
     assert left == [], "something half-written was left"
+    if SEARCH in arguments:
+        assert list(cwd.iterdir()) == [], "a folder was left"
     return message
 
 
@@ -74,6 +76,7 @@ def refused(*arguments: str, cwd: Path) -> str:
         (["model.dropout_rate=-0.1"], ["model.dropout_rate is -0.1; it must be a number from 0 up to"]),
         (["optimizer.lr=0"], ["optimizer.lr is 0; it must be a number above 0."]),
         (["trainer.max_epochs=many"], ["trainer.max_epochs is 'many'; it must be a whole number"]),
+        (["monitor=val/loss"], ["direction is maximize, but monitor is 'val/loss', of which smaller is better."]),
         (["direction=up"], ["direction is 'up'; it must be maximize or minimize."]),
         (["data=synthetic", "data.n_samples=20"], ["data: 20 rows of ", "are too few", "Give more rows"]),
         (["data=synthetic", "data.n_classes=1"], ["data.n_classes is 1; it must be a whole number of at least 2."]),
@@ -159,7 +162,7 @@ def test_a_searched_key_that_is_fixed_is_warned_about_and_the_rest_is_searched(t
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        ("hydra.sweeper.direction=minimize", ["the study 'mlp' was made to maximize"]),
+        ("direction=minimize", ["the study 'mlp' was made to maximize", "direction is minimize, but monitor is"]),
         (
             "data.batch_size=choice(16,32)",
             ["with other settings", "searched: choice(32, 64, 128)  searched: choice(16, 32)"],

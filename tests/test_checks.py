@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from lightsweep.checks import EXTRAS, RULES, check_config, problem_of, problems_of
+from lightsweep.checks import EXTRAS, RULES, check_config, direction_of, problem_of, problems_of
 from lightsweep.errors import ConfigError
 
 # Values that are wrong for every number.
@@ -98,6 +98,37 @@ def test_all_problems_are_reported_together_in_the_order_of_the_rules() -> None:
         "model.n_layers",
         "trainer.max_epochs",
     ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [
+        ("val/loss", "minimize"),
+        ("val_loss", "minimize"),
+        ("loss", "minimize"),
+        ("val/RMSE", "minimize"),
+        ("val/error-rate", "minimize"),
+        ("val/nll", "minimize"),
+        ("val/acc", "maximize"),
+        ("val/top5_acc", "maximize"),
+        ("val/f1_macro", "maximize"),
+        ("val/r2", "maximize"),
+        ("loss/auroc", "maximize"),  # the last part counts
+        ("val/neg_loss", None),
+        ("val/negative_mse", None),
+        ("val/loss_score", None),
+        ("val/lossless", None),
+        ("val/account", None),
+        ("value", None),
+        ("", None),
+    ],
+)
+def test_the_name_of_a_metric_says_which_direction_is_better(metric: str, direction: str | None) -> None:
+    assert direction_of(metric) == direction
+    for asked in ("maximize", "minimize"):
+        problems = problems_of(config_of(monitor=metric, direction=asked)) if metric else []
+        assert len(problems) == (direction not in (None, asked))
+        assert all(problem.startswith(f"direction is {asked}, but monitor is '{metric}'") for problem in problems)
 
 
 def test_keys_that_a_config_does_not_have_are_no_problem() -> None:

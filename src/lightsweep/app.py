@@ -100,25 +100,30 @@ def asks_for_search(arguments: Sequence[str]) -> bool:
     return chosen and not any(a.startswith(("-", "hydra.mode=")) for a in arguments)
 
 
-def message_of(error: Exception) -> str:
-    """The error's own words, then what OmegaConf said, then the names that look like the one that is unknown."""
+def message_of(error: Exception, *, known_keys: Callable[[], list[str]] | None = None) -> str:
+    """The error's own words, then what OmegaConf said, then the names that look like the one that is unknown.
+
+    `known_keys` gives the keys to choose from; by default those of the config that the command line names.
+    """
     lines = [str(error).split("\nConfig search path:")[0].rstrip()]
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException):
         lines.append(str(cause).splitlines()[0])
-    if near := _near_matches(error):
+    if near := _near_matches(error, known_keys or _known_keys):
         lines.append(f"Did you mean {' or '.join(near)}?")
     return "\n".join(lines)
 
 
-def _near_matches(error: Exception) -> list[str]:
+def _near_matches(error: Exception, known_keys: Callable[[], list[str]]) -> list[str]:
+    if isinstance(error, ConfigError):
+        return []  # our own messages are complete
     if isinstance(error, MissingConfigException) and error.options:
         wrong = str(error.missing_cfg_file).rsplit("/", 1)[-1].removesuffix(".yaml")
         return difflib.get_close_matches(wrong, error.options, n=3, cutoff=0.5)
     unknown = re.search(r"Could not (?:override|delete from config\.) '([^']+)'", str(error))
     if unknown is None:
         return []
-    return closest_keys(unknown.group(1), _known_keys())
+    return closest_keys(unknown.group(1), known_keys())
 
 
 def closest_keys(key: str, known: Iterable[str]) -> list[str]:
@@ -142,8 +147,14 @@ def _known_keys() -> list[str]:
                 cfg = compose("train", overrides=overrides, return_hydra_config=True)
         except Exception:  # noqa: BLE001  (only a hint is lost)
             continue
-        return [*_leaf_keys(cfg), *cfg.hydra.runtime.choices]
+        return keys_of(cfg)
     return []
+
+
+def keys_of(cfg: DictConfig) -> list[str]:
+    """All that the command line can name in a config: its keys and its groups."""
+    keys = (key for key in _leaf_keys(cfg) if not key.startswith("hydra.sweeper.params."))  # no command line has them
+    return [*keys, *cfg.hydra.runtime.choices]
 
 
 def _leaf_keys(cfg: DictConfig, prefix: str = "") -> list[str]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -52,6 +53,10 @@ RULES: dict[str, Rule] = {
     "callbacks.early_stopping.patience": POSITIVE_INT,
 }
 
+# What a metric's name says about its direction, word by word.
+SMALLER_IS_BETTER = {"loss", "error", "err", "rmse", "mse", "mae", "perplexity", "nll"}
+LARGER_IS_BETTER = {*("acc", "accuracy", "f1", "auroc", "auc", "precision", "recall", "r2", "score", "iou", "dice")}
+
 EXTRAS = {
     "pytorch_lightning.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
     "pytorch_lightning.loggers.MLFlowLogger": ("mlflow", "mlflow"),
@@ -67,7 +72,7 @@ def check_config(cfg: DictConfig) -> None:
 
 def problems_of(cfg: DictConfig) -> list[str]:
     """List what is wrong, one sentence each: the key, the value it has, and what it must be."""
-    return [*_wrong_values(cfg), *_missing_extras(cfg)]
+    return [*_wrong_values(cfg), *_wrong_direction(cfg), *_missing_extras(cfg)]
 
 
 def problem_of(key: str, value: Any) -> str | None:
@@ -87,6 +92,31 @@ def _wrong_values(cfg: DictConfig) -> Iterator[str]:
             continue
         if value is not _ABSENT and (problem := problem_of(key, value)):
             yield problem
+
+
+def direction_of(metric: str) -> str | None:
+    """The direction that a metric's name stands for, None if it says nothing or can be read both ways."""
+    words = set(re.split(r"[^a-z0-9]+", metric.rsplit("/", 1)[-1].lower()))
+    smaller, larger = bool(words & SMALLER_IS_BETTER), bool(words & LARGER_IS_BETTER)
+    if smaller == larger or any(word.startswith("neg") for word in words):
+        return None
+    return "minimize" if smaller else "maximize"
+
+
+def _wrong_direction(cfg: DictConfig) -> Iterator[str]:
+    try:
+        monitor, direction = OmegaConf.select(cfg, "monitor"), OmegaConf.select(cfg, "direction")
+    except OmegaConfBaseException:
+        return  # said already
+    if not isinstance(monitor, str) or direction not in ("maximize", "minimize"):
+        return
+    meant = direction_of(monitor)
+    if meant not in (None, direction):
+        better = "smaller" if meant == "minimize" else "larger"
+        yield (
+            f"direction is {direction}, but monitor is '{monitor}', of which {better} is better."
+            f" Say direction={meant}, or monitor another metric."
+        )
 
 
 def _missing_extras(cfg: DictConfig) -> Iterator[str]:

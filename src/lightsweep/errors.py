@@ -1,5 +1,6 @@
 """What went wrong, as far as its reader can mend it."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from hydra.errors import CompactHydraException
@@ -29,3 +30,11 @@ class DiskFullError(ConfigError):
 
 # Hydra's and OmegaConf's own words on a config are as good as ours.
 USER_ERRORS = (ConfigError, CompactHydraException, OmegaConfBaseException)
+
+
+def together(faults: Iterable[str]) -> str:
+    """One message for all faults, each once; a single one is the message itself."""
+    unique = list(dict.fromkeys(faults))
+    if len(unique) == 1:
+        return unique[0]
+    return "\n".join([f"{len(unique)} things are wrong", *("- " + fault.replace("\n", "\n  ") for fault in unique)])

@@ -286,6 +286,45 @@ def test_the_samples_show_every_choice_and_both_ends_in_as_few_sets_as_can_be(pa
     assert all(list(sample) == list(params) for sample in samples)
 
 
+@pytest.mark.parametrize(
+    ("text", "smallest", "largest"),
+    [
+        ("int(interval(1, 3))", 1, 3),
+        ("range(64, 257, 64)", 64, 256),
+        ("tag(log, interval(1e-5, 1e-2))", 1e-5, 1e-2),
+        ("choice(64, 32, 128)", 32, 128),
+        ("choice(0.5, 2, 1)", 0.5, 2),
+        ("choice(b, a, c)", "b", "c"),
+        ("choice(true, false)", True, False),
+        ("null, 3, 1", "null", 1),
+        ("choice([64], [8])", "[64]", "[8]"),
+    ],
+)
+def test_the_ends_of_a_space_are_those_of_its_numbers_and_of_the_order_of_other_choices(
+    text: str, smallest: Any, largest: Any
+) -> None:
+    space = space_of(x=text)
+    assert (space.smallest(), space.largest()) == ({"x": smallest}, {"x": largest})
+
+
+@pytest.mark.parametrize(
+    ("params", "n_points"),
+    [
+        ({"a": "choice(1, 2)", "b": "range(64, 257, 64)", "c": "int(interval(1, 3))"}, 24),
+        ({"a": "range(0.1, 0.5, 0.1)"}, 4),
+        ({"a": "interval(1, 1)", "b": "choice(x, y)"}, 2),
+        ({"a": "choice(1, 2)", "b": "interval(0, 1)"}, None),
+    ],
+)
+def test_a_space_knows_how_many_points_it_has(params: Mapping[str, str], n_points: int | None) -> None:
+    assert space_of(**params).n_points() == n_points
+
+
+def test_the_problems_of_several_ranges_are_one_message() -> None:
+    with pytest.raises(ConfigError, match=r"2 things are wrong\n- the search space of a .*\n- the search space of c "):
+        space_of(a="interval(3, 1)", b="choice(1, 2)", c="range(4, 1)")
+
+
 def test_an_empty_space_has_no_samples_and_no_problems() -> None:
     assert space_of("n=1", n="choice(1, 2)").samples() == []
     assert space_of().problems() == []
@@ -392,8 +431,8 @@ def test_what_hydra_cannot_parse_is_hydras_own_error(text: str) -> None:
 
 def test_the_space_is_kept_as_one_text_per_parameter_that_tells_spaces_apart() -> None:
     texts = ["choice(1, 2)", "choice(2, 1)", "int(interval(1, 2))", "interval(1, 2)", "tag(log, interval(1, 2))"]
-    kept = [space_of(x=text).to_json() for text in texts]
-    assert kept[0] == space_of(x="1,2").to_json()
+    kept = [space_of(x=text).described() for text in texts]
+    assert kept[0] == space_of(x="1,2").described()
     assert len({k["x"] for k in kept}) == len(texts)
 
 

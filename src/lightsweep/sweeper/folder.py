@@ -1,6 +1,9 @@
 """The folder of a search: its own, even if two start within the same second."""
 
+import contextlib
 import itertools
+import os
+import shutil
 from pathlib import Path
 
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -20,12 +23,42 @@ def claim_folder(config: DictConfig) -> tuple[Path, bool]:
         given = _is_given(config)
         folder = _created(wanted) if given else _created_alone(wanted)
     except OSError as error:
-        raise ConfigError(
-            f"hydra.sweep.dir is '{wanted}', which can't be created: {error.strerror}. Choose a folder that can be"
-            " written, with hydra.sweep.dir=..."
-        ) from None
-    _announce(config, folder)
+        raise ConfigError(_cannot_create(wanted, error.strerror)) from None
+    use_folder(config, folder)
     return folder, not given
+
+
+def give_back(folder: Path, *, is_new: bool) -> None:
+    """Leave nothing of a search that was refused: its folder, if that is new or empty, and what is empty above it."""
+    if is_new:
+        shutil.rmtree(folder)
+    for path in (folder, *folder.parents):
+        if path == Path.cwd() or not path.is_relative_to(Path.cwd()):
+            return
+        with contextlib.suppress(OSError):  # it holds something, or is gone
+            path.rmdir()
+
+
+def folder_fault(folder: Path) -> str | None:
+    """Why the folder could not be created or written, as far as can be seen without trying."""
+    there = nearest_that_exists(folder)
+    if not there.is_dir():
+        return _cannot_create(folder, f"{there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        return _cannot_create(folder, f"{there} is not yours to write")
+    return None
+
+
+def nearest_that_exists(path: Path) -> Path:
+    """The path itself if there is such a file or folder, else the nearest of its parents that is there."""
+    return next(p for p in (path, *path.parents) if p.exists())
+
+
+def _cannot_create(folder: Path, reason: str | None) -> str:
+    return (
+        f"hydra.sweep.dir is '{folder}', which can't be created: {reason}. Choose a folder that can be"
+        " written, with hydra.sweep.dir=..."
+    )
 
 
 def _is_given(config: DictConfig) -> bool:
@@ -49,8 +82,11 @@ def _created_alone(folder: Path) -> Path:
     raise AssertionError
 
 
-def _announce(config: DictConfig, folder: Path) -> None:
-    """Jobs are composed from the overrides, so the folder goes there and not only into the config."""
+def use_folder(config: DictConfig, folder: Path) -> None:
+    """Let every job of this search run below `folder`.
+
+    Jobs are composed from the overrides, so the folder goes there and not only into the config.
+    """
     override = f"hydra.sweep.dir={QuotedString(str(folder), Quote.single).with_quotes()}"
     with read_write(config.hydra), open_dict(config.hydra):
         OmegaConf.update(config, "hydra.sweep.dir", str(folder))

@@ -184,6 +184,8 @@ class TrialLoop:
             self._n_asking -= 1
         start = time.monotonic()
         try:
+            if self._aborted:  # while the trial was drawn
+                raise TrialInterrupted
             value = self.objective(trial)
         except TrialFailed as failure:
             if isinstance(failure, WorkerLost):

@@ -1,20 +1,27 @@
 """Checks a search before its first trial: every fault that can be seen from the config is reported at once."""
 
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
 
-from lightsweep.checks import INT_FROM_0, POSITIVE, POSITIVE_INT, problems_of
+from lightsweep.checks import INT_FROM_0, POSITIVE, POSITIVE_INT
 from lightsweep.direction import Direction
-from lightsweep.errors import ConfigError
-from lightsweep.sweeper.search_space import Request
+from lightsweep.errors import USER_ERRORS, ConfigError, together
+from lightsweep.sweeper.composition import composition_faults
+from lightsweep.sweeper.fingerprint import Fingerprint
+from lightsweep.sweeper.places import place_faults, study_faults
+from lightsweep.sweeper.search_space import Request, SearchSpace
+from lightsweep.sweeper.study import build_pruner, build_sampler, grid_size
 
+DIRECTIONS = ("maximize", "minimize")
 MAY_BE_NULL = ("timeout", "trial_timeout", "keep_checkpoints")
-ONE_PROCESS_STRATEGIES = ("auto", "single_device")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +46,47 @@ class Settings:
     params: Mapping[str, str]
 
 
-def check_settings(values: Mapping[str, Any], *, launcher: str) -> Settings:
-    """Raise one `ConfigError` with all that is wrong in `hydra.sweeper`; `launcher` is the launcher's target."""
-    settings = Settings(**values)
+def check_search(
+    settings: Settings,
+    request: Request,
+    *,
+    config_loader: ConfigLoader,
+    config: DictConfig,
+    url: str,
+    fingerprint: Callable[[], Fingerprint],
+) -> tuple[BaseSampler, BasePruner]:
+    """Raise one `ConfigError` with all that is wrong with a search; else give its sampler and its pruner.
+
+    Takes a few tenths of a second, and neither imports torch nor writes anything. `url` is where the study is, or
+    will be, kept; `fingerprint` takes that of the search, which costs as much again.
+    """
+    sampler, pruner, faults = _built(settings, request.space)
+    faults = [
+        *settings_faults(settings, launcher=config.hydra.launcher._target_),
+        *request_faults(request, config_loader=config_loader, config=config),
+        *faults,
+        *place_faults(Path(config.hydra.sweep.dir).absolute(), url),
+    ]
+    judged_later = not faults and not settings.preflight  # when the study is opened, in a moment
+    if settings.direction in DIRECTIONS and not judged_later:
+        faults += study_faults(
+            url,
+            name=settings.study_name,
+            direction=settings.direction,
+            fingerprint=fingerprint,
+            allow_changes=settings.allow_changes,
+        )
+    if faults:
+        raise ConfigError(together(faults))
+    assert sampler is not None
+    assert pruner is not None
+    for remark in remarks(settings, config=config, sampler=sampler):
+        print(remark, file=sys.stderr)
+    return sampler, pruner
+
+
+def settings_faults(settings: Settings, *, launcher: str) -> list[str]:
+    """What is wrong in `hydra.sweeper`; `launcher` is the launcher's target."""
     problems = [
         f"hydra.sweeper.{key} is {getattr(settings, key)}; it must be {rule.must_be}."
         for key, rule in (
@@ -55,7 +100,7 @@ def check_settings(values: Mapping[str, Any], *, launcher: str) -> Settings:
         )
         if not rule.holds(getattr(settings, key)) and not (key in MAY_BE_NULL and getattr(settings, key) is None)
     ]
-    if settings.direction not in ("maximize", "minimize"):
+    if settings.direction not in DIRECTIONS:
         problems.append(f"hydra.sweeper.direction is '{settings.direction}'; it must be maximize or minimize.")
     if not re.fullmatch(r"\w[\w.-]*", settings.study_name):
         problems.append(
@@ -68,41 +113,58 @@ def check_settings(values: Mapping[str, Any], *, launcher: str) -> Settings:
             " process. Add hydra/launcher=processes, which comes with Lightsweep, or any other Hydra launcher that"
             " runs jobs outside this process (submitit_local, submitit_slurm, ray)."
         )
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return settings
+    return problems
 
 
-def check_request(request: Request, *, config_loader: ConfigLoader, config: DictConfig) -> None:
-    """Compose what the trials will compose, each choice and each end of a range once, and check the values.
-
-    Raises one `ConfigError` with all faults; a key or group option that does not exist is Hydra's own error.
-    """
+def request_faults(request: Request, *, config_loader: ConfigLoader, config: DictConfig) -> list[str]:
+    """What is wrong with the space, and with what the trials will compose from it."""
     if not request.space.distributions:
         fixed = f" The command line fixes {', '.join(request.fixed_by_user)}." if request.fixed_by_user else ""
-        raise ConfigError(
+        return [
             f"nothing is left to search.{fixed} Leave a parameter free, give a range such as"
             " 'optimizer.lr=tag(log,interval(1e-4,1e-1))', or train once without hparams_search and -m."
+        ]
+    of_space = request.space.problems()
+    of_configs = composition_faults(request, config_loader=config_loader, config=config)
+    told = {fault.removeprefix("the search space: ").lstrip("+") for fault in of_space}
+    return [*of_space, *(fault for fault in of_configs if fault not in told)]
+
+
+def remarks(settings: Settings, *, config: DictConfig, sampler: BaseSampler) -> Iterator[str]:
+    """What is no fault, but probably not meant."""
+    n_points = grid_size(sampler)
+    if n_points is not None and n_points < settings.n_trials:
+        yield (
+            f"note: the grid has {n_points} points, so the search ends after {n_points} of"
+            f" hydra.sweeper.n_trials={settings.n_trials} trials."
         )
-    problems = request.space.problems()
-    if not problems:
-        for sample in request.space.samples():
-            overrides = [*request.fixed, *request.space.to_overrides(sample)]
-            trial_config = config_loader.load_sweep_config(config, overrides)
-            problems += [*problems_of(trial_config), *_more_than_one_process(trial_config)]
-    if problems:
-        raise ConfigError("\n".join(dict.fromkeys(problems)))
+    max_epochs = OmegaConf.select(config, "trainer.max_epochs")
+    key, warm_up = _warm_up(settings.pruner)
+    if isinstance(max_epochs, int) and warm_up is not None and warm_up >= max_epochs - 1:
+        yield (
+            f"warning: no trial can be pruned: {key} is {warm_up}, and of trainer.max_epochs={max_epochs} the pruner"
+            f" is asked after all but the last. Lower {key.rsplit('.', 1)[-1]}, train longer, or say"
+            " hydra/sweeper/pruner=none."
+        )
 
 
-def _more_than_one_process(cfg: DictConfig) -> Sequence[str]:
-    strategy = OmegaConf.select(cfg, "trainer.strategy", default="auto")
-    devices = OmegaConf.select(cfg, "trainer.devices", default=1)
-    n_nodes = OmegaConf.select(cfg, "trainer.num_nodes", default=1)
-    one_device = devices in (1, "1", "auto") or (isinstance(devices, ListConfig) and len(devices) == 1)
-    if strategy in ONE_PROCESS_STRATEGIES and one_device and n_nodes == 1:
-        return []
-    return [
-        f"trainer.strategy is '{strategy}' with trainer.devices={devices}: a trial that trains in several processes"
-        " would start the whole search again in each of them. Use trainer.strategy=auto trainer.devices=1;"
-        " to use more devices run more trials at a time (hydra/launcher=processes hydra.sweeper.n_jobs=2)."
-    ]
+def _warm_up(pruner: DictConfig) -> tuple[str, int | None]:
+    """How many epochs a trial is safe from the pruner, and the key that says so."""
+    for key in ("n_warmup_steps", "min_resource", "wrapped_pruner.n_warmup_steps", "wrapped_pruner.min_resource"):
+        value = OmegaConf.select(pruner, key)
+        if isinstance(value, int):
+            return f"hydra.sweeper.pruner.{key}", value
+    return "", None
+
+
+def _built(settings: Settings, space: SearchSpace) -> tuple[BaseSampler | None, BasePruner | None, list[str]]:
+    sampler, pruner, faults = None, None, []
+    try:
+        sampler = build_sampler(settings.sampler, space=space) if space.distributions else None
+    except USER_ERRORS as error:
+        faults.append(str(error))
+    try:
+        pruner = build_pruner(settings.pruner)
+    except USER_ERRORS as error:
+        faults.append(str(error))
+    return sampler, pruner, faults

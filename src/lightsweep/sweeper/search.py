@@ -26,17 +26,18 @@ from lightsweep.sweeper import summary
 from lightsweep.sweeper.checkpoints import CheckpointKeeper, forget_last_checkpoints
 from lightsweep.sweeper.driver import sign_as_driver
 from lightsweep.sweeper.fingerprint import Fingerprint
-from lightsweep.sweeper.folder import claim_folder
+from lightsweep.sweeper.folder import claim_folder, give_back
 from lightsweep.sweeper.fork import open_source, take_over
+from lightsweep.sweeper.full_preflight import run_preflight
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
 from lightsweep.sweeper.loop import Ending, TrialLoop
-from lightsweep.sweeper.preflight import check_request, check_settings
+from lightsweep.sweeper.preflight import Settings, check_search
 from lightsweep.sweeper.progress import Progress
 from lightsweep.sweeper.results import TABLE, Results, Tally, read_shipped, shipped_record
 from lightsweep.sweeper.search_space import Request, parse_request
 from lightsweep.sweeper.stopping import ask_to_stop, take_back
 from lightsweep.sweeper.storage import masked, open_storage, storage_url
-from lightsweep.sweeper.study import WAYS_OUT, build_pruner, build_sampler, grid_size, open_study, sign_study
+from lightsweep.sweeper.study import WAYS_OUT, build_sampler, grid_size, open_study, sign_study
 
 BEST = "best"
 METRICS = "metrics.json"
@@ -54,7 +55,7 @@ class Search:
         hydra_context: HydraContext,
         task_function: TaskFunction,
     ) -> None:
-        self.settings = check_settings(settings, launcher=config.hydra.launcher._target_)
+        self.settings = Settings(**settings)
         self.config = config
         self.hydra_context = hydra_context
         self.task_function = task_function
@@ -69,22 +70,41 @@ class Search:
         sign_as_driver()
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # Progress says it, and shorter
         request = self._request(arguments)
-        check_request(request, config_loader=self.hydra_context.config_loader, config=self.config)
-        pruner = build_pruner(self.settings.pruner)
-        sampler = build_sampler(self.settings.sampler, space=request.space)
+        sampler, pruner = check_search(
+            self.settings,
+            request,
+            config_loader=self.hydra_context.config_loader,
+            config=self.config,
+            url=self._url(Path(self.config.hydra.sweep.dir)),
+            fingerprint=lambda: self._fingerprint(request),
+        )
+        if self.settings.preflight:
+            self._preflight(request, sampler=sampler)
+            return
         folder, is_new = claim_folder(self.config)
         try:
             study = self._open_study(folder, request=request, sampler=sampler, pruner=pruner)
             keep_command(folder, config=self.config)
             self._search(study, request=request, folder=folder)
         except USER_ERRORS:
-            if is_new and not (folder / TABLE).exists():
-                shutil.rmtree(folder)  # no trial has finished, and nobody else writes to this folder
+            if not (folder / TABLE).exists():
+                give_back(folder, is_new=is_new)  # no trial has finished, and nobody else writes to a new folder
             raise
         except OSError as error:
             if disk_is_full(error, folder):
                 raise DiskFullError(folder) from None
             raise
+
+    def _preflight(self, request: Request, *, sampler: BaseSampler) -> None:
+        run_preflight(
+            self.settings,
+            request,
+            sampler=sampler,
+            config=self.config,
+            hydra_context=self.hydra_context,
+            task_function=self.task_function,
+            url=self._url(Path(self.config.hydra.sweep.dir)),
+        )
 
     def _search(self, study: optuna.Study, *, request: Request, folder: Path) -> None:
         take_back(folder)

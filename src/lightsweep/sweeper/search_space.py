@@ -1,8 +1,8 @@
 """From the sweeps of the config and the command line to Optuna's distributions, and from a trial back to overrides."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,7 +17,7 @@ from optuna.distributions import (
 )
 
 from lightsweep.checks import problem_of
-from lightsweep.errors import ConfigError
+from lightsweep.errors import ConfigError, together
 
 MAX_GRID_POINTS = 1_000_000
 
@@ -27,11 +27,13 @@ class SearchSpace:
     """Each searched parameter, by config path or group, with its distribution.
 
     `texts` holds how each choice of a categorical parameter is written as an override: Optuna keeps choices as
-    plain values, and those alone don't tell the string 'true' from the boolean.
+    plain values, and those alone don't tell the string 'true' from the boolean. `choices` holds what each is meant
+    to be in a job.
     """
 
     distributions: dict[str, BaseDistribution]
     texts: dict[str, dict[tuple[type, Any], str]]
+    choices: dict[str, dict[tuple[type, Any], Any]] = field(default_factory=dict)
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
         """Let the trial draw a value for every parameter."""
@@ -43,6 +45,23 @@ class SearchSpace:
 
     def _text(self, name: str, value: Any) -> str:
         return self.texts.get(name, {}).get((type(value), value), str(value))
+
+    def meant(self, name: str, value: Any) -> Any:
+        """The value that a job is to see where the study holds `value`: a list, say, where that is its text."""
+        return self.choices.get(name, {}).get((type(value), value), value)
+
+    def smallest(self) -> dict[str, Any]:
+        """The low end of every range, the least of every choice of numbers, and the first of any other choice."""
+        return {name: _extreme(dist, pick=min, end=0) for name, dist in self.distributions.items()}
+
+    def largest(self) -> dict[str, Any]:
+        """The high end of every range, the greatest of every choice of numbers, and the last of any other choice."""
+        return {name: _extreme(dist, pick=max, end=-1) for name, dist in self.distributions.items()}
+
+    def n_points(self) -> int | None:
+        """How many points the space has, None if one of its parameters is continuous."""
+        counts = [_n_values(dist) for dist in self.distributions.values()]
+        return None if None in counts else math.prod(filter(None, counts))
 
     def samples(self) -> list[dict[str, Any]]:
         """As few parameter sets as show every choice, and both ends of every range, at least once."""
@@ -106,11 +125,25 @@ def parse_request(params: Mapping[str, str], arguments: Sequence[str]) -> Reques
         fixed.append(override.input_line or "")
         if sweeps.pop(key.lstrip("+~"), None) is not None:
             fixed_by_user.append(key.lstrip("+~"))
+    choices = {name: override for name, override in sweeps.items() if override.is_choice_sweep()}
     space = SearchSpace(
-        distributions={name: _distribution(name, override) for name, override in sweeps.items()},
-        texts={name: _texts(override) for name, override in sweeps.items() if override.is_choice_sweep()},
+        distributions=_distributions(sweeps),
+        texts={name: _texts(override) for name, override in choices.items()},
+        choices={name: _meanings(override) for name, override in choices.items()},
     )
     return Request(space=space, fixed=fixed, fixed_by_user=fixed_by_user)
+
+
+def _distributions(sweeps: Mapping[str, Override]) -> dict[str, BaseDistribution]:
+    distributions, problems = {}, []
+    for name, override in sweeps.items():
+        try:
+            distributions[name] = _distribution(name, override)
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError(together(problems))
+    return distributions
 
 
 def _distribution(name: str, override: Override) -> BaseDistribution:
@@ -131,9 +164,17 @@ def _distribution(name: str, override: Override) -> BaseDistribution:
 
 
 def _texts(override: Override) -> dict[tuple[type, Any], str]:
+    return {choice: _as_override_value(element) for choice, element in _by_choice(override).items()}
+
+
+def _meanings(override: Override) -> dict[tuple[type, Any], Any]:
+    return {choice: Override._convert_value(element) for choice, element in _by_choice(override).items()}
+
+
+def _by_choice(override: Override) -> dict[tuple[type, Any], Any]:
     elements = list(override.sweep_iterator())
     encoded = [Transformer.encode(element) for element in elements]
-    return {(type(key), key): _as_override_value(el) for key, el in zip(encoded, elements, strict=True)}
+    return {(type(key), key): element for key, element in zip(encoded, elements, strict=True)}
 
 
 def _as_override_value(element: Any) -> str:
@@ -164,12 +205,29 @@ def _ends(distribution: BaseDistribution) -> list[Any]:
     return [distribution.low, distribution.high]
 
 
+def _extreme(distribution: BaseDistribution, *, pick: Callable[[list[Any]], Any], end: int) -> Any:
+    ends = _ends(distribution)
+    are_numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in ends)
+    return pick(ends) if are_numbers else ends[end]
+
+
+def _n_values(distribution: BaseDistribution) -> int | None:
+    if isinstance(distribution, CategoricalDistribution):
+        return len(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    if distribution.single():
+        return 1
+    if distribution.step is None:
+        return None
+    return round((distribution.high - distribution.low) / distribution.step) + 1
+
+
 def _values(distribution: BaseDistribution) -> list[Any]:
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     assert isinstance(distribution, IntDistribution | FloatDistribution)
     step = distribution.step or 1
-    n_values = round((distribution.high - distribution.low) / step) + 1
+    n_values = _n_values(distribution) or 1
     if n_values > MAX_GRID_POINTS:
         raise ConfigError(f"hydra/sweeper/sampler=grid: a range of {n_values} values is too large for a grid.")
     return [distribution.low + i * step for i in range(n_values)]

@@ -75,14 +75,19 @@ def open_study(
         study = optuna.load_study(**parts)  # `create_study` would write, even if the study is then refused
     except KeyError:
         study = optuna.create_study(direction=direction, load_if_exists=True, **parts)
-    there = study.direction.name.lower()
+    check_kind(study, direction=direction)
+    return study
+
+
+def check_kind(study: optuna.Study, *, direction: Direction) -> None:
+    """Raise `ConfigError` if the study has another direction, or was not made by a search of this project."""
+    name, there = study.study_name, study.direction.name.lower()
     if there != direction:
         raise ConfigError(
             f"hydra.sweeper.direction is {direction}, but the study '{name}' was made to {there}. {WAYS_OUT}"
         )
     if fingerprint_of(study) is None and study.get_trials(deepcopy=False):
         raise ConfigError(f"the study '{name}' exists and was not made by Lightsweep. {WAYS_OUT}")
-    return study
 
 
 def fingerprint_of(study: optuna.Study) -> Fingerprint | None:
@@ -93,26 +98,35 @@ def fingerprint_of(study: optuna.Study) -> Fingerprint | None:
 def sign_study(study: optuna.Study, now: Fingerprint, *, allow_changes: Sequence[str]) -> bool:
     """Write into the study what the search measures; gives whether that is something else than before.
 
-    Raises `ConfigError` if it is and `allow_changes` does not name it: new trials would not compare with the old
-    ones. A change of versions or of the code is only warned of.
+    A change of versions or of the code is only warned of. Raises what `check_changes` raises.
+    """
+    changed = check_changes(study, now, allow_changes=allow_changes)
+    then = fingerprint_of(study)
+    if then is not None:
+        _warn_of(changed | differences(then.noted, now.noted))
+    if now != then:
+        study.set_user_attr(FINGERPRINT, now.to_record())
+    return bool(changed)
+
+
+def check_changes(study: optuna.Study, now: Fingerprint, *, allow_changes: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """What is measured now and was not before, by key.
+
+    Raises `ConfigError` if `allow_changes` does not name it: new trials would not compare with the old ones.
     """
     then = fingerprint_of(study)
     if then is None:
-        study.set_user_attr(FINGERPRINT, now.to_record())
-        return False
+        return {}
     changed = differences(then.measured, now.measured)
     refused = {key: pair for key, pair in changed.items() if not is_within(key, allow_changes)}
     if refused:
         raise ConfigError(_refusal(study.study_name, refused))
-    if fixed := {key: pair for key, pair in changed.items() if all(value.startswith(CHOICES) for value in pair)}:
+    if fixed := [key for key, pair in changed.items() if all(value.startswith(CHOICES) for value in pair)]:
         raise ConfigError(
             f"allow_changes: within a study the choices of {', '.join(fixed)} can't change. Begin a new search that"
             " takes over the trials that fit: fork=<the folder of this one>."
         )
-    _warn_of(changed | differences(then.noted, now.noted))
-    if now != then:
-        study.set_user_attr(FINGERPRINT, now.to_record())
-    return bool(changed)
+    return changed
 
 
 def _refusal(name: str, changed: Mapping[str, tuple[str, str]]) -> str:
