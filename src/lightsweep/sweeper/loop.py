@@ -81,7 +81,7 @@ class TrialLoop:
         self._any_good = any(fate_of(t) == "complete" for t in study.get_trials(deepcopy=False))
         self._error: BaseException | None = None
         self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
+        self._ended: list[threading.Event] = []  # one per thread
 
     def run(self) -> Ending | None:
         """Run the trials; give back what ended the search early, None if nothing did.
@@ -133,12 +133,21 @@ class TrialLoop:
         print(f"{name}: the running trials end at their next epoch; once more ends them at once", file=sys.stderr)
 
     def _work_in_threads(self) -> None:
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.n_jobs)]
-        for thread in self._threads:
-            thread.start()
-        for thread in self._threads:
-            while thread.is_alive():
-                thread.join(timeout=0.2)  # an unlimited join would not let Ctrl-C through
+        self._ended = [threading.Event() for _ in range(self.n_jobs)]
+        for ended in self._ended:
+            threading.Thread(target=self._work_until_the_end, args=(ended,), daemon=True).start()
+        self._wait_for_threads(until=float("inf"))
+
+    def _wait_for_threads(self, *, until: float) -> None:
+        # Neither `Thread.join` nor a lock: in Python 3.11 one that an exception interrupts is left in disorder.
+        while not all(ended.is_set() for ended in self._ended) and time.monotonic() < until:
+            time.sleep(SECONDS_BETWEEN_LOOKS / 2)
+
+    def _work_until_the_end(self, ended: threading.Event) -> None:
+        try:
+            self._work()
+        finally:
+            ended.set()
 
     def _work(self) -> None:
         while self._take_ticket():
@@ -276,9 +285,7 @@ class TrialLoop:
         self._stop = self._aborted = True
         self.abort_jobs()
         deadline = time.monotonic() + SECONDS_TO_SETTLE
-        for thread in self._threads:  # most of them learn from their launcher that the job is gone
-            if thread.ident is not None:
-                thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        self._wait_for_threads(until=deadline)  # most of them learn from their launcher that the job is gone
         for number in list(self._in_flight):
             self._put_back(number)
 
