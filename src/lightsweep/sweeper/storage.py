@@ -5,10 +5,10 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote, unquote_plus
 
-from optuna.storages import BaseStorage, JournalStorage, get_storage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage, get_storage
 
 from lightsweep.errors import ConfigError
+from lightsweep.sweeper.journal import open_journal
 
 JOURNAL = "study.journal"
 SQLITE = "sqlite:///"
@@ -37,12 +37,10 @@ def open_storage(url: str) -> BaseStorage:
     """
     try:
         if "://" not in url:
-            with Path(url).open("ab+") as file:
-                file.seek(0)
-                if file.read(1) not in (b"", b"{"):
-                    raise ValueError("it is not a journal")
-            return JournalStorage(JournalFileBackend(url))
+            return open_journal(url)
         return get_storage(url)
+    except ConfigError:
+        raise
     except Exception as error:  # noqa: BLE001  (every database driver has its own)
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         reason = masked_in(reason, url).rstrip(".")
