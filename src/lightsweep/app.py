@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.errors import USER_ERRORS, ConfigError
 from lightsweep.resume import resumed, written_out
+from lightsweep.sweeper.password import out_of_the_command
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ def run_app(main: Callable[[], Any]) -> None:
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass exceptions on instead of printing them
     try:
-        sys.argv[1:] = resumed(written_out(sys.argv[1:]), outputs=Path("outputs"))
+        sys.argv[1:] = out_of_the_command(resumed(written_out(sys.argv[1:]), outputs=Path("outputs")))
         if asks_for_search(sys.argv[1:]):
             sys.argv.append("--multirun")
         main()

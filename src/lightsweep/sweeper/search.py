@@ -25,12 +25,13 @@ from lightsweep.sweeper.driver import sign_as_driver
 from lightsweep.sweeper.folder import claim_folder
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
 from lightsweep.sweeper.loop import Ending, TrialLoop
+from lightsweep.sweeper.password import hide_password, masked
 from lightsweep.sweeper.preflight import check_request, check_settings
 from lightsweep.sweeper.progress import Progress
 from lightsweep.sweeper.results import TABLE, Results, Tally
 from lightsweep.sweeper.search_space import Request, SearchSpace, parse_request
 from lightsweep.sweeper.stopping import ask_to_stop, take_back
-from lightsweep.sweeper.storage import masked, open_storage, storage_url
+from lightsweep.sweeper.storage import open_storage, storage_url
 from lightsweep.sweeper.study import build_pruner, build_sampler, grid_size, open_study
 
 BEST = "best"
@@ -61,6 +62,7 @@ class Search:
         if something else than the budget ended the search.
         """
         sign_as_driver()
+        hide_password(self.config, self.settings.storage)
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # Progress says it, and shorter
         request = self._request(arguments)
         check_request(request, config_loader=self.hydra_context.config_loader, config=self.config)
