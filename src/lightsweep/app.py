@@ -20,6 +20,7 @@ from lightsweep.errors import USER_ERRORS, ConfigError
 from lightsweep.failures import free_memory
 from lightsweep.outcome import Outcome
 from lightsweep.resume import resumed, written_out
+from lightsweep.sweeper.password import out_of_the_command
 
 
 def run_app(main: Callable[[], Any]) -> None:
@@ -30,7 +31,7 @@ def run_app(main: Callable[[], Any]) -> None:
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass exceptions on instead of printing them
     try:
-        sys.argv[1:] = resumed(written_out(sys.argv[1:]), outputs=Path("outputs"))
+        sys.argv[1:] = out_of_the_command(resumed(written_out(sys.argv[1:]), outputs=Path("outputs")))
         if asks_for_search(sys.argv[1:]):
             sys.argv.append("--multirun")
         main()

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.errors import ConfigError
 from lightsweep.files import write_atomically
@@ -17,8 +17,10 @@ SHORT_WORDS = re.compile(r"(allow_changes|fork|preflight)=")
 
 def keep_command(folder: Path, *, config: DictConfig) -> None:
     """Write what the search was started with into its folder, for `resume`."""
-    overrides = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
-    kept = [override for override in overrides if not OWN_OVERRIDES.match(override)]
+    # Unresolved, as Hydra itself reads them: a variable of the environment may stand for a password.
+    overrides = OmegaConf.to_container(config.hydra.overrides, resolve=False)
+    assert isinstance(overrides, dict)
+    kept = [override for override in [*overrides["task"], *overrides["hydra"]] if not OWN_OVERRIDES.match(override)]
     write_atomically(folder / COMMAND, json.dumps(kept, indent=1))
 
 

@@ -1,5 +1,6 @@
 """Where the study is kept: the same place for every process, opened or refused, and never a password in a message."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 
 from lightsweep.errors import ConfigError
-from lightsweep.sweeper.storage import masked, masked_in, open_storage, storage_url
+from lightsweep.sweeper.password import masked, masked_in
+from lightsweep.sweeper.storage import open_storage, storage_url
 
 STORAGE = "sweeper/storage.py: "
 
@@ -31,6 +33,7 @@ def _forget_storages() -> Iterator[None]:
         ("sqlite:///below/study.db?timeout=10", "sqlite:///{cwd}/below/study.db?timeout=10"),
         ("sqlite:////abs/study.db", "sqlite:////abs/study.db"),
         ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite:///file:/abs/study.db?uri=true", "sqlite:///file:/abs/study.db?uri=true"),
         ("sqlite://", "sqlite://"),
         ("postgresql://user:secret@host:5432/db", "postgresql://user:secret@host:5432/db"),
         ("mysql+pymysql://host/db", "mysql+pymysql://host/db"),
@@ -115,6 +118,8 @@ def test_a_file_of_one_line_is_not_taken_for_a_journal(text: str, tmp_path: Path
         ("postgresql://host/db", "postgresql://host/db"),
         ("sqlite:////data/a:b@c/study.db", "sqlite:////data/a:b@c/study.db"),
         ("/data/a:b@c/study.journal", "/data/a:b@c/study.journal"),
+        ("sqlite:////data/a:b@c/s.db?password=secret", "sqlite:////data/a:b@c/s.db?password=***"),
+        ("postgresql://u@h/d?sslpassword=a&passfile=/b&x=1", "postgresql://u@h/d?sslpassword=***&passfile=/b&x=1"),
         *(
             pytest.param(
                 f"postgresql://user:{password}@host/db",
@@ -151,6 +156,7 @@ def test_these_passwords_are_ones_that_sqlalchemy_takes(password: str) -> None:
         ("access denied (secret)", "redis://:secret@h", "access denied (***)"),
         ("nothing secret", "pg://u@h/d", "nothing secret"),
         ("no such file: /a/b", "/a/b", "no such file: /a/b"),
+        ("no such file: /a:b@c/d.db", "sqlite:////a:b@c/d.db", "no such file: /a:b@c/d.db"),
         pytest.param(
             "no match: s@cret",
             "pg://u:s%40cret@h/d",
@@ -191,3 +197,20 @@ def test_optuna_takes_the_urls_as_they_are(tmp_path: Path) -> None:
     url = storage_url(f"sqlite:///{tmp_path}/a.db", sweep_dir="sweep")
     open_storage(url)
     assert get_storage(url).get_all_studies() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "command"),
+    [
+        ("postgresql+psycopg://user:secret@host/db", "pip install 'psycopg[binary]'"),
+        ("mysql+pymysql://user:secret@host/db", "pip install 'pymysql'"),
+    ],
+)
+def test_a_driver_that_is_missing_is_named_as_it_is_installed(
+    url: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("psycopg", "pymysql"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError) as caught:
+        open_storage(url)
+    assert str(caught.value).endswith(command)

@@ -31,12 +31,13 @@ from lightsweep.sweeper.fork import open_source, take_over
 from lightsweep.sweeper.full_preflight import run_preflight
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
 from lightsweep.sweeper.loop import Ending, TrialLoop
+from lightsweep.sweeper.password import hide_password, masked
 from lightsweep.sweeper.preflight import Settings, check_search
 from lightsweep.sweeper.progress import Progress
 from lightsweep.sweeper.results import TABLE, Results, Tally, read_shipped, shipped_record
 from lightsweep.sweeper.search_space import Request, parse_request
 from lightsweep.sweeper.stopping import ask_to_stop, take_back
-from lightsweep.sweeper.storage import masked, open_storage, storage_url
+from lightsweep.sweeper.storage import open_storage, storage_url
 from lightsweep.sweeper.study import WAYS_OUT, build_sampler, grid_size, open_study, sign_study
 
 BEST = "best"
@@ -68,6 +69,7 @@ class Search:
         if something else than the budget ended the search.
         """
         sign_as_driver()
+        hide_password(self.config, self.settings.storage)
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # Progress says it, and shorter
         request = self._request(arguments)
         sampler, pruner = check_search(

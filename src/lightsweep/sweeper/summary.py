@@ -11,9 +11,9 @@ from lightsweep.files import shown
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.fate import FAIL_REASON, fate_of
 from lightsweep.sweeper.loop import Ending
+from lightsweep.sweeper.password import masked
 from lightsweep.sweeper.progress import short
 from lightsweep.sweeper.results import Results, Tally
-from lightsweep.sweeper.storage import masked
 
 
 def facts(tally: Tally, *, monitor: str) -> dict[str, str]:

@@ -1,0 +1,297 @@
+"""The journal: whatever ends a write in the middle, the whole lines are there and the next ones can be read."""
+
+import errno
+import multiprocessing
+import os
+import random
+import resource
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+from lightsweep.errors import ConfigError
+from lightsweep.sweeper.journal import HolderLock, open_journal
+
+SPAWN = multiprocessing.get_context("spawn")
+AN_HOUR = 3600
+TORN = b'{"op_code":8,"worker_id":"x","trial_id":0,"user_a'
+
+
+def add_trial(storage: JournalStorage, value: float) -> None:
+    optuna.load_study(study_name="one", storage=storage).add_trial(
+        optuna.trial.create_trial(value=value, user_attrs={"note": "as long as a record is"})
+    )
+
+
+def values(storage: JournalStorage) -> list[float]:
+    return [trial.value or 0.0 for trial in optuna.load_study(study_name="one", storage=storage).trials]
+
+
+def plain(path: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    path = tmp_path / "study.journal"
+    storage = plain(path)
+    optuna.create_study(study_name="one", storage=storage)
+    for value in (0.0, 1.0, 2.0):
+        add_trial(storage, value)
+    return path
+
+
+def test_a_journal_cut_anywhere_in_its_last_two_lines_keeps_the_whole_ones_and_goes_on(journal: Path) -> None:
+    data = journal.read_bytes()
+    *_, last_but_one, last = data.splitlines(keepends=True)
+    for size in range(len(data) - len(last_but_one) - len(last), len(data) + 1):
+        journal.write_bytes(data[:size])
+        n_whole = data[:size].count(b"\n") - 1  # without the one that created the study
+        storage = open_journal(str(journal))
+        assert values(storage) == [0.0, 1.0, 2.0][:n_whole]
+        add_trial(storage, 9.0)
+        assert values(plain(journal)) == [*[0.0, 1.0, 2.0][:n_whole], 9.0]
+
+
+def test_a_rest_that_appears_while_the_journal_is_open_is_cut_and_readers_go_on(journal: Path) -> None:
+    writer, reader = open_journal(str(journal)), plain(journal)
+    with journal.open("ab") as file:
+        file.write(TORN)
+    assert values(reader) == [0.0, 1.0, 2.0]
+    add_trial(writer, 3.0)
+    assert values(reader) == values(plain(journal)) == [0.0, 1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("end", [b"\0" * 50, TORN + b"\0" * 50, TORN + b"\0" * 50 + b"\n", b"\0\n", b"\0\n\0\0"])
+def test_zeros_that_a_power_loss_left_are_cut_off(end: bytes, journal: Path) -> None:
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + end)
+    add_trial(open_journal(str(journal)), 3.0)
+    assert journal.read_bytes().startswith(whole + b'{"op_code"')
+    assert values(plain(journal)) == [0.0, 1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", TORN, b'{"op_\0\0\0', b"\0\0\0"])
+def test_a_journal_without_a_whole_line_is_an_empty_one(data: bytes, journal: Path) -> None:
+    journal.write_bytes(data)
+    optuna.create_study(study_name="one", storage=open_journal(str(journal)))
+    assert values(plain(journal)) == []
+
+
+@pytest.mark.parametrize("data", [b'{"a": 1}', b'{"a": 1}\n', b'{\n"a": 1\n}\n', b"[1]\n", b"text\0", b"\n"])
+def test_another_file_is_not_taken_for_a_journal_and_left_as_it_is(data: bytes, journal: Path) -> None:
+    journal.write_bytes(data)
+    with pytest.raises(ValueError, match="not a journal"):
+        open_journal(str(journal))
+    assert journal.read_bytes() == data
+
+
+@pytest.mark.parametrize("number", [1, 2, 4])
+@pytest.mark.parametrize("damage", [TORN, b"\xff\xfe", b'{"a": 1}', b"[]", b"7", b""])
+def test_a_damaged_whole_line_is_named_and_nothing_is_cut(number: int, damage: bytes, journal: Path) -> None:
+    lines = journal.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 4
+    lines[number - 1] = damage + b"\n"
+    journal.write_bytes(b"".join(lines))
+    with pytest.raises(ConfigError, match=rf"^line {number} of the journal '{journal}' is damaged") as caught:
+        open_journal(str(journal))
+    assert f"head -n {number - 1} {journal} > {journal}.mended" in str(caught.value)
+    assert journal.read_bytes() == b"".join(lines)
+
+
+@pytest.mark.parametrize("n_written", [0, 1, 30])
+def test_a_write_that_fails_takes_its_part_back(n_written: int, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, whole = open_journal(str(journal)), journal.read_bytes()
+
+    def full_disk(file: Any, data: bytes) -> None:
+        file.write(data[:n_written])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lightsweep.sweeper.journal._write_all", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            add_trial(storage, 3.0)
+    assert journal.read_bytes() == whole
+    add_trial(storage, 4.0)
+    assert values(storage) == values(plain(journal)) == [0.0, 1.0, 2.0, 4.0]
+
+
+def test_a_line_that_is_whole_stays_if_it_could_not_be_forced_to_disk(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = open_journal(str(journal))
+
+    def broken_disk(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", broken_disk)
+        with pytest.raises(OSError, match="Input/output"):
+            add_trial(storage, 3.0)
+    assert values(plain(journal)) == values(storage) == [0.0, 1.0, 2.0, 3.0]  # somebody may have read it
+
+
+def test_a_journal_that_reached_its_limit_of_size_is_whole(journal: Path) -> None:
+    process = started(write_to_the_limit, journal)
+    process.join(60)
+    assert process.exitcode == 0
+    assert values(plain(journal))[:3] == [0.0, 1.0, 2.0]
+    assert journal.read_bytes().endswith(b"\n")
+    add_trial(plain(journal), 5.0)
+    assert values(plain(journal))[-1] == 5.0
+
+
+def write_to_the_limit(path: Path) -> None:
+    storage = open_journal(str(path))
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limit = path.stat().st_size + 1000
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    with pytest.raises(OSError, match="File too large"):
+        deque(add_trial(storage, 3.0) for _ in range(100))
+
+
+def test_writers_of_which_some_are_killed_lose_nothing_that_was_finished(journal: Path) -> None:
+    rng = random.Random(0)
+    processes = [started(write_for_ever, journal, n) for n in range(3)]
+    for n in range(3, 9):
+        time.sleep(rng.uniform(0.3, 0.6))
+        processes[-2].kill()
+        processes.append(started(write_for_ever, journal, n))
+    time.sleep(3)
+    for process in processes:
+        process.kill()
+        process.join()
+    told = [float(line) for log in journal.parent.glob("*.told") for line in log.read_text().splitlines()]
+    assert len(told) > 10
+    storage = in_time(lambda: open_journal(str(journal)))
+    in_time(lambda: add_trial(storage, 5.0))
+    assert set(told) <= set(values(plain(journal)))
+
+
+def write_for_ever(path: Path, n: int) -> None:
+    storage = open_journal(str(path))
+    with path.with_name(f"{n}.told").open("w") as told:
+        for i in range(100_000):
+            add_trial(storage, n + i / 100_000)
+            os.write(told.fileno(), f"{n + i / 100_000}\n".encode())
+
+
+def test_the_lock_of_a_killed_process_is_taken_over_at_once(journal: Path) -> None:
+    hold_and_die(journal)
+    lock = HolderLock(str(journal), grace_period=AN_HOUR)
+    assert in_time(lock.acquire)
+    lock.release()
+    assert sorted(path.name for path in journal.parent.iterdir()) == ["study.journal"]
+
+
+def test_whoever_waits_when_the_holder_is_killed_goes_on(journal: Path) -> None:
+    process = started(hold, journal)
+    wait_for(journal.with_name("held"))
+    lock = HolderLock(str(journal), grace_period=AN_HOUR)
+    threading.Timer(0.5, process.kill).start()
+    assert in_time(lock.acquire)
+    lock.release()
+
+
+@pytest.mark.parametrize("other", [HolderLock, JournalFileSymlinkLock])
+def test_a_lock_whose_holder_is_alive_is_waited_for(other: Callable[[str], Any], journal: Path) -> None:
+    there, here = other(str(journal)), HolderLock(str(journal), grace_period=AN_HOUR)
+    there.acquire()
+    thread = threading.Thread(target=here.acquire, daemon=True)
+    thread.start()
+    thread.join(0.5)
+    assert thread.is_alive()
+    there.release()
+    thread.join(30)
+    assert not thread.is_alive()
+    here.release()
+
+
+def test_plain_optuna_that_took_over_from_a_dead_process_is_waited_for(journal: Path) -> None:
+    hold_and_die(journal)
+    theirs, here = JournalFileSymlinkLock(str(journal)), HolderLock(str(journal), grace_period=AN_HOUR)
+    theirs.release()  # as after its grace period
+    theirs.acquire()
+    thread = threading.Thread(target=here.acquire, daemon=True)
+    thread.start()
+    thread.join(0.5)
+    assert thread.is_alive()
+    theirs.release()
+    thread.join(30)
+    assert not thread.is_alive()
+    here.release()
+
+
+def test_plain_optuna_waits_for_our_lock(journal: Path) -> None:
+    here, theirs = HolderLock(str(journal)), JournalFileSymlinkLock(str(journal))
+    here.acquire()
+    thread = threading.Thread(target=theirs.acquire, daemon=True)
+    thread.start()
+    thread.join(0.5)
+    assert thread.is_alive()
+    here.release()
+    thread.join(30)
+    assert not thread.is_alive()
+    theirs.release()
+
+
+def test_the_lock_of_a_process_of_another_host_is_not_broken(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_and_die(journal)
+    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")  # where the journal lies on a shared disk
+    here = HolderLock(str(journal), grace_period=AN_HOUR)
+    thread = threading.Thread(target=here.acquire, daemon=True)
+    thread.start()
+    thread.join(0.5)
+    assert thread.is_alive()
+    JournalFileSymlinkLock(str(journal)).release()
+    thread.join(30)
+    assert not thread.is_alive()
+    here.release()
+
+
+def hold_and_die(path: Path) -> None:
+    process = started(hold, path)
+    wait_for(path.with_name("held"))
+    process.kill()
+    process.join()
+    path.with_name("held").unlink()
+
+
+def hold(path: Path) -> None:
+    lock = HolderLock(str(path))
+    lock.acquire()
+    path.with_name("held").touch()
+    time.sleep(AN_HOUR)
+
+
+def started(target: Callable[..., None], *arguments: Any) -> BaseProcess:
+    process = SPAWN.Process(target=target, args=arguments, daemon=True)
+    process.start()
+    return process
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def in_time(call: Callable[[], Any]) -> Any:
+    """What the call gives, which must not take until a grace period is over."""
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(call()), daemon=True)
+    thread.start()
+    thread.join(25)
+    assert results, "still waiting"
+    return results[0]
