@@ -54,8 +54,8 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def disk_is_full(error: BaseException | None, folder: Path) -> bool:
-    """Whether an exception comes of a disk without space; torch's own writer does not say so."""
-    if "PytorchStreamWriter" in str(error):
+    """Whether an exception comes of a disk without space; torch's own writer, and what Optuna asserts, don't say so."""
+    if isinstance(error, AssertionError) or "PytorchStreamWriter" in str(error):
         return shutil.disk_usage(folder).free < BYTES_OF_A_FULL_DISK
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -18,7 +18,7 @@ from tests.command import start, study_in, train
 N_KILLS = int(os.environ.get("LIGHTSWEEP_KILLS", "2"))
 SHORT = N_KILLS < 10
 N_TRIALS = 8 if SHORT else 30
-WORKERS = () if SHORT else ("hydra/launcher=joblib", "hydra.sweeper.n_jobs=2")
+WORKERS = () if SHORT else ("hydra/launcher=processes", "hydra.sweeper.n_jobs=2")
 SMALL = ("data=synthetic", "data.n_samples=200", "data.n_features=8", "data.n_classes=2", "trainer.max_epochs=12")
 
 

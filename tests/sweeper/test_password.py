@@ -7,10 +7,10 @@ from copy import deepcopy
 from pathlib import Path
 from urllib.parse import unquote
 
+import cloudpickle
 import pytest
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from joblib.externals import cloudpickle
 from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.errors import ConfigError

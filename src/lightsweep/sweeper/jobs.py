@@ -10,8 +10,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 
-from lightsweep.errors import ConfigError
-from lightsweep.failures import Kind, in_one_line, kind_of
+from lightsweep.errors import ConfigError, DiskFullError
+from lightsweep.failures import Kind, disk_is_full, in_one_line, kind_of
 from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.owner import OWNER, Owner
@@ -78,8 +78,15 @@ class TrialJobs:
         except CompactHydraException:
             raise
         except Exception as error:  # noqa: BLE001  (the launcher's engine broke: a killed worker, a lost node)
+            self._check_disk(error)
             raise WorkerLost(f"its worker was lost: {in_one_line(error)}") from None
+        if job.status == JobStatus.FAILED:
+            self._check_disk(job._return_value)
         return _returned(job)
+
+    def _check_disk(self, error: BaseException) -> None:
+        if disk_is_full(error, self.sweep_dir):
+            raise DiskFullError(self.sweep_dir) from None
 
     def abort(self) -> None:
         """End the running jobs now. Without it joblib's pool would keep the interpreter from exiting."""

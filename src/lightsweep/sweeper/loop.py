@@ -1,5 +1,6 @@
 """Keeps `n_jobs` trials in flight until enough are finished or something ends the search."""
 
+import contextlib
 import signal
 import sys
 import threading
@@ -215,7 +216,8 @@ class TrialLoop:
             reason, kind = f"it called sys.exit({leaving.code})", Kind.ERROR
         except DiskFullError as error:
             self._error = error
-            self._put_back(trial.number)
+            with contextlib.suppress(OSError):  # else it is taken for abandoned by the next start
+                self._put_back(trial.number)
             raise TrialInterrupted from None
         except ConfigError as error:
             if not self._any_good:

@@ -11,8 +11,8 @@ from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError
 from lightsweep.sweeper.fingerprint import Fingerprint
 from lightsweep.sweeper.folder import folder_fault
-from lightsweep.sweeper.password import masked, masked_in
-from lightsweep.sweeper.storage import SQLITE, open_storage
+from lightsweep.sweeper.password import SQLITE, masked, masked_in
+from lightsweep.sweeper.storage import open_storage
 from lightsweep.sweeper.study import check_changes, check_kind
 
 

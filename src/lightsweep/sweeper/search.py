@@ -92,8 +92,8 @@ class Search:
             if not (folder / TABLE).exists():
                 give_back(folder, is_new=is_new)  # no trial has finished, and nobody else writes to a new folder
             raise
-        except OSError as error:
-            if disk_is_full(error, folder):
+        except Exception as error:
+            if disk_is_full(error, folder):  # Optuna's journal could not be written, in whatever Optuna made of it
                 raise DiskFullError(folder) from None
             raise
 

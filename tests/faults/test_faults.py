@@ -1,0 +1,191 @@
+"""What can happen to a search from outside, done to the real command: killed workers, torn files, disks that fail."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from optuna.trial import TrialState
+
+from tests.command import start, study_in, the_folder, train
+
+pytestmark = pytest.mark.slow
+
+SMALL = ("data=synthetic", "data.n_samples=200", "data.n_features=8", "data.n_classes=2")
+SEARCH = ("hparams_search=mlp", *SMALL)
+
+Mount = Callable[[str], None]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[tuple[Path, Mount]]:
+    """A folder that is a file system of its own, and a function that mounts it anew with other options."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(["mount", *options], capture_output=True).returncode != 0:
+        pytest.skip("this machine lets nobody mount a small file system")
+    try:
+        yield folder, lambda option: subprocess.run(["mount", "-o", f"remount,{option}", str(folder)], check=True)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_the_search_with_one_message_and_it_goes_on_once_there_is_space(
+    disk: tuple[Path, Mount], tmp_path: Path
+) -> None:
+    folder, remount = disk
+    search = (*SEARCH, f"hydra.sweep.dir={folder}/search", "hydra.sweeper.n_trials=6", "trainer.max_epochs=3")
+    wide = ("model.hidden_size=choice(384,400)", "model.n_layers=2")  # 2 MB a checkpoint, with the optimizer's state
+    ran = train(*search, *wide, cwd=tmp_path)
+    assert ran.code == 1
+    assert "is full, so nothing more can be written" in ran.err
+    assert "Traceback" not in ran.err
+    finished = {t.number: t.value for t in study_in(folder / "search").trials if t.state.is_finished()}
+    remount("size=200m")
+    ran = train(*search, *wide, cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    trials = study_in(folder / "search").trials
+    assert [t.number for t in trials] == list(range(6))
+    assert all(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
+    assert {number: trials[number].value for number in finished} == finished
+
+
+def test_a_folder_that_can_only_be_read_is_refused_with_one_message(disk: tuple[Path, Mount], tmp_path: Path) -> None:
+    folder, remount = disk
+    remount("ro")
+    ran = train(*SEARCH, f"hydra.sweep.dir={folder}/search", cwd=tmp_path)
+    assert ran.code == 1
+    assert ran.err.startswith("error: hydra.sweep.dir is ")
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("launcher", ["processes", "joblib"])
+def test_killed_workers_cost_no_trial(launcher: str, tmp_path: Path) -> None:
+    workers = (f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=2", "hydra.sweeper.max_retries=3")
+    process = start(*SEARCH, *workers, "hydra.sweeper.n_trials=8", "trainer.max_epochs=60", cwd=tmp_path)
+    n_killed = 0
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline and n_killed < 2:
+        time.sleep(0.2)
+        running = running_trials(tmp_path, driver=process.pid)
+        if running:
+            os.kill(running[0], signal.SIGKILL)
+            n_killed += 1
+            time.sleep(2)
+    out, err = process.communicate(timeout=120)
+    assert n_killed > 0
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    trials = study_in(the_folder(tmp_path)).trials
+    assert [t.number for t in trials] == list(range(8))
+    assert all(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials), out
+    assert sum(int(t.user_attrs.get("retries", 0)) for t in trials) >= n_killed
+
+
+def running_trials(cwd: Path, *, driver: int) -> list[int]:
+    """The processes that say that they run a trial, the driver left out."""
+    try:
+        trials = study_in(the_folder(cwd)).trials
+    except (ValueError, KeyError):  # it has not begun
+        return []
+    owners = [t.user_attrs.get("owner") for t in trials if t.state == TrialState.RUNNING]
+    return [owner["pid"] for owner in owners if owner and owner["pid"] != driver]
+
+
+def test_a_torn_journal_loses_no_more_than_its_last_line(tmp_path: Path) -> None:
+    search = (*SEARCH, "trainer.max_epochs=2")
+    assert train(*search, "hydra.sweeper.n_trials=3", cwd=tmp_path).code == 0
+    folder = the_folder(tmp_path)
+    before = study_in(folder).trials
+    journal = folder / "study.journal"
+    journal.write_bytes(journal.read_bytes()[:-20])  # the end of trial 2
+    ran = train("resume=last", "hydra.sweeper.n_trials=4", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    trials = study_in(folder).trials
+    assert [t.number for t in trials] == [0, 1, 2, 3]
+    assert all(t.state.is_finished() for t in trials)
+    assert [t.params for t in trials[:3]] == [t.params for t in before]
+    assert [t.value for t in trials[:2]] == [t.value for t in before[:2]]
+
+
+def a_finished_search(cwd: Path) -> Path:
+    assert train(*SEARCH, "trainer.max_epochs=1", "hydra.sweeper.n_trials=1", cwd=cwd).code == 0
+    return the_folder(cwd)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return a_finished_search(tmp_path_factory.mktemp("finished"))
+
+
+def damage_journal(folder: Path) -> None:
+    journal = folder / "study.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:3], b"{nonsense}\n", *lines[3:]]))
+
+
+def put_code_into_weights(folder: Path) -> None:
+    torch.save({"net.layers.0.weight": print}, folder / "best" / "model.pt")
+
+
+@pytest.mark.parametrize(
+    ("damage", "arguments", "message"),
+    [
+        (None, ["resume=nowhere"], "resume=nowhere: that folder holds no command.json"),
+        (None, ["resume=."], "that folder holds no command.json"),
+        (lambda f: (f / "command.json").write_text("["), ["resume=FOLDER"], "that folder holds no command.json"),
+        (lambda f: (f / "command.json").write_text("[1]"), ["resume=FOLDER"], "that folder holds no command.json"),
+        (damage_journal, ["resume=FOLDER"], "study.journal"),
+        (lambda f: (f / "study.journal").write_text("notes"), ["resume=FOLDER"], "it is not a journal"),
+        (None, ["resume=FOLDER", "seed=1"], "  seed"),
+        (None, ["resume=FOLDER", "data.n_samples=300"], "data.n_samples  200   300"),
+        (None, ["resume=FOLDER", "trainer.max_epochs=3"], "trainer.max_epochs  1     3"),
+        (None, ["resume=FOLDER", "optimizer.lr=interval(0.1,0.2)"], "(log)  searched: 0.1 to 0.2"),
+        (None, ["resume=FOLDER", "optimizer=choice(adam,sgd)", "allow_changes=[optimizer]"], "can't change"),
+        (None, [*SEARCH, "fork=nowhere"], "fork=nowhere: that folder holds no optimization_results.yaml"),
+        (None, [*SEARCH, "allow_changes=3"], "allow_changes"),
+        (None, [*SEARCH, "hydra.sweeper.trial_timeout=0"], "hydra.sweeper.trial_timeout is 0"),
+        (None, [*SEARCH, "hydra.sweeper.keep_checkpoints=0"], "hydra.sweeper.keep_checkpoints is 0"),
+        (None, [*SEARCH, "hydra.sweeper.storage=/proc/nope/study.journal"], "hydra.sweeper.storage is"),
+        (None, [*SEARCH, "hydra.sweeper.storage=mongodb://x/y"], "hydra.sweeper.storage is"),
+        (None, [*SEARCH, "model._target_=os.system"], "os.system"),
+        (None, [*SEARCH, "model._target_=builtins.eval"], "builtins.eval"),
+        (None, [*SEARCH, "hydra.sweeper.study_name=../../etc"], "study_name"),
+    ],
+)
+def test_what_is_damaged_or_makes_no_sense_is_one_message(
+    damage: Callable[[Path], object] | None, arguments: list[str], message: str, finished: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "outputs" / "mlp" / "copy"
+    shutil.copytree(finished, folder)
+    if damage is not None:
+        damage(folder)
+    before = sorted(p for p in tmp_path.rglob("*") if p.name != "study.journal.lock")
+    ran = train(*(argument.replace("FOLDER", str(folder)) for argument in arguments), cwd=tmp_path)
+    assert ran.code == 1
+    assert message in ran.err
+    assert "Traceback" not in ran.err
+    assert sorted(p for p in tmp_path.rglob("*") if p.name != "study.journal.lock") == before
+
+
+def test_weights_with_code_in_them_are_refused(finished: Path, tmp_path: Path) -> None:
+    import lightsweep
+    from lightsweep.errors import ConfigError
+
+    shutil.copytree(finished / "best", tmp_path / "best")
+    put_code_into_weights(tmp_path)
+    with pytest.raises(ConfigError, match="can't be read as a shipped model"):
+        lightsweep.load(tmp_path / "best")
+
+
+def test_the_command_of_a_search_is_kept_without_what_each_start_says_anew(finished: Path) -> None:
+    kept = json.loads((finished / "command.json").read_text())
+    assert "hydra.sweeper.n_trials=1" in kept
+    assert not any(o.startswith(("hydra.mode", "hydra.sweep.dir")) for o in kept)
