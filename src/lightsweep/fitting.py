@@ -47,6 +47,7 @@ def set_up_process(*, threads: int | None, verbose: bool, refit: bool = False) -
 
     In a search the time of the trial begins; a refit is not a trial, and has no limit.
     """
+    logging.raiseExceptions = False  # a disk that takes no more is told once, and not at each line of the log
     if threads is not None:
         torch.set_num_threads(threads)
     if in_search():
