@@ -1,5 +1,6 @@
 """What is found before the first trial: bad searches, each with its sentence, and the real `preflight=true`."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ from lightsweep.sweeper.search import Search
 from lightsweep.sweeper.search_space import parse_request
 from lightsweep.sweeper.study import sign_study
 from lightsweep.sweeper.table import space_table
-from tests.command import ROOT, Ran, train
+from tests.command import ROOT, Ran, start, train
 from tests.conftest import CONF
 
 Check = Callable[..., None]
@@ -470,3 +471,22 @@ def test_a_model_that_fails_at_either_end_is_named(arguments: list[str], message
     assert ran.code == 1
     assert ran.err.startswith(message)
     assert "Preflight passed" not in ran.out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.sweeper.n_jobs=2"]])
+def test_a_preflight_that_is_stopped_leaves_nothing_behind(
+    signum: signal.Signals, launcher: list[str], tmp_path: Path
+) -> None:
+    slow = ("data=synthetic", "data.n_samples=20000", "model.hidden_size=4096,8192")
+    process = start("-m", "hparams_search=mlp", "preflight=true", *slow, *launcher, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".preflight-*/smallest")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(tmp_path.iterdir()) != [], "the rehearsal must have begun"
+    process.send_signal(signum)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signum
+    assert err == f"The preflight was stopped by {signum.name}.\n"
+    assert list(tmp_path.iterdir()) == []

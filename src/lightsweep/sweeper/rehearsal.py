@@ -1,6 +1,8 @@
 """Rehearses a search before it starts: its smallest and its largest model, a few batches each, and what all costs."""
 
+import contextlib
 import json
+import os
 import shutil
 import signal
 import sys
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -20,6 +23,7 @@ from lightsweep.errors import USER_ERRORS, ConfigError, together
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.folder import nearest_that_exists, use_folder
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
+from lightsweep.sweeper.loop import SIGNALS
 from lightsweep.sweeper.preflight import Settings
 from lightsweep.sweeper.progress import short
 from lightsweep.sweeper.search_space import Request
@@ -105,11 +109,22 @@ def _temporary_folder(wanted: Path) -> Iterator[Path]:
             f"hydra.sweep.dir is '{wanted}', which can't be created: {error.strerror}. Choose a folder that can be"
             " written, with hydra.sweep.dir=..."
         ) from None
-    previous = signal.signal(signal.SIGTERM, lambda signum, _: sys.exit(128 + signum))
+
+    def leave(signum: int, _: object) -> None:
+        """There is nothing to save. An exception could be caught on its way, by an import for one."""
+        for worker in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+        print(f"The preflight was stopped by {signal.Signals(signum).name}.", file=sys.stderr, flush=True)
+        os._exit(128 + signum)
+
+    previous = {signum: signal.signal(signum, leave) for signum in SIGNALS}
     try:
         yield folder
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
         shutil.rmtree(folder, ignore_errors=True)
 
 
