@@ -200,7 +200,7 @@ def test_failed_trials_are_fail_with_a_reason_and_the_search_goes_on(tmp_path: P
         32: "infeasible",
     }
     assert "2 infeasible, 1 failed" in ran.out
-    assert "Failures         2 diverged, 1 error" in ran.out
+    assert " 2 diverged, 1 error\n" in ran.out
     assert "this size does not work" in (folder / str(ended[16].number) / "error.txt").read_text()
     assert "Traceback" not in ran.out + ran.err
     broken = folder / str(ended[16].number) / "train.log"

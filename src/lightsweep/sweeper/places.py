@@ -90,7 +90,7 @@ def _path_of(url: str) -> Path | None:
     """The file of a journal or of SQLite."""
     if "://" not in url:
         return Path(url)
-    if url.startswith(SQLITE) and ":memory:" not in url:
+    if url.startswith(SQLITE) and ":memory:" not in url and not url.startswith(f"{SQLITE}file:"):
         return Path(url.removeprefix(SQLITE).split("?")[0])
     return None
 

@@ -24,6 +24,7 @@ from lightsweep.report import write_report
 from lightsweep.resume import keep_command
 from lightsweep.sweeper import summary
 from lightsweep.sweeper.checkpoints import CheckpointKeeper, forget_last_checkpoints
+from lightsweep.sweeper.composition import group_names
 from lightsweep.sweeper.driver import sign_as_driver
 from lightsweep.sweeper.fingerprint import Fingerprint
 from lightsweep.sweeper.folder import claim_folder, give_back
@@ -169,9 +170,11 @@ class Search:
 
     def _fingerprint(self, request: Request) -> Fingerprint:
         loader = self.hydra_context.config_loader
+        groups = group_names(request.space, loader)
+        by_choice = {tuple(sample[g] for g in groups): sample for sample in reversed(request.space.samples())}
         configs = [
             loader.load_sweep_config(self.config, [*request.fixed, *request.space.to_overrides(sample)])
-            for sample in request.space.samples()
+            for sample in reversed(by_choice.values())
         ]
         return Fingerprint.of(configs, space=request.space.described(), direction=self.settings.direction)
 
