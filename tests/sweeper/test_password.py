@@ -143,7 +143,9 @@ def search_config(composed: Callable[..., DictConfig], storage: str | None, *, i
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [(), ("hydra/launcher=processes", "hydra.sweeper.n_jobs=2")], ids=["here", "processes"])
+@pytest.mark.parametrize(
+    "workers", [(), ("hydra/launcher=processes", "hydra.sweeper.n_jobs=2")], ids=["here", "processes"]
+)
 def test_a_search_writes_and_shows_its_password_nowhere_and_goes_on(workers: tuple[str, ...], tmp_path: Path) -> None:
     url = f"sqlite:///file:{tmp_path}/study.db?uri=true&password={SECRET}"
     ran = train(*SEARCH, *workers, f"hydra.sweeper.storage={url}", "logger=[csv,tensorboard]", cwd=tmp_path)
