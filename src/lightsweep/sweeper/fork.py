@@ -15,11 +15,11 @@ from lightsweep.errors import ConfigError
 from lightsweep.files import shown
 from lightsweep.sweeper.fate import fate_of
 from lightsweep.sweeper.fingerprint import Fingerprint, differences, is_within
+from lightsweep.sweeper.results import RESULTS
 from lightsweep.sweeper.search_space import SearchSpace
 from lightsweep.sweeper.storage import JOURNAL, open_storage
 from lightsweep.sweeper.study import fingerprint_of
 
-RESULTS = "optimization_results.yaml"
 N_BEST = 5  # of trials that don't compare, so many are tried again first
 
 
