@@ -164,6 +164,7 @@ def test_sgd_has_momentum_and_a_learning_rate_of_its_own(composed: Compose) -> N
         "_partial_": True,
         "lr": 0.01,
         "momentum": 0.9,
+        "fused": True,
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import hydra.utils
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.errors import ConfigError
 
@@ -20,7 +20,7 @@ def build(node: DictConfig, **kwargs: Any) -> Any:
     their values. Any other exception of the target passes through.
     """
     try:
-        built = hydra.utils.instantiate(node, _convert_="all", **kwargs)
+        built = hydra.utils.instantiate(_resolved(node), _convert_="all", **kwargs)
         if isinstance(built, functools.partial):
             _check_arguments(built, node)
         return built
@@ -40,7 +40,27 @@ def build(node: DictConfig, **kwargs: Any) -> Any:
 
 def build_all(nodes: DictConfig | None) -> list[Any]:
     """Build each entry of a group such as `callbacks`; an entry that was set to null is left out."""
-    return [build(node) for node in (nodes or {}).values() if node is not None]
+    return [built for built in build(nodes).values() if built is not None] if nodes else []
+
+
+def _resolved(node: DictConfig) -> DictConfig:
+    """The node alone in a config of its own, at its place there: Hydra copies the whole config that a node is in."""
+    values = OmegaConf.to_container(node, resolve=True)
+    if _holds_dollar(values):
+        return node  # an escaped interpolation would be taken for one
+    if not (key := node._get_full_key(None)):
+        return DictConfig(values)
+    root = DictConfig({})
+    OmegaConf.update(root, key, values)
+    alone = OmegaConf.select(root, key)
+    assert isinstance(alone, DictConfig)
+    return alone
+
+
+def _holds_dollar(values: Any) -> bool:
+    if isinstance(values, dict):
+        return any(map(_holds_dollar, values.values()))
+    return any(map(_holds_dollar, values)) if isinstance(values, list) else isinstance(values, str) and "${" in values
 
 
 def _message(error: Exception) -> str:

@@ -82,9 +82,15 @@ def spare_the_libraries() -> None:
     gc.freeze()
 
 
+@lru_cache(maxsize=1)
+def _spare_what_the_first_training_imported() -> None:
+    gc.freeze()
+
+
 def free_memory() -> None:
     """Let go of what a finished training left in cycles: trainer, model and loaders refer to each other."""
     gc.collect()
+    _spare_what_the_first_training_imported()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

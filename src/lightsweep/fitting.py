@@ -1,15 +1,18 @@
 """What surrounds one training: the process's threads and noise before it, the outcome after it."""
 
+import functools
 import logging
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
+from lightning_fabric.utilities import registry
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
 
@@ -37,6 +40,7 @@ CHATTY_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.uti
 
 LIGHTNING_REMARKS = (
     ".*isinstance.treespec, LeafSpec.* is deprecated",  # Lightning 2.6 calls what torch 2.13 has renamed
+    ".*Found `dataloader_iter` argument in the `training_step`",  # a warning that the signature may change
     ".*GPU available but not used",  # trainer=cpu says so already
     ".*Checkpoint directory .* exists and is not empty",  # the trial was interrupted, and its files replace the former
 )
@@ -54,10 +58,17 @@ def set_up_process(*, threads: int | None, verbose: bool, refit: bool = False) -
         begin_job()
         limit_time(None if refit else HydraConfig.get().sweeper.trial_timeout)
         spare_the_libraries()
+        _look_for_plugins_once()
     for name in CHATTY_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
     for message in LIGHTNING_REMARKS:
         warnings.filterwarnings("ignore", message=message)
+
+
+@functools.lru_cache(maxsize=1)  # once per process
+def _look_for_plugins_once() -> None:
+    """Let not each trainer read what all installed packages say of themselves, for callbacks that are not there."""
+    vars(registry).update(entry_points=functools.cache(entry_points))
 
 
 def trainer_arguments(callbacks: Sequence[Callback], *, refit: bool) -> dict[str, Any]:

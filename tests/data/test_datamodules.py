@@ -113,6 +113,7 @@ def test_a_trainer_takes_the_module_as_it_is(quiet_trainer: dict[str, object]) -
         dropout_rate=0.0,
         activation="relu",
         optimizer=partial(torch.optim.SGD, lr=0.1),
+        batches_per_step=None,
     )
     trainer = L.Trainer(**quiet_trainer, max_epochs=1, logger=False)
     trainer.fit(model, datamodule=data)

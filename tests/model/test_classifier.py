@@ -28,6 +28,7 @@ def classifier(**changes: Any) -> MLPClassifier:
         "dropout_rate": 0.0,
         "activation": "relu",
         "optimizer": partial(torch.optim.Adam, lr=0.05),
+        "batches_per_step": None,
     }
     return MLPClassifier(**{**defaults, **changes})
 

@@ -34,6 +34,8 @@ class PruningCallback(Callback):
     Raises `ConfigError` after the first validation if the model does not log `monitor`.
     """
 
+    looks_at_batches = False  # it looks at the clock, and half a second between two looks will do
+
     def __init__(self, *, monitor: str, direction: Direction, trial: optuna.Trial | None = None) -> None:
         self.monitor = monitor
         self.direction = direction

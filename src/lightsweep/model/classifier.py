@@ -1,19 +1,13 @@
 """The MLP as a LightningModule: cross-entropy, accuracy, and whatever optimizer the config chose."""
 
-from collections.abc import Callable, Iterable
-
-import pytorch_lightning as L
-import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
+from torch import Tensor
 
 from lightsweep.model.mlp import MLP
+from lightsweep.model.training_steps import Batch, OptimizerOf, TrainingSteps
 
-OptimizerOf = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
-
-class MLPClassifier(L.LightningModule):
+class MLPClassifier(TrainingSteps):
     """Logs `train/loss`, `val/loss`, `val/acc`, `test/loss` and `test/acc`, each once per epoch.
 
     Shape: a batch is `(x, y)` with `x` of `(batch, d_in)` floats and `y` of `(batch,)` class indices;
@@ -30,8 +24,9 @@ class MLPClassifier(L.LightningModule):
         dropout_rate: float,
         activation: str,
         optimizer: OptimizerOf,
+        batches_per_step: int | None,
     ) -> None:
-        super().__init__()
+        super().__init__(optimizer=optimizer, batches_per_step=batches_per_step)
         self.net = MLP(
             d_in=d_in,
             d_out=d_out,
@@ -40,33 +35,47 @@ class MLPClassifier(L.LightningModule):
             dropout_rate=dropout_rate,
             activation=activation,
         )
-        self.optimizer_of = optimizer
-        # Micro-averaged, accuracy is the share of right predictions; the default is the mean over the classes.
-        self.val_acc = MulticlassAccuracy(num_classes=d_out, average="micro")
-        self.test_acc = MulticlassAccuracy(num_classes=d_out, average="micro")
+        self._forget_evaluation()
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.net(x)
         return logits
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer_of(self.parameters())
-
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+    def loss_of(self, batch: Batch) -> Tensor:
         x, y = batch
-        loss = F.cross_entropy(self(x), y)
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(y))
-        return loss
+        return F.cross_entropy(self(x), y)
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._evaluate(batch, split="val", accuracy=self.val_acc)
+    def on_validation_epoch_start(self) -> None:
+        self._forget_evaluation()
 
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._evaluate(batch, split="test", accuracy=self.test_acc)
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch)
 
-    def _evaluate(self, batch: tuple[Tensor, Tensor], *, split: str, accuracy: MulticlassAccuracy) -> None:
+    def on_validation_epoch_end(self) -> None:
+        self._log_evaluation("val")
+
+    def on_test_epoch_start(self) -> None:
+        self._forget_evaluation()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluation("test")
+
+    def _forget_evaluation(self) -> None:
+        self._loss_sum: Tensor | float = 0.0
+        self._n_right: Tensor | int = 0
+        self._n_rows = 0
+
+    def _evaluate(self, batch: Batch) -> None:
+        # Sums on the device, read once per epoch: a metric object of torchmetrics takes longer than the network.
         x, y = batch
         logits = self(x)
-        accuracy.update(logits, y)
-        self.log(f"{split}/loss", F.cross_entropy(logits, y), batch_size=len(y))
-        self.log(f"{split}/acc", accuracy)
+        self._loss_sum = self._loss_sum + F.cross_entropy(logits, y, reduction="sum")
+        self._n_right = self._n_right + (logits.argmax(dim=1) == y).sum()
+        self._n_rows += len(y)
+
+    def _log_evaluation(self, split: str) -> None:
+        metrics = {"loss": self._loss_sum / self._n_rows, "acc": self._n_right / self._n_rows}
+        self.log_dict({f"{split}/{name}": value for name, value in metrics.items()}, batch_size=1)

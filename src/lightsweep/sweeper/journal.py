@@ -14,10 +14,15 @@ from typing import Any
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._file import BaseJournalFileLock
+from optuna.storages.journal._storage import JournalOperation
 
 from lightsweep.errors import ConfigError
 
 RECORD = b'{"op_code":'  # how Optuna begins each line
+
+# What must be on the disk before anyone goes on. It comes after all that was written before, which a power loss may
+# take as long as its trial is running: then the trial is run again.
+DECISIVE = (JournalOperation.CREATE_STUDY, JournalOperation.CREATE_TRIAL, JournalOperation.SET_TRIAL_STATE_VALUES)
 
 
 def open_journal(path: str) -> JournalStorage:
@@ -55,7 +60,8 @@ class JournalBackend(JournalFileBackend):
                 with suppress(OSError):
                     _cut_torn_line(file)
                 raise
-            os.fsync(file.fileno())
+            if any(log["op_code"] in DECISIVE for log in logs):
+                os.fsync(file.fileno())
 
     def mend(self) -> None:
         """Cut a torn end off; raises as `open_journal` does."""

@@ -30,6 +30,7 @@ from lightsweep.sweeper.fingerprint import Fingerprint
 from lightsweep.sweeper.folder import claim_folder, give_back
 from lightsweep.sweeper.fork import open_source, take_over
 from lightsweep.sweeper.full_preflight import run_preflight
+from lightsweep.sweeper.job_config import composing_once
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
 from lightsweep.sweeper.loop import Ending, TrialLoop
 from lightsweep.sweeper.password import hide_password, masked
@@ -59,7 +60,7 @@ class Search:
     ) -> None:
         self.settings = Settings(**settings)
         self.config = config
-        self.hydra_context = hydra_context
+        self.hydra_context = composing_once(hydra_context)
         self.task_function = task_function
         self.monitor = str(OmegaConf.select(config, "monitor", default="value"))
 

@@ -1,0 +1,215 @@
+"""Several mini-batches per Lightning step: nothing but the speed depends on how many."""
+
+import copy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as L
+import torch
+from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Timer
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from lightsweep.callbacks.checkpoint import BestCheckpoint
+from lightsweep.callbacks.pruning import PruningCallback
+from lightsweep.data.batches import TensorBatches
+from lightsweep.errors import ConfigError
+from lightsweep.logger.csv import CSVLogger
+from lightsweep.model.classifier import MLPClassifier
+from lightsweep.model.training_steps import Batch
+
+ADAM = partial(torch.optim.Adam, lr=0.01, fused=True)
+N_BATCHES = 9
+
+
+@pytest.fixture(autouse=True)
+def _without_remarks(quiet_trainer: dict[str, Any]) -> None:
+    """Lightning's remarks would be errors here."""
+
+
+def classifier(kind: type[MLPClassifier] = MLPClassifier, **changes: Any) -> MLPClassifier:
+    torch.manual_seed(0)
+    changes = {"batches_per_step": None, **changes}
+    size = {"d_in": 4, "d_out": 3, "n_layers": 2, "hidden_size": 8}
+    return kind(**{**size, "dropout_rate": 0.3, "activation": "relu", "optimizer": ADAM, **changes})
+
+
+def batches(n: int, *, shuffle_seed: int | None = None) -> TensorBatches:
+    generator = torch.Generator().manual_seed(n)
+    x = torch.randn(n, 4, generator=generator)
+    return TensorBatches(x, x[:, :3].argmax(dim=1), batch_size=10, shuffle_seed=shuffle_seed)
+
+
+def fit(folder: Path, model: MLPClassifier, *callbacks: L.Callback, **changes: Any) -> L.Trainer:
+    trainer = L.Trainer(
+        **{
+            "accelerator": "cpu",
+            "max_epochs": 3,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
+            "log_every_n_steps": 1,
+            "default_root_dir": folder,
+            "logger": CSVLogger(save_dir=str(folder), name="csv", version=""),
+            "callbacks": [
+                BestCheckpoint(dirpath=str(folder), filename="best", monitor="val/acc", direction="maximize"),
+                PruningCallback(monitor="val/acc", direction="maximize"),
+                *callbacks,
+            ],
+            **changes,
+        }
+    )
+    torch.manual_seed(1)
+    trainer.fit(model, batches(85, shuffle_seed=5), batches(40))
+    return trainer
+
+
+def trace(folder: Path, **changes: Any) -> dict[str, Any]:
+    """All that a training leaves."""
+    settings = {name: changes.pop(name) for name in ("optimizer", "batches_per_step") if name in changes}
+    model = classifier(**settings)
+    trainer = fit(folder, model, **changes)
+    best = torch.load(folder / "best.ckpt", weights_only=True)
+    return {
+        "weights": [weights.tolist() for weights in model.state_dict().values()],
+        "metrics": {name: value.item() for name, value in trainer.callback_metrics.items()},
+        "table": (folder / "csv/metrics.csv").read_text(),
+        "step": trainer.global_step,
+        "best": (best["epoch"], best["global_step"], {name: w.tolist() for name, w in best["state_dict"].items()}),
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": partial(torch.optim.RMSprop, lr=0.01, foreach=True)},
+        {"optimizer": partial(torch.optim.SGD, lr=0.1, momentum=0.9, fused=True)},
+        {"gradient_clip_val": 0.01},
+        {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},
+        {"precision": "bf16-mixed"},
+        {"precision": "64-true"},
+    ],
+    ids=str,
+)
+def test_the_number_of_batches_per_step_changes_nothing(changes: dict[str, Any], tmp_path: Path) -> None:
+    usual = trace(tmp_path / "1", batches_per_step=1, **changes)
+    assert usual["step"] == 3 * N_BATCHES
+    for number in (2, N_BATCHES, 1000, None):
+        assert trace(tmp_path / str(number), batches_per_step=number, **changes) == usual
+
+
+def test_clipping_clips(tmp_path: Path) -> None:
+    clipped = trace(tmp_path / "clipped", gradient_clip_val=0.01)
+    assert clipped["weights"] != trace(tmp_path / "not")["weights"]
+
+
+class CountsSteps(L.Callback):
+    looks_at_batches = False  # or there would be nothing to count
+
+    def __init__(self) -> None:
+        self.n_steps = 0
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.n_steps += 1
+
+
+class LooksAtGradients(L.Callback):
+    def on_before_optimizer_step(self, *_: Any) -> None: ...
+
+
+class OwnStep(MLPClassifier):
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        return 2 * super().training_step(batch, batch_idx)
+
+
+class OwnSchedule(MLPClassifier):
+    def configure_optimizers(self) -> Any:
+        optimizer = super().configure_optimizers()
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+@pytest.mark.parametrize(("number", "n_steps"), [(None, 1), (1, 9), (2, 5), (4, 3), (100, 1)])
+def test_so_many_batches_are_one_step(number: int | None, n_steps: int, tmp_path: Path) -> None:
+    counter = CountsSteps()
+    fit(tmp_path, classifier(batches_per_step=number), counter, max_epochs=1)
+    assert counter.n_steps == n_steps
+
+
+def test_a_slow_step_ends_with_its_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightsweep.model.training_steps.SECONDS_PER_STEP", 1e-9)
+    counter = CountsSteps()
+    fit(tmp_path, classifier(), counter, max_epochs=1)
+    assert counter.n_steps >= N_BATCHES
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "callbacks", "obstacle"),
+    [
+        (MLPClassifier, {"accumulate_grad_batches": 2}, [], "trainer.accumulate_grad_batches=2"),
+        (MLPClassifier, {"limit_train_batches": 5}, [], "trainer.limit_train_batches=5"),
+        (MLPClassifier, {"val_check_interval": 3}, [], "trainer.val_check_interval=3"),
+        (MLPClassifier, {"max_steps": 12}, [], "trainer.max_steps=12"),
+        (MLPClassifier, {}, [LooksAtGradients()], "LooksAtGradients.on_before_optimizer_step"),
+        (MLPClassifier, {}, [LearningRateMonitor()], "LearningRateMonitor.on_train_batch_start"),
+        (MLPClassifier, {}, [Timer(duration={"hours": 1})], "Timer.on_train_batch_end"),
+        (MLPClassifier, {}, [ModelCheckpoint(every_n_train_steps=2)], "ModelCheckpoint.on_train_batch_end"),
+        (OwnStep, {}, [], "OwnStep.training_step"),
+        (OwnSchedule, {}, [], "OwnSchedule.configure_optimizers"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_needs_single_steps_has_them_and_is_named_where_others_are_asked_for(
+    kind: type[MLPClassifier], changes: dict[str, Any], callbacks: list[L.Callback], obstacle: str, tmp_path: Path
+) -> None:
+    counter = CountsSteps()
+    fit(tmp_path / "null", classifier(kind), counter, *copy.deepcopy(callbacks), max_epochs=1, **changes)
+    assert counter.n_steps >= 5
+    with pytest.raises(ConfigError, match=f"model.batches_per_step is 4, but {obstacle}"):
+        fit(tmp_path / "4", classifier(kind, batches_per_step=4), *callbacks, max_epochs=1, **changes)
+
+
+def test_a_schedule_by_the_step_runs_as_lightning_runs_it(tmp_path: Path) -> None:
+    model = classifier(OwnSchedule)
+    fit(tmp_path, model, max_epochs=1)
+    assert model.lr_schedulers().get_last_lr() == pytest.approx([0.01 * 0.5**N_BATCHES])  # type: ignore[union-attr]
+
+
+def test_a_loader_without_a_length_and_one_of_torch_do_as_well(tmp_path: Path) -> None:
+    rows = batches(85)
+
+    class Stream(torch.utils.data.IterableDataset[Batch]):
+        def __iter__(self) -> Any:
+            return iter(TensorDataset(rows.x, rows.y))
+
+    def losses(loader: Any, *, number: int | None) -> tuple[float, int]:
+        model = classifier(batches_per_step=number)
+        trainer = L.Trainer(
+            accelerator="cpu",
+            max_epochs=2,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+        )
+        torch.manual_seed(1)
+        trainer.fit(model, loader, batches(40))
+        return trainer.callback_metrics["train/loss"].item(), trainer.global_step
+
+    for loader in (rows, DataLoader(TensorDataset(rows.x, rows.y), batch_size=10), DataLoader(Stream(), batch_size=10)):
+        usual = losses(loader, number=1)
+        assert usual[1] == 2 * N_BATCHES
+        for number in (2, 3, N_BATCHES, None):
+            assert losses(loader, number=number) == usual
+
+
+def test_a_second_fit_of_a_model_that_now_needs_single_steps(tmp_path: Path) -> None:
+    model = classifier()
+    fit(tmp_path / "first", model)
+    counter = CountsSteps()
+    fit(tmp_path / "second", model, counter, LooksAtGradients(), max_epochs=1)
+    assert counter.n_steps == N_BATCHES

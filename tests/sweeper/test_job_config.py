@@ -1,0 +1,178 @@
+"""The config of a job is the one that Hydra itself would have composed, whatever overrides it has."""
+
+import copy
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from lightsweep.sweeper.job_config import JobConfigLoader, composing_once
+from tests.conftest import CONF
+
+FIXED = ["hparams_search=mlp", "model.activation=tanh"]  # what the search was started with comes with each job
+
+JOBS = [
+    [],
+    ["model.n_layers=3", "model.dropout_rate=0.25"],
+    ["optimizer=sgd", "optimizer.lr=1e-05", "data.batch_size=128"],
+    ["optimizer.lr=0.5", "optimizer=sgd"],
+    ["optimizer=rmsprop", "callbacks=early_stopping", "callbacks.early_stopping.patience=3", "seed=7"],
+    ["model.activation='gelu'", r"+note='a b,c=d \'e\''", "+empty='null'", "+nothing=null", "+truth='true'"],
+    ["+model.extra={a: 1, b: [2, 3]}", "++model.n_layers=4", "++model.other.deep=x"],
+    ["+model.list=[1,2]", "model.list=[3]", "model.list[0]=4"],
+    ["~model.activation", "~callbacks.checkpoint"],
+    ["~logger"],
+    ["model={n_layers: 9}"],
+    ["+optimizer@second=adam", "second.lr=3"],
+    ["trainer.max_epochs=${seed}", "seed=3", "monitor=${oc.env:HOME}"],
+    ["model.n_layers=1", "model.n_layers=2", "model.n_layers=1"],
+    ["hydra.sweep.subdir=best", "trainer.max_epochs=2"],
+    ["hydra.job.chdir=true"],
+    ["hydra.job.env_copy=[HOME]"],
+    ["hydra/job_logging=none", "model.n_layers=2"],
+]
+
+REFUSED = [
+    ["model.n_layer=3"],
+    ["optimizer=sdg"],
+    ["+model.n_layers=3"],
+    ["~model.n_layer"],
+    ["model.n_layers=1,2"],
+    ["model.n_layers=choice(1,2)"],
+    ["hydra/launcher=joblib"],
+    ["hydra.sweeper.n_trials=3"],
+    ["hydra.aliases={a: b}"],
+    ["model.n_layers=[1"],
+    ["optimizer@model.inner=sgd"],
+    ["optimizer@nowhere=adam", "nowhere.lr=2"],
+]
+
+
+class Setup:
+    def __init__(self, *overrides: str) -> None:
+        self.usual = GlobalHydra.instance().config_loader()
+        self.config = self.usual.load_configuration("train", overrides=list(overrides), run_mode=RunMode.MULTIRUN)
+        fast = composing_once(HydraContext(config_loader=self.usual, callbacks=Callbacks())).config_loader
+        assert isinstance(fast, JobConfigLoader)
+        self.fast = fast
+
+    def job(self, *overrides: str) -> DictConfig:
+        return self.fast.load_sweep_config(self.config, [*FIXED, *overrides])
+
+    def expected(self, *overrides: str) -> Any:
+        return as_seen(self.usual.load_sweep_config(self.config, [*FIXED, *overrides]))
+
+
+@pytest.fixture
+def setup() -> Iterator[Setup]:
+    with initialize_config_dir(config_dir=str(CONF)):
+        yield Setup(*FIXED, "+hydra.job.env_copy=[HOME]", "hydra.job.chdir=true")
+
+
+def nodes_of(cfg: Any, key: str = "") -> Iterator[tuple[Any, ...]]:
+    """Each node with its type, its value, its flags and its place; interpolations unresolved."""
+    yield key, type(cfg).__name__.replace("JobConfig", "DictConfig"), cfg._metadata.flags, cfg._metadata.ref_type
+    if not OmegaConf.is_config(cfg):
+        yield key, cfg._value()
+    elif not (cfg._is_none() or cfg._is_missing() or cfg._is_interpolation()):
+        names = range(len(cfg)) if OmegaConf.is_list(cfg) else cfg.keys()
+        for name in names:
+            yield from nodes_of(cfg._get_node(name), f"{key}.{name}")
+
+
+def as_seen(cfg: DictConfig) -> Any:
+    with open_dict(cfg.hydra.job):
+        cfg.hydra.job.num = 3
+        cfg.hydra.job.id = "3"
+    return [*nodes_of(cfg)], OmegaConf.to_yaml(cfg)
+
+
+@pytest.mark.parametrize("overrides", JOBS, ids=" ".join)
+def test_it_equals_what_hydra_composes(overrides: list[str], setup: Setup) -> None:
+    expected = setup.expected(*overrides)
+    for _ in range(3):  # the first composes, the others copy
+        assert as_seen(setup.job(*overrides)) == expected
+
+
+def test_no_job_leaves_anything_to_the_next(setup: Setup) -> None:
+    for overrides in JOBS[:6]:
+        expected = setup.expected(*overrides)
+        for _ in range(2):
+            job = setup.job(*overrides)
+            assert as_seen(job) == expected
+            OmegaConf.set_struct(job, False)
+            job.model = {"spoilt": True}
+            job.hydra.overrides.task.append("spoilt=true")
+            job.hydra.runtime.choices.optimizer = "spoilt"
+
+
+@pytest.mark.parametrize("overrides", REFUSED, ids=" ".join)
+def test_it_refuses_what_hydra_refuses_in_the_same_words(overrides: list[str], setup: Setup) -> None:
+    def said(loader: ConfigLoaderImpl) -> tuple[type, str]:
+        with pytest.raises(HydraException) as caught:
+            loader.load_sweep_config(setup.config, [*FIXED, *overrides])
+        return caught.type, str(caught.value)
+
+    setup.job()
+    assert said(setup.fast) == said(setup.usual)
+
+
+def test_a_choice_of_groups_is_composed_once(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    composed: list[list[str]] = []
+    original = ConfigLoaderImpl.load_sweep_config
+
+    def counting(self: Any, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        composed.append(sweep_overrides)
+        return original(self, master_config, sweep_overrides)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", counting)
+    for number in range(10):
+        setup.job(f"optimizer={('adam', 'sgd')[number % 2]}", f"seed={number}")
+    assert composed == [["hparams_search=mlp", "optimizer=adam"], ["hparams_search=mlp", "optimizer=sgd"]]
+
+
+def test_another_search_does_not_get_the_configs_of_the_first(setup: Setup) -> None:
+    setup.job()
+    other = Setup(*FIXED, "hydra.job.name=other")
+    assert setup.fast.load_sweep_config(other.config, FIXED).hydra.job.name == "other"
+
+
+def test_it_is_sent_to_a_worker_without_what_it_keeps(setup: Setup) -> None:
+    setup.job("seed=1")
+    sent = pickle.loads(pickle.dumps(setup.fast))  # noqa: S301
+    assert sent._composed == {}
+    assert as_seen(sent.load_sweep_config(setup.config, [*FIXED, "seed=1"])) == setup.expected("seed=1")
+
+
+def test_a_copy_of_a_part_keeps_its_place_and_is_independent(setup: Setup) -> None:
+    job = setup.job("seed=5")
+    part = copy.deepcopy(job.hydra)
+    assert part._get_parent() is job
+    assert job.hydra._get_parent() is job
+    assert part.sweeper.sampler.seed == 5  # an interpolation that leaves the part
+    whole = copy.deepcopy(job)
+    whole.seed = 6
+    assert (job.seed, whole.hydra.sweeper.sampler.seed) == (5, 6)
+
+
+def test_a_config_that_holds_what_can_not_be_pickled_is_copied_all_the_same(setup: Setup) -> None:
+    job = setup.job()
+    OmegaConf.set_struct(job, False)
+    job._set_flag("allow_objects", True)
+    job.function = lambda: 3
+    assert copy.deepcopy(job).function() == 3
+
+
+def test_another_kind_of_loader_is_left_alone() -> None:
+    class Other(ConfigLoaderImpl): ...
+
+    context = HydraContext(config_loader=Other.__new__(Other), callbacks=Callbacks())
+    assert composing_once(context).config_loader is context.config_loader
