@@ -133,7 +133,7 @@ def main() -> None:
         elif trial.number == n_trials - 1:
             print(f"\n{_table(watch, n_trials=n_trials - N_WARM_UP)}\n")
 
-    TrialLoop._finished = forget_warm_up  # type: ignore[method-assign]
+    setattr(TrialLoop, "_finished", forget_warm_up)  # noqa: B010
     with tempfile.TemporaryDirectory() as folder:
         sys.argv = [
             str(ROOT / "train.py"),
