@@ -19,4 +19,5 @@ class BestCheckpoint(ModelCheckpoint):
             mode=lightning_mode(direction),
             auto_insert_metric_name=False,
             enable_version_counter=False,
+            save_weights_only=True,  # half the time and a third of the size; last.ckpt is there to go on from
         )

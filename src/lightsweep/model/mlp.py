@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from lightsweep.errors import ConfigError
+from lightsweep.model.dropout import Dropout
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -28,7 +29,7 @@ class MLP(nn.Module):
             raise ConfigError(f"model.activation is '{activation}'; it must be one of {', '.join(ACTIVATIONS)}.")
         layers: list[nn.Module] = []
         for _ in range(n_layers):
-            layers += [nn.Linear(d_in, hidden_size), ACTIVATIONS[activation](), nn.Dropout(dropout_rate)]
+            layers += [nn.Linear(d_in, hidden_size), ACTIVATIONS[activation](), Dropout(dropout_rate)]
             d_in = hidden_size
         self.layers = nn.Sequential(*layers, nn.Linear(d_in, d_out))
 
