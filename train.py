@@ -14,11 +14,11 @@ from lightsweep.trust import TRUSTED_TARGETS
 def main(cfg: DictConfig) -> Outcome:
     check_config(cfg)  # before the seconds that torch takes to import
 
-    import pytorch_lightning as L
-
+    # isort: split  (what follows imports Lightning as well, and slower)
     from lightsweep.build import build, build_all
     from lightsweep.callbacks.last_checkpoint import checkpoint_to_continue
     from lightsweep.fitting import outcome_of, set_up_process, trainer_arguments
+    from lightsweep.lightning import L
     from lightsweep.shipping import ship
 
     set_up_process(threads=cfg.threads, verbose=cfg.verbose, refit=cfg.refit)
