@@ -399,3 +399,21 @@ def test_a_trial_that_another_driver_runs_is_left_to_it_and_waited_for(host: str
     assert loop_of(study, objective_of("c"), n_trials=3).run() is None
     assert [t.state for t in study.trials] == [COMPLETE] * 3
     assert study.trials[0].value == 7.0
+
+
+def test_two_drivers_that_ask_at_once_run_no_more_trials_than_were_asked_for(tmp_path: Path) -> None:
+    study = journal_study(tmp_path)
+    loop = loop_of(study, objective_of("c"), n_trials=3)
+    take_ticket = loop._take_ticket
+
+    def and_another_driver_asks_first() -> bool:
+        is_given = take_ticket()
+        if len(study.trials) == 2:
+            study.tell(study.ask(), 0.5)
+        return is_given
+
+    loop._take_ticket = and_another_driver_asks_first  # type: ignore[method-assign]
+    loop.run()
+    assert [t.state for t in study.trials] == [COMPLETE] * 3 + [TrialState.WAITING]
+    loop_of(study, objective_of("c"), n_trials=4).run()
+    assert [t.state for t in study.trials] == [COMPLETE] * 4

@@ -163,7 +163,7 @@ class TrialLoop:
                 self._stop = True
 
     def _take_ticket(self) -> bool:
-        """Whether there is a trial to run: a new one, or one that waits.
+        """Whether there is a trial to run, of the first `n_trials`: a new one, or one that waits.
 
         While another driver runs the last trials of the study this waits for them, because they may come back.
         """
@@ -172,7 +172,7 @@ class TrialLoop:
                 if self._stop:
                     return False
                 trials = self.study.get_trials(deepcopy=False)
-                n_waiting = sum(t.state == TrialState.WAITING for t in trials)
+                n_waiting = sum(t.state == TrialState.WAITING for t in trials[: self.n_trials])
                 n_to_run = n_waiting + max(0, self.n_trials - len(trials))
                 if n_to_run > self._n_asking:
                     self._n_asking += 1
@@ -192,6 +192,9 @@ class TrialLoop:
         with self._lock:
             self._in_flight[trial.number] = trial._trial_id
             self._n_asking -= 1
+        if trial.number >= self.n_trials:  # another driver asked for the last one at the same time
+            self._put_back(trial.number)
+            raise TrialWaits
         start = time.monotonic()
         try:
             if self._aborted:  # while the trial was drawn
