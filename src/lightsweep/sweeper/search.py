@@ -38,6 +38,7 @@ from lightsweep.sweeper.preflight import Settings, check_search
 from lightsweep.sweeper.progress import Progress
 from lightsweep.sweeper.results import TABLE, Results, Tally, read_shipped, shipped_record
 from lightsweep.sweeper.search_space import Request, parse_request
+from lightsweep.sweeper.signs_of_life import Watch
 from lightsweep.sweeper.stopping import ask_to_stop, take_back
 from lightsweep.sweeper.storage import open_storage, storage_url
 from lightsweep.sweeper.study import WAYS_OUT, build_sampler, grid_size, open_study, sign_study
@@ -227,6 +228,7 @@ class Search:
             trial_timeout=self.settings.trial_timeout,
             max_consecutive_failures=self.settings.max_consecutive_failures,
             max_retries=self.settings.max_retries,
+            watch=Watch(results.folder),
             on_finished=on_finished,
             ask_jobs_to_stop=lambda at_once: ask_to_stop(results.folder, at_once=at_once),
             abort_jobs=jobs.abort,
