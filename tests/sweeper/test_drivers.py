@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import signal
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
 from lightsweep.outcome import Outcome
+from lightsweep.sweeper.config import DRIVER
+from lightsweep.sweeper.driver import sign_as_driver
 from lightsweep.sweeper.search import Search
 from lightsweep.sweeper.storage import open_storage
 
@@ -86,3 +91,22 @@ def test_what_the_other_driver_has_run_is_in_the_results_and_shipped_once(
     launcher, _ = search_with(config, tmp_path, other=runs_one_trial, monkeypatch=monkeypatch)
     assert launcher.refitted == []
     assert OmegaConf.load(tmp_path / "optimization_results.yaml") == results
+
+
+def test_a_stop_ends_with_the_search_that_was_asked_to(
+    composed: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def user_presses_ctrl_c(_: optuna.Study) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        asked.extend(path.name for path in tmp_path.glob(".stop*"))
+
+    monkeypatch.setenv(DRIVER, "null")  # to be taken back after the test
+    sign_as_driver()
+    (tmp_path / ".stop.elsewhere.1").touch()  # of another driver
+    config = composed("hparams_search=mlp", "hydra.sweeper.n_trials=4")
+    with pytest.raises(SystemExit, match="130"):
+        search_with(config, tmp_path, other=user_presses_ctrl_c, monkeypatch=monkeypatch)
+    assert sorted(asked) == sorted([".stop.elsewhere.1", f".stop.{socket.gethostname()}.{os.getpid()}"])
+    assert [path.name for path in tmp_path.glob(".stop*")] == [".stop.elsewhere.1"]

@@ -238,6 +238,7 @@ class Search:
             take_in()  # what other drivers have run in the meantime
             return ending
         finally:
+            take_back(results.folder)
             progress.close()
 
     def _report(self, folder: Path, *, study: optuna.Study, tally: Tally) -> None:
