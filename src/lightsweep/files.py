@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +11,8 @@ from pathlib import Path
 
 def write_atomically(path: Path, text: str) -> None:
     """Write to a temporary name beside the file, force it to disk, and rename it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    process = f"{socket.gethostname()}.{os.getpid()}"  # on two hosts, or in two containers, the ids can be the same
+    temporary = path.with_name(f".{path.name}.{process}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
