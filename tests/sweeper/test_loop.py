@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
@@ -21,6 +22,7 @@ from lightsweep.sweeper.fate import fate_of
 from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, WorkerLost
 from lightsweep.sweeper.loop import TrialLoop
 from lightsweep.sweeper.owner import Owner
+from lightsweep.sweeper.retries import is_abandoned
 from lightsweep.sweeper.signs_of_life import Watch, signs_of_life
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
@@ -388,6 +390,13 @@ def test_a_running_trial_whose_process_is_gone_is_taken_over(
     assert sorted(t.number for t in finished) == [0, 1, 2]
     if states[0] == FAIL:
         assert study.trials[0].user_attrs["fail_reason"] == "its process ended in the middle, 2 times"
+
+
+@pytest.mark.parametrize(("age_s", "expected"), [(0, False), (50, False), (70, True)])
+def test_a_trial_that_nobody_has_signed_is_left_alone_for_a_minute(age_s: float, expected: bool) -> None:
+    trial = optuna.trial.create_trial(state=TrialState.RUNNING)
+    trial.datetime_start = datetime.now() - timedelta(seconds=age_s)
+    assert is_abandoned(trial, Watch(Path())) is expected
 
 
 def begun_by_another(study: optuna.Study, *, host: str) -> optuna.Trial:

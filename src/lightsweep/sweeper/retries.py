@@ -15,7 +15,7 @@ from lightsweep.sweeper.owner import OWNER, Owner
 from lightsweep.sweeper.signs_of_life import SECONDS_OF_SILENCE, Watch, sign_file
 
 RETRIES = "retries"
-SECONDS_TO_SIGN = 5.0  # a driver signs a trial within milliseconds after it has asked for it
+SECONDS_TO_SIGN = 60.0  # usually milliseconds after it was asked for, but a machine or a database may be slow
 
 
 def put_back(study: optuna.Study, trial_id: int) -> None:
