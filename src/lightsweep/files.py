@@ -1,12 +1,18 @@
 """Files that are either the old one or the new one, whatever happens while they are written."""
 
+import fcntl
 import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Write to a temporary name beside the file, force it to disk, and rename it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    process = f"{socket.gethostname()}.{os.getpid()}"  # on two hosts, or in two containers, the ids can be the same
+    temporary = path.with_name(f".{path.name}.{process}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -15,6 +21,27 @@ def write_atomically(path: Path, text: str) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, *, waiting: str) -> Iterator[None]:
+    """Hold the kernel's lock on this file, which is created, and say `waiting` if another process holds it first.
+
+    It ends with its process. On a file system that knows no such locks nobody waits.
+    """
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(waiting, file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough while a forked child has a copy
 
 
 def shown(path: Path) -> str:

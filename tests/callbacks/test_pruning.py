@@ -1,6 +1,8 @@
 """The pruning callback between a real trainer and a real study: what is reported, and how a fit ends."""
 
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,9 @@ from lightsweep.callbacks.pruning_reason import pruning_reason
 from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
 from lightsweep.failures import TrialStoppedError, TrialTimeoutError
-from lightsweep.sweeper.config import SWEEPER_TARGET
-from lightsweep.sweeper.stopping import ask_to_stop
+from lightsweep.sweeper.config import DRIVER, SWEEPER_TARGET
+from lightsweep.sweeper.owner import Owner
+from lightsweep.sweeper.stopping import ask_to_stop, take_back
 from lightsweep.sweeper.storage import open_storage
 from lightsweep.sweeper.study import build_pruner
 from lightsweep.sweeper.time_limit import lift_time_limit, limit_time
@@ -299,6 +302,25 @@ def test_a_search_that_was_asked_to_stop_ends_its_fits_after_the_epoch_but_not_t
     assert watcher.interrupted is is_interrupted
     assert watcher.pruned is watcher.failed is None
     assert witness.seen == ["on_train_end", "on_fit_end", "teardown"]
+
+
+@pytest.mark.usefixtures("_hydra_forgets")
+def test_a_search_goes_on_when_another_one_in_its_folder_is_asked_to_stop(
+    tmp_path: Path, quiet_trainer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = search_of(tmp_path, pruner="NopPruner")
+    here = Owner.here()
+    monkeypatch.setenv(DRIVER, json.dumps(replace(here, pid=here.pid + 1).to_record()))
+    ask_to_stop(tmp_path, at_once=True)
+    monkeypatch.setenv(DRIVER, json.dumps(here.to_record()))
+    take_back(tmp_path)  # what our driver does when it starts
+    fit(RISING, callbacks=[watcher_of(None)], **quiet_trainer)
+    assert len(study.get_trials()[1].intermediate_values) == 5
+    assert len(list(tmp_path.glob(".stop*"))) == 2
+
+
+def test_a_stop_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    ask_to_stop(tmp_path / "no such folder", at_once=True)
 
 
 @pytest.mark.usefixtures("_hydra_forgets")

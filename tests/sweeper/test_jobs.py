@@ -1,14 +1,19 @@
 """What a job returned, turned into a value, a pruned trial or a failure."""
 
 import math
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pytest
+from hydra.core.utils import JobReturn, JobStatus
+from optuna.trial import FrozenTrial
 
 from lightsweep.failures import Kind
 from lightsweep.outcome import Outcome
-from lightsweep.sweeper.jobs import TrialFailed, value_of
+from lightsweep.sweeper.jobs import TrialFailed, TrialJobs, value_of
+from lightsweep.sweeper.owner import Owner
 
 
 def outcome(**changes: Any) -> Outcome:
@@ -66,3 +71,19 @@ def test_a_pruned_outcome_is_a_pruned_trial_and_keeps_its_facts() -> None:
         "max_epochs": 5,
         "pruned_reason": "below the median",
     }
+
+
+def test_a_trial_is_signed_before_its_parameters_are_drawn_which_may_take_long(tmp_path: Path) -> None:
+    owners: list[Any] = []
+
+    class SlowSampler(optuna.samplers.RandomSampler):
+        def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Any) -> dict[str, Any]:
+            owners.append(study.trials[trial.number].user_attrs.get("owner"))
+            return {}
+
+    job = JobReturn(status=JobStatus.COMPLETED, _return_value=0.5)
+    launcher: Any = SimpleNamespace(launch=lambda *_, **__: [job])
+    space: Any = SimpleNamespace(suggest=lambda trial: {"x": trial.suggest_float("x", 0, 1)}, to_overrides=list)
+    study = optuna.create_study(sampler=SlowSampler())
+    study.optimize(TrialJobs(launcher=launcher, space=space, fixed=[], sweep_dir=tmp_path), n_trials=1)
+    assert owners == [Owner.here().to_record()]

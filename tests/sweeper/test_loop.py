@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import optuna
@@ -21,6 +22,8 @@ from lightsweep.sweeper.fate import fate_of
 from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, WorkerLost
 from lightsweep.sweeper.loop import TrialLoop
 from lightsweep.sweeper.owner import Owner
+from lightsweep.sweeper.retries import is_abandoned
+from lightsweep.sweeper.signs_of_life import Watch, signs_of_life
 
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
@@ -67,6 +70,7 @@ def loop_of(study: optuna.Study, objective: Callable[[optuna.Trial], float], **s
         "trial_timeout": None,
         "max_consecutive_failures": 3,
         "max_retries": 1,
+        "watch": Watch(Path("no such folder")),
         "on_finished": lambda trial: None,
         "ask_jobs_to_stop": lambda at_once: None,
         "abort_jobs": lambda: None,
@@ -388,14 +392,103 @@ def test_a_running_trial_whose_process_is_gone_is_taken_over(
         assert study.trials[0].user_attrs["fail_reason"] == "its process ended in the middle, 2 times"
 
 
-@pytest.mark.parametrize("host", ["here", "elsewhere"])
-def test_a_trial_that_another_driver_runs_is_left_to_it_and_waited_for(host: str) -> None:
-    study = optuna.create_study()
-    others = study.ask()
+@pytest.mark.parametrize(("age_s", "expected"), [(0, False), (50, False), (70, True)])
+def test_a_trial_that_nobody_has_signed_is_left_alone_for_a_minute(age_s: float, expected: bool) -> None:
+    trial = optuna.trial.create_trial(state=TrialState.RUNNING)
+    trial.datetime_start = datetime.now() - timedelta(seconds=age_s)
+    assert is_abandoned(trial, Watch(Path())) is expected
+
+
+def begun_by_another(study: optuna.Study, *, host: str) -> optuna.Trial:
+    """A running trial of a driver on this host, or on another one."""
+    trial = study.ask()
     record = Owner.here().to_record()
-    others.set_user_attr("owner", record if host == "here" else {**record, "host": "elsewhere", "pid": 1})
+    trial.set_user_attr("owner", record if host == "here" else {**record, "host": host, "pid": 1})
+    return trial
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [
+        ("here", f"waiting for trial 0, which process {os.getpid()} runs\n"),
+        (
+            "elsewhere",
+            "waiting for trial 0, which process 1 on elsewhere runs; no sign of life of it can be seen here. If you"
+            " know that it is gone, say so: touch 'no such folder/.alive.0'; 120 s later the trial is taken over\n",
+        ),
+    ],
+)
+def test_a_trial_that_another_driver_runs_is_left_to_it_and_waited_for(
+    host: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = optuna.create_study()
+    others = begun_by_another(study, host=host)
     other_driver = threading.Timer(0.5, lambda: study.tell(others.number, 7.0))
     other_driver.start()
     assert loop_of(study, objective_of("c"), n_trials=3).run() is None
     assert [t.state for t in study.trials] == [COMPLETE] * 3
     assert study.trials[0].value == 7.0
+    assert capsys.readouterr().err == message
+
+
+def test_a_trial_of_another_host_is_taken_over_once_it_gives_no_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("lightsweep.sweeper.signs_of_life.SECONDS_BETWEEN_SIGNS", 0.1)
+    monkeypatch.setattr("lightsweep.sweeper.signs_of_life.SECONDS_OF_SILENCE", 0.5)
+    study = journal_study(tmp_path)
+    begun_by_another(study, host="elsewhere")
+    alive = signs_of_life(tmp_path, 0)
+    alive.__enter__()
+    started: list[float] = []
+
+    def other_driver_is_killed() -> None:
+        alive.__exit__(None, None, None)
+        (tmp_path / ".alive.0").touch()
+        started.append(time.monotonic())
+
+    threading.Timer(1.2, other_driver_is_killed).start()
+
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number == 0:
+            started.append(time.monotonic())
+        return 0.0
+
+    loop_of(study, objective, n_trials=2, watch=Watch(tmp_path)).run()
+    killed, taken_over = started
+    assert taken_over - killed > 0.5
+    assert [t.state for t in study.trials] == [COMPLETE] * 2
+    waits, takes = capsys.readouterr().err.splitlines()
+    assert waits.startswith("waiting for trial 0, which process 1 on elsewhere runs; it is taken over after")
+    assert takes.startswith("trial 0 is taken over: process 1 on elsewhere gave no sign of life for")
+
+
+def test_a_trial_gives_signs_of_life_while_it_runs_and_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightsweep.sweeper.signs_of_life.SECONDS_BETWEEN_SIGNS", 0.01)
+    path = tmp_path / ".alive.3"
+    with signs_of_life(tmp_path, 3):
+        begun, deadline = path.stat().st_mtime_ns, time.monotonic() + 30
+        while path.stat().st_mtime_ns == begun:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_drivers_that_ask_at_once_run_no_more_trials_than_were_asked_for(tmp_path: Path) -> None:
+    study = journal_study(tmp_path)
+    loop = loop_of(study, objective_of("c"), n_trials=3)
+    take_ticket = loop._take_ticket
+
+    def and_another_driver_asks_first() -> bool:
+        is_given = take_ticket()
+        if len(study.trials) == 2:
+            study.tell(study.ask(), 0.5)
+        return is_given
+
+    loop._take_ticket = and_another_driver_asks_first  # type: ignore[method-assign]
+    loop.run()
+    assert [t.state for t in study.trials] == [COMPLETE] * 3 + [TrialState.WAITING]
+    loop_of(study, objective_of("c"), n_trials=4).run()
+    assert [t.state for t in study.trials] == [COMPLETE] * 4

@@ -1,4 +1,9 @@
-"""The count of the trials, and which of them is the best."""
+"""The count of the trials, which of them is the best, and the files that say so."""
+
+import csv
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
@@ -6,7 +11,7 @@ from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from lightsweep.sweeper.results import Tally
+from lightsweep.sweeper.results import TABLE, Results, Tally
 
 
 def finished(number: int, value: float | None, state: TrialState = TrialState.COMPLETE, **attrs: int) -> FrozenTrial:
@@ -48,3 +53,22 @@ def test_pruned_and_failed_trials_are_counted_and_never_the_best() -> None:
     assert tally.best.number == 2
     assert tally.counts == {"complete": 1, "pruned": 1, "infeasible": 0, "failed": 1}
     assert (tally.epochs_run, tally.epochs_saved) == (7, 3)
+
+
+def test_what_another_driver_has_finished_is_taken_in_once(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    jobs: Any = SimpleNamespace(space=SimpleNamespace(distributions={"x": None}), overrides=list)
+    results = Results(tmp_path, about={}, jobs=jobs, tally=Tally(direction=study.direction))
+    running = study.ask()
+    study.tell(study.ask(), 0.5)
+    assert [t.number for t in results.take_in(study)] == [1]
+    study.tell(study.ask(), 0.1)
+    study.tell(running, 0.3)
+    assert [t.number for t in results.take_in(study)] == [0, 2]
+    assert results.take_in(study) == []
+    results.write()
+    with (tmp_path / TABLE).open() as file:
+        assert [row["number"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+    assert results.tally.n_finished == 3
+    assert results.tally.best is not None
+    assert results.tally.best.number == 2

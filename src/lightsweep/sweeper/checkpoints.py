@@ -44,7 +44,8 @@ class CheckpointKeeper:
 
     def _delete(self, number: int, pattern: str) -> None:
         folder = self.sweep_dir / str(number) / "checkpoints"
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another driver of the search was quicker
+            for path in folder.glob(pattern):
+                path.unlink()
         with contextlib.suppress(OSError):  # it does not exist, or something else lies in it
             folder.rmdir()

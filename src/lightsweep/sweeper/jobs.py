@@ -16,6 +16,7 @@ from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.owner import OWNER, Owner
 from lightsweep.sweeper.search_space import SearchSpace
+from lightsweep.sweeper.signs_of_life import signs_of_life
 
 
 class TrialFailed(Exception):  # noqa: N818  (named like Optuna's TrialPruned, its sibling)
@@ -58,10 +59,11 @@ class TrialJobs:
 
     def __call__(self, trial: optuna.Trial) -> float:
         """The trial's value. Raises `TrialPruned`, `TrialFailed`, or `ConfigError` if the config is at fault."""
-        trial.set_user_attr(OWNER, Owner.here().to_record())  # until the job's own process signs
-        trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
-        overrides = self.overrides(self.space.suggest(trial))
-        return value_of(self.launch(overrides, number=trial.number), trial)
+        with signs_of_life(self.sweep_dir, trial.number):
+            trial.set_user_attr(OWNER, Owner.here().to_record())  # until the job's own process signs
+            trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
+            overrides = self.overrides(self.space.suggest(trial))
+            return value_of(self.launch(overrides, number=trial.number), trial)
 
     def overrides(self, params: dict[str, Any]) -> list[str]:
         """What a job with these parameters is started with."""

@@ -15,7 +15,8 @@ from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FEASIBILITY, fate_of
 from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, TrialWaits, WorkerLost
-from lightsweep.sweeper.retries import RETRIES, put_back, reclaim_abandoned
+from lightsweep.sweeper.retries import RETRIES, is_abandoned, put_back, reclaim, why_we_wait
+from lightsweep.sweeper.signs_of_life import Watch
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_SETTLE = 5
@@ -55,6 +56,7 @@ class TrialLoop:
         trial_timeout: float | None,
         max_consecutive_failures: int,
         max_retries: int,
+        watch: Watch,
         on_finished: Callable[[FrozenTrial], None],
         ask_jobs_to_stop: Callable[[bool], None],
         abort_jobs: Callable[[], None],
@@ -67,6 +69,7 @@ class TrialLoop:
         self.max_consecutive_failures = max_consecutive_failures
         self.max_retries = max_retries
         self.n_trials = n_trials
+        self.watch = watch
         self.on_finished = on_finished
         self.ask_jobs_to_stop = ask_jobs_to_stop
         self.abort_jobs = abort_jobs
@@ -78,6 +81,7 @@ class TrialLoop:
         self._is_overdue = False  # by the search's timeout, although it was asked to stop
         self._is_over = threading.Event()
         self._in_flight: dict[int, int] = {}  # trial number to Optuna's id
+        self._awaited: set[int] = set()  # the trials of other drivers that the user was told of
         self._failures_in_a_row = 0
         self._any_good = any(fate_of(t) == "complete" for t in study.get_trials(deepcopy=False))
         self._error: BaseException | None = None
@@ -163,7 +167,7 @@ class TrialLoop:
                 self._stop = True
 
     def _take_ticket(self) -> bool:
-        """Whether there is a trial to run: a new one, or one that waits.
+        """Whether there is a trial to run, of the first `n_trials`: a new one, or one that waits.
 
         While another driver runs the last trials of the study this waits for them, because they may come back.
         """
@@ -172,7 +176,7 @@ class TrialLoop:
                 if self._stop:
                     return False
                 trials = self.study.get_trials(deepcopy=False)
-                n_waiting = sum(t.state == TrialState.WAITING for t in trials)
+                n_waiting = sum(t.state == TrialState.WAITING for t in trials[: self.n_trials])
                 n_to_run = n_waiting + max(0, self.n_trials - len(trials))
                 if n_to_run > self._n_asking:
                     self._n_asking += 1
@@ -181,17 +185,27 @@ class TrialLoop:
                     running = [t for t in trials if t.state == TrialState.RUNNING and t.number not in self._in_flight]
                     if not running and not self._in_flight:
                         return False
-                    self._reclaim(running)
+                    self._take_over_or_wait(running)
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
-    def _reclaim(self, running: Sequence[FrozenTrial]) -> None:
-        for trial in reclaim_abandoned(self.study, running, max_retries=self.max_retries):
+    def _take_over_or_wait(self, running: Sequence[FrozenTrial]) -> None:
+        abandoned = [trial for trial in running if is_abandoned(trial, self.watch)]
+        for trial in reclaim(self.study, abandoned, max_retries=self.max_retries):
             self.on_finished(trial)
+        if self._in_flight:
+            return
+        for trial in running:
+            if trial not in abandoned and trial.number not in self._awaited:
+                self._awaited.add(trial.number)
+                print(why_we_wait(trial, self.watch), file=sys.stderr, flush=True)
 
     def _run_trial(self, trial: optuna.Trial) -> float:
         with self._lock:
             self._in_flight[trial.number] = trial._trial_id
             self._n_asking -= 1
+        if trial.number >= self.n_trials:  # another driver asked for the last one at the same time
+            self._put_back(trial.number)
+            raise TrialWaits
         start = time.monotonic()
         try:
             if self._aborted:  # while the trial was drawn

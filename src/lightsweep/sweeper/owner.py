@@ -34,9 +34,12 @@ class Owner:
     def to_record(self) -> dict[str, Any]:
         return asdict(self)
 
+    def is_elsewhere(self) -> bool:
+        return self.host != socket.gethostname()
+
     def may_be_alive(self) -> bool:
         """Whether the process runs, as far as can be seen: of another host nothing can."""
-        if self.host != socket.gethostname():
+        if self.is_elsewhere():
             return True
         try:
             process = psutil.Process(self.pid)

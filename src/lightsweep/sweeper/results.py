@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import optuna
 from omegaconf import OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
@@ -76,10 +77,13 @@ class Results:
         self.param_names = list(jobs.space.distributions)
         self._lines: dict[int, str] = {}
 
-    def add(self, trial: FrozenTrial) -> None:
-        """Take in one finished trial, without writing yet."""
-        self.tally.add(trial)
-        self._lines[trial.number] = _csv_line(self._row(trial))
+    def take_in(self, study: optuna.Study) -> list[FrozenTrial]:
+        """Add the finished trials that are not known yet, and give them; other drivers of the study run some, too."""
+        new = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished() and t.number not in self._lines]
+        for trial in new:
+            self.tally.add(trial)
+            self._lines[trial.number] = _csv_line(self._row(trial))
+        return new
 
     def write(self, **more: Any) -> None:
         """Rewrite both files; each is replaced as a whole."""

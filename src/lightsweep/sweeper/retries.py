@@ -1,5 +1,7 @@
 """What becomes of a trial whose process ended under it: it waits to be run again, but not for ever."""
 
+import shlex
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -7,11 +9,13 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.failures import Kind
+from lightsweep.files import shown
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON
 from lightsweep.sweeper.owner import OWNER, Owner
+from lightsweep.sweeper.signs_of_life import SECONDS_OF_SILENCE, Watch, sign_file
 
 RETRIES = "retries"
-SECONDS_TO_SIGN = 5.0  # a driver signs a trial within milliseconds after it has asked for it
+SECONDS_TO_SIGN = 60.0  # usually milliseconds after it was asked for, but a machine or a database may be slow
 
 
 def put_back(study: optuna.Study, trial_id: int) -> None:
@@ -20,14 +24,14 @@ def put_back(study: optuna.Study, trial_id: int) -> None:
     study._storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
 
 
-def reclaim_abandoned(study: optuna.Study, running: Sequence[FrozenTrial], *, max_retries: int) -> list[FrozenTrial]:
-    """Put back those of the running trials whose process is gone; give the ones that were told as failed instead.
+def reclaim(study: optuna.Study, abandoned: Sequence[FrozenTrial], *, max_retries: int) -> list[FrozenTrial]:
+    """Put the abandoned trials back, and give those that were told as failed instead.
 
-    That is what becomes of a trial that was put back `max_retries` times before. A trial whose process is alive, or
-    runs on another host, is left alone, and so for a while is one that nobody has signed.
+    That is what becomes of a trial that was put back `max_retries` times before.
     """
     failed = []
-    for trial in filter(_is_abandoned, running):
+    for trial in abandoned:
+        _say_why(trial)
         retries = int(trial.user_attrs.get(RETRIES, 0))
         if retries < max_retries:
             study._storage.set_trial_user_attr(trial._trial_id, RETRIES, retries + 1)
@@ -41,9 +45,37 @@ def reclaim_abandoned(study: optuna.Study, running: Sequence[FrozenTrial], *, ma
     return failed
 
 
-def _is_abandoned(trial: FrozenTrial) -> bool:
+def is_abandoned(trial: FrozenTrial, watch: Watch) -> bool:
+    """Whether the process of this running trial is gone; on another host, whether it has been silent for long.
+
+    A trial that nobody has signed is left alone for a while.
+    """
     owner = Owner.from_record(trial.user_attrs.get(OWNER))
     if owner is not None:
-        return not owner.may_be_alive()
+        return watch.is_silent(trial.number) if owner.is_elsewhere() else not owner.may_be_alive()
     assert trial.datetime_start is not None
     return (datetime.now() - trial.datetime_start).total_seconds() > SECONDS_TO_SIGN
+
+
+def why_we_wait(trial: FrozenTrial, watch: Watch) -> str:
+    """Who runs the trial, and what becomes of it if they are gone."""
+    owner = Owner.from_record(trial.user_attrs.get(OWNER))
+    if owner is None:
+        return f"waiting for trial {trial.number}, which somebody has just begun"
+    if not owner.is_elsewhere():
+        return f"waiting for trial {trial.number}, which process {owner.pid} runs"
+    text = f"waiting for trial {trial.number}, which process {owner.pid} on {owner.host} runs"
+    if watch.sees(trial.number):
+        return f"{text}; it is taken over after {SECONDS_OF_SILENCE:g} s without a sign of life"
+    path = shlex.quote(shown(sign_file(watch.folder, trial.number)))
+    return (
+        f"{text}; no sign of life of it can be seen here. If you know that it is gone, say so: touch {path};"
+        f" {SECONDS_OF_SILENCE:g} s later the trial is taken over"
+    )
+
+
+def _say_why(trial: FrozenTrial) -> None:
+    owner = Owner.from_record(trial.user_attrs.get(OWNER))
+    if owner is not None and owner.is_elsewhere():
+        silence = f"process {owner.pid} on {owner.host} gave no sign of life for {SECONDS_OF_SILENCE:g} s"
+        print(f"trial {trial.number} is taken over: {silence}", file=sys.stderr, flush=True)

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial
 
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
+from lightsweep.files import locked, shown
 from lightsweep.outcome import Outcome
 from lightsweep.report import write_report
 from lightsweep.resume import keep_command
@@ -38,11 +39,13 @@ from lightsweep.sweeper.preflight import Settings, check_search
 from lightsweep.sweeper.progress import Progress
 from lightsweep.sweeper.results import TABLE, Results, Tally, read_shipped, shipped_record
 from lightsweep.sweeper.search_space import Request, parse_request
+from lightsweep.sweeper.signs_of_life import Watch
 from lightsweep.sweeper.stopping import ask_to_stop, take_back
 from lightsweep.sweeper.storage import open_storage, storage_url
 from lightsweep.sweeper.study import WAYS_OUT, build_sampler, grid_size, open_study, sign_study
 
 BEST = "best"
+SHIPPING = ".shipping.lock"
 METRICS = "metrics.json"
 REPORT = "report.html"
 
@@ -121,9 +124,9 @@ class Search:
         print(summary.of_trials(results, ending=ending), flush=True)
         if ending and ending.exit_code:
             shipped = None
+            results.write(**shipped_record(results.tally.best, shipped))
         else:
-            shipped = self._ship(jobs, best=results.tally.best, shipped_before=shipped_before)
-        results.write(**shipped_record(results.tally.best, shipped))
+            shipped = self._ship_in_turn(study, jobs=jobs, results=results, shipped_before=shipped_before)
         print(summary.of_model(folder, results=results, shipped=shipped, url=self._url(folder)))
         if results.tally.best is None and not (ending and ending.is_interrupt):
             raise ConfigError(summary.why_nothing_completed(study, ending=ending))
@@ -185,7 +188,7 @@ class Search:
         )
 
     def _results(self, folder: Path, *, study: optuna.Study, jobs: TrialJobs) -> Results:
-        results = Results(
+        return Results(
             folder,
             about={
                 "name": "optuna",
@@ -197,27 +200,25 @@ class Search:
             jobs=jobs,
             tally=Tally(direction=study.direction),
         )
-        for trial in study.get_trials(deepcopy=False):
-            if trial.state.is_finished():
-                results.add(trial)
-        return results
 
     def _run_trials(self, study: optuna.Study, *, jobs: TrialJobs, results: Results) -> Ending | None:
         total = min(self.settings.n_trials, grid_size(study.sampler) or self.settings.n_trials)
+        keeper = CheckpointKeeper(results.folder, keep=self.settings.keep_checkpoints, direction=study.direction)
+        for trial in results.take_in(study):
+            keeper.add(trial)
         there = results.tally.n_finished
         if there and there >= total:
             print(f"This search is complete: all of its {there} trials are finished.", file=sys.stderr)
-        keeper = CheckpointKeeper(results.folder, keep=self.settings.keep_checkpoints, direction=study.direction)
-        for trial in study.get_trials(deepcopy=False):
-            if trial.state.is_finished():
-                keeper.add(trial)
         progress = Progress(total=total, done=there, monitor=self.monitor)
 
-        def on_finished(trial: FrozenTrial) -> None:
-            results.add(trial)
+        def take_in() -> None:
+            for trial in results.take_in(study):
+                keeper.add(trial)
+                progress.update(trial, results.tally)
+
+        def on_finished(_: FrozenTrial) -> None:
+            take_in()
             results.write()
-            keeper.add(trial)
-            progress.update(trial, results.tally)
 
         loop = TrialLoop(
             study,
@@ -228,13 +229,17 @@ class Search:
             trial_timeout=self.settings.trial_timeout,
             max_consecutive_failures=self.settings.max_consecutive_failures,
             max_retries=self.settings.max_retries,
+            watch=Watch(results.folder),
             on_finished=on_finished,
             ask_jobs_to_stop=lambda at_once: ask_to_stop(results.folder, at_once=at_once),
             abort_jobs=jobs.abort,
         )
         try:
-            return loop.run()
+            ending = loop.run()
+            take_in()  # what other drivers have run in the meantime
+            return ending
         finally:
+            take_back(results.folder)
             progress.close()
 
     def _report(self, folder: Path, *, study: optuna.Study, tally: Tally) -> None:
@@ -245,6 +250,21 @@ class Search:
             monitor=self.monitor,
             facts=summary.facts(tally, monitor=self.monitor),
         )
+
+    def _ship_in_turn(
+        self, study: optuna.Study, *, jobs: TrialJobs, results: Results, shipped_before: Mapping[str, Any]
+    ) -> Outcome | None:
+        """Ship while no other driver does so in this folder: the later one finds what the first has shipped."""
+        waiting = f"another search in {shown(results.folder)} ships its best model; waiting for it"
+        try:
+            with locked(results.folder / SHIPPING, waiting=waiting):
+                results.take_in(study)
+                best = results.tally.best
+                shipped = self._ship(jobs, best=best, shipped_before=read_shipped(results.folder) or shipped_before)
+                results.write(**shipped_record(best, shipped))
+        except (KeyboardInterrupt, SystemExit):  # the second is what Lightning makes of the first
+            raise SystemExit(128 + signal.SIGINT) from None
+        return shipped
 
     def _ship(self, jobs: TrialJobs, *, best: FrozenTrial | None, shipped_before: Mapping[str, Any]) -> Outcome | None:
         """Refit the best hyperparameters in one more job, for as many epochs as its best checkpoint had trained.
@@ -269,7 +289,5 @@ class Search:
             raise ConfigError(
                 f"the search is done, but refitting its best trial failed: {failure}. Everything else is there."
             ) from None
-        except SystemExit:  # what Lightning makes of Ctrl-C
-            raise SystemExit(128 + signal.SIGINT) from None
         assert isinstance(outcome, Outcome)
         return outcome

@@ -1,27 +1,43 @@
-"""How a driver asks the jobs of its search to stop, wherever they run: by a file in the folder of the search."""
+"""How a driver asks its jobs to stop, wherever they run: by files of its name in the folder of the search.
 
+The files are empty: they are there as a whole or not at all, and a full disk has room for them.
+"""
+
+from contextlib import suppress
 from pathlib import Path
 
-STOP_FILE = ".stop"
-AT_ONCE = "at once"
+from lightsweep.sweeper.driver import driver
+
+STOP = ".stop"
+AT_ONCE = ".stop_at_once"
 
 
 def ask_to_stop(folder: Path, *, at_once: bool) -> None:
-    """Let every job of this search end at its next epoch, or in the middle of one."""
-    (folder / STOP_FILE).write_text(AT_ONCE if at_once else "")
+    """Let every job of this driver end at its next epoch, or in the middle of one.
+
+    Does not raise, because it is called when a signal comes. Who is not heard can ask for the end at once.
+    """
+    with suppress(OSError):
+        _file(folder, STOP).touch()
+        if at_once:
+            _file(folder, AT_ONCE).touch()
 
 
 def take_back(folder: Path) -> None:
-    """Forget what an earlier driver asked for, before the first job starts."""
-    (folder / STOP_FILE).unlink(missing_ok=True)
+    """Forget what this driver, or one before it of the same host and process id, has asked for."""
+    for name in (STOP, AT_ONCE):
+        _file(folder, name).unlink(missing_ok=True)
 
 
 def is_asked_to_stop(folder: Path) -> bool:
-    return (folder / STOP_FILE).exists()
+    return _file(folder, STOP).exists()
 
 
 def is_asked_to_stop_at_once(folder: Path) -> bool:
-    try:
-        return (folder / STOP_FILE).read_text() == AT_ONCE
-    except OSError:
-        return False
+    return _file(folder, AT_ONCE).exists()
+
+
+def _file(folder: Path, name: str) -> Path:
+    """In the driver and in its workers the same: other searches may run in this folder."""
+    here = driver()
+    return folder / (name if here is None else f"{name}.{here.host}.{here.pid}")

@@ -1,0 +1,65 @@
+"""How a driver knows that one on another host is gone: by a file per running trial, in the folder of the search."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+SECONDS_BETWEEN_SIGNS = 10.0
+SECONDS_OF_SILENCE = 120.0  # more than signs need that a network file system shows a minute late
+
+
+def sign_file(folder: Path, number: int) -> Path:
+    return folder / f".alive.{number}"
+
+
+@contextmanager
+def signs_of_life(folder: Path, number: int) -> Iterator[None]:
+    """Touch the trial's file every few seconds, from now on to the end of the block, and remove it."""
+    path, over = sign_file(folder, number), threading.Event()
+    with suppress(OSError):  # a full disk, which the job will meet, too
+        path.touch()
+    threading.Thread(target=_give_signs, args=(path, over), daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+        with suppress(OSError):
+            path.unlink()
+
+
+def _give_signs(path: Path, over: threading.Event) -> None:
+    while not over.wait(SECONDS_BETWEEN_SIGNS):
+        with suppress(OSError):
+            os.utime(path)  # unlike `touch` it creates none where the trial has just ended
+
+
+class Watch:
+    """Looks at the signs of life of other drivers.
+
+    Hosts need not agree on the time: what counts is how long, by the clock of who looks, a file has not changed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._last: dict[
+            int, tuple[int, float]
+        ] = {}  # number of the trial: its last sign, and when that was first seen
+
+    def is_silent(self, number: int) -> bool:
+        """Whether the trial gave signs, but no new one since `SECONDS_OF_SILENCE`."""
+        try:
+            sign = sign_file(self.folder, number).stat().st_mtime_ns
+        except OSError:
+            self._last.pop(number, None)
+            return False
+        last, since = self._last.get(number, (None, 0.0))
+        if sign != last:
+            since = time.monotonic()
+            self._last[number] = sign, since
+        return time.monotonic() - since > SECONDS_OF_SILENCE
+
+    def sees(self, number: int) -> bool:
+        return sign_file(self.folder, number).exists()
