@@ -52,7 +52,7 @@ def search_with(
     """Search in this process while `other` does something to the study during each job."""
     settings: dict[str, Any] = {str(key): value for key, value in config.hydra.sweeper.items() if key != "_target_"}
     nothing: Any = None
-    context: HydraContext = nothing
+    context = HydraContext(config_loader=nothing, callbacks=nothing)
     search = Search(settings, config=config, hydra_context=context, task_function=nothing)
     study = optuna.create_study(
         study_name=search.settings.study_name,

@@ -417,6 +417,7 @@ def begun_by_another(study: optuna.Study, *, host: str) -> optuna.Trial:
             " know that it is gone, say so: touch 'no such folder/.alive.0'; 120 s later the trial is taken over\n",
         ),
     ],
+    ids=["here", "elsewhere"],
 )
 def test_a_trial_that_another_driver_runs_is_left_to_it_and_waited_for(
     host: str, message: str, capsys: pytest.CaptureFixture[str]
