@@ -13,11 +13,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind
+from lightsweep.interrupt import SIGNALS
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FEASIBILITY, fate_of
 from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, TrialWaits, WorkerLost
 from lightsweep.sweeper.retries import RETRIES, put_back, reclaim_abandoned
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_SETTLE = 5
 SECONDS_TO_REACT = 10
 SECONDS_BETWEEN_LOOKS = 0.1

@@ -1,7 +1,6 @@
 """The search as a whole: check, open, run the trials, report, ship the best."""
 
 import shutil
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from optuna.trial import FrozenTrial
 
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
+from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.outcome import Outcome
 from lightsweep.report import write_report
 from lightsweep.resume import keep_command
@@ -118,10 +118,13 @@ class Search:
 
         self._report(folder, study=study, tally=results.tally)
         print(summary.of_trials(results, ending=ending), flush=True)
-        if ending and ending.exit_code:
-            shipped = None
-        else:
-            shipped = self._ship(jobs, best=results.tally.best, shipped_before=shipped_before)
+        shipped = None
+        if not (ending and ending.exit_code):
+            try:
+                shipped = self._ship(jobs, best=results.tally.best, shipped_before=shipped_before)
+            except Interrupted as interrupted:
+                print(f"{interrupted}, before the best model was shipped", file=sys.stderr)
+                ending = Ending(str(interrupted), exit_code=interrupted.exit_code)
         results.write(**shipped_record(results.tally.best, shipped))
         print(summary.of_model(folder, results=results, shipped=shipped, url=self._url(folder)))
         if results.tally.best is None and not (ending and ending.is_interrupt):
@@ -248,7 +251,8 @@ class Search:
     def _ship(self, jobs: TrialJobs, *, best: FrozenTrial | None, shipped_before: Mapping[str, Any]) -> Outcome | None:
         """Refit the best hyperparameters in one more job, for as many epochs as its best checkpoint had trained.
 
-        None if there is nothing to ship, or if the config is another project's and knows no `refit`.
+        None if there is nothing to ship, or if the config is another project's and knows no `refit`. Raises
+        `Interrupted`, and leaves no half of a model, if a signal ends the refit.
         """
         if best is None or "refit" not in self.config:
             return None
@@ -263,12 +267,15 @@ class Search:
             f"hydra.sweep.subdir={BEST}",
         ]
         try:
-            outcome = jobs.launch([*jobs.overrides(best.params), *overrides], number=best.number)
+            with interruptible():
+                outcome = jobs.launch([*jobs.overrides(best.params), *overrides], number=best.number)
         except TrialFailed as failure:
             raise ConfigError(
                 f"the search is done, but refitting its best trial failed: {failure}. Everything else is there."
             ) from None
-        except SystemExit:  # what Lightning makes of Ctrl-C
-            raise SystemExit(128 + signal.SIGINT) from None
+        except Interrupted:
+            jobs.abort()
+            shutil.rmtree(jobs.sweep_dir / BEST, ignore_errors=True)
+            raise
         assert isinstance(outcome, Outcome)
         return outcome
