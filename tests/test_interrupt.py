@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import weakref
 
 import pytest
 
@@ -34,3 +37,21 @@ def test_what_is_no_signal_is_left_as_it_is() -> None:
     with pytest.raises(SystemExit) as caught, interruptible():
         raise SystemExit(3)
     assert caught.value.code == 3
+
+
+def test_a_signal_that_meets_a_finalizer_is_one_all_the_same_and_shows_no_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work() -> None:
+        weakref.finalize(Interrupted(signal.SIGINT), os.kill, os.getpid(), signal.SIGINT)  # at once: nobody keeps it
+
+    with pytest.raises(Interrupted), interruptible():
+        work()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_process_that_exits_on_signals_shows_one_line(signum: signal.Signals) -> None:
+    code = f"import os; from lightsweep import interrupt as i; i.exit_on_signals(); os.kill(os.getpid(), {signum:d})"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (128 + signum, f"stopped by {signum.name}\n")

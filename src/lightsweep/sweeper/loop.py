@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind
-from lightsweep.interrupt import SIGNALS
+from lightsweep.interrupt import SIGNALS, Interrupted
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FEASIBILITY, fate_of
 from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, TrialWaits, WorkerLost
 from lightsweep.sweeper.retries import RETRIES, put_back, reclaim_abandoned
@@ -124,6 +124,8 @@ class TrialLoop:
     def _on_signal(self, signum: int, _: object) -> None:
         if self._is_overdue and not self._signalled:
             raise KeyboardInterrupt
+        if self._aborted:
+            raise Interrupted(signum)
         first = not self._signalled
         self._stop = self._signalled = True
         name = signal.Signals(signum).name

@@ -21,7 +21,7 @@ from lightsweep.failures import disk_is_full
 from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.outcome import Outcome
 from lightsweep.report import write_report
-from lightsweep.resume import keep_command
+from lightsweep.resume import COMMAND, keep_command
 from lightsweep.sweeper import summary
 from lightsweep.sweeper.checkpoints import CheckpointKeeper, forget_last_checkpoints
 from lightsweep.sweeper.composition import group_names
@@ -92,6 +92,10 @@ class Search:
         except USER_ERRORS:
             if not (folder / TABLE).exists():
                 give_back(folder, is_new=is_new)  # no trial has finished, and nobody else writes to a new folder
+            raise
+        except Interrupted:
+            if not (folder / COMMAND).exists():
+                give_back(folder, is_new=is_new)  # it had not begun
             raise
         except Exception as error:
             if disk_is_full(error, folder):  # Optuna's journal could not be written, in whatever Optuna made of it

@@ -1,4 +1,4 @@
-"""A signal while the best hyperparameters are trained again: a real search around a task that trains nothing."""
+"""Signals before and after the trials: a real search around a task that trains nothing."""
 
 import os
 import signal
@@ -15,10 +15,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.outcome import Outcome
+from lightsweep.sweeper import search
 from lightsweep.sweeper.config import DRIVER
 from lightsweep.sweeper.driver import driver
-from lightsweep.sweeper.search import Search
 from lightsweep.sweeper.storage import open_storage
 from tests.conftest import CONF
 
@@ -28,9 +29,9 @@ PROCESSES = ("hydra/launcher=processes", "hydra.sweeper.n_jobs=2")
 def stopped_in_its_refit(cfg: DictConfig) -> Outcome:
     if cfg.refit:
         (Path(HydraConfig.get().runtime.output_dir) / "model.pt").write_text("half")
-        search = driver()
-        assert search is not None
-        os.kill(search.pid, signal.Signals[os.environ["TEST_SIGNAL"]])
+        here = driver()
+        assert here is not None
+        os.kill(here.pid, signal.Signals[os.environ["TEST_SIGNAL"]])
         time.sleep(60)
     return Outcome(monitor="val/acc", value=0.5, best_epoch=0, n_epochs=1, max_epochs=1)
 
@@ -63,6 +64,16 @@ def test_a_search_that_is_stopped_in_its_refit_keeps_its_results_and_says_how_to
     assert not (tmp_path / "best").exists()
 
 
+def test_a_search_that_is_stopped_before_it_begins_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(search, "keep_command", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted), interruptible():
+        run_search(stopped_in_its_refit, "optimizer=adam")
+    assert list(tmp_path.iterdir()) == []
+
+
 def run_search(task: Any, *overrides: str) -> None:
     """Search with one trial in this process, as `-m hparams_search=mlp` does."""
     with initialize_config_dir(config_dir=str(CONF)):
@@ -77,5 +88,5 @@ def run_search(task: Any, *overrides: str) -> None:
         HydraConfig.instance().set_config(config)
         settings = {str(key): value for key, value in config.hydra.sweeper.items() if key != "_target_"}
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks())
-        search = Search(settings, config=config, hydra_context=context, task_function=task)
-        search.run(list(config.hydra.overrides.task))
+        one = search.Search(settings, config=config, hydra_context=context, task_function=task)
+        one.run(list(config.hydra.overrides.task))
