@@ -39,7 +39,7 @@ from lightsweep.sweeper.results import TABLE, Results, Tally, read_shipped, ship
 from lightsweep.sweeper.search_space import Request, parse_request
 from lightsweep.sweeper.stopping import ask_to_stop, take_back
 from lightsweep.sweeper.storage import open_storage, storage_url
-from lightsweep.sweeper.study import WAYS_OUT, build_sampler, grid_size, open_study, sign_study
+from lightsweep.sweeper.study import build_sampler, grid_size, open_study, sign_study
 
 BEST = "best"
 METRICS = "metrics.json"
@@ -164,8 +164,8 @@ class Search:
         )
         fingerprint = self._fingerprint(request)
         n_there = len(study.get_trials(deepcopy=False))
-        if source and n_there:
-            raise ConfigError(f"fork: the study '{study.study_name}' has trials already. {WAYS_OUT}")
+        if source:
+            source.taken_into(study)  # refuses what is another search's before it is signed
         if sign_study(study, fingerprint, allow_changes=self.settings.allow_changes):
             forget_last_checkpoints(folder)
         if source:
