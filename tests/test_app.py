@@ -1,10 +1,15 @@
 """What the user can mend is one message on stderr, exit code 1, and nothing half-written."""
 
+import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
 
-from lightsweep.app import asks_for_search, closest_keys
+from lightsweep import app
+from lightsweep.app import asks_for_search, closest_keys, run_app
+from lightsweep.interrupt import SIGNALS
 from tests.command import train
 
 SEARCH = "hparams_search=mlp"
@@ -40,6 +45,19 @@ def test_a_search_space_asks_for_a_search_unless_the_user_says_how_to_run(argume
 )
 def test_an_unknown_key_is_answered_with_the_keys_that_look_like_it(key: str, closest: list[str]) -> None:
     assert closest_keys(key, ["model", "model.n_layers", "optimizer.lr", "data.batch_size"])[:1] == closest
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_signal_that_nobody_acts_on_is_one_line(
+    signum: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(app, "exit_on_signals", lambda: None)  # not for the process of the tests
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as left:
+        run_app(lambda: os.kill(os.getpid(), signum))
+    assert left.value.code == 128 + signum
+    assert capsys.readouterr().err == f"stopped by {signum.name}\n"
 
 
 def refused(*arguments: str, cwd: Path) -> str:

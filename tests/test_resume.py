@@ -1,10 +1,11 @@
 """`resume=...` turned into the command line of the earlier search."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.errors import ConfigError
 from lightsweep.resume import COMMAND, keep_command, resumed, written_out
@@ -32,10 +33,39 @@ def test_resume_repeats_the_command_and_what_is_added_wins(how: str, tmp_path: P
     assert resumed([f"resume={asked}", "hydra.sweeper.n_trials=20"], outputs=tmp_path) == [
         "hparams_search=mlp",
         "data=synthetic",
-        "hydra.sweeper.n_trials=9",
         "hydra.sweeper.n_trials=20",
         f"hydra.sweep.dir='{folder}'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kept", "said", "together"),
+    [
+        (["x=1", "y=1"], ["x=2"], ["y=1", "x=2"]),
+        (["+x=1"], ["+x=2"], ["+x=2"]),
+        (["+x=1"], ["++x=2"], ["++x=2"]),
+        (["++x=1", "x=2"], ["+x=3"], ["+x=3"]),
+        (["+x=1"], ["x=2"], ["+x=1", "x=2"]),
+        (["+x=1", "x=2"], ["x='3=4'"], ["+x=1", "x='3=4'"]),
+        (["+x=1"], ["~x"], ["+x=1", "~x"]),
+        (["~x"], ["~x"], ["~x"]),
+        (["~x"], ["+x=1"], ["~x", "+x=1"]),
+        (["+x.y=1"], ["+x=1"], ["+x.y=1", "+x=1"]),
+    ],
+)
+def test_what_is_said_again_stands_in_place_of_what_it_repeats(
+    kept: list[str], said: list[str], together: list[str], tmp_path: Path
+) -> None:
+    folder = a_search(tmp_path, "earlier", task=kept, hydra=[])
+    assert resumed(["resume=last", *said], outputs=tmp_path) == [*together, f"hydra.sweep.dir='{folder}'"]
+
+
+@pytest.mark.parametrize("said", ["+trainer.limit_train_batches=5", "trainer.limit_train_batches=5"])
+def test_what_was_added_to_the_config_can_be_said_again(
+    said: str, composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    a_search(tmp_path, "earlier", task=["+trainer.limit_train_batches=3"], hydra=[])
+    assert composed(*resumed(["resume=last", said], outputs=tmp_path)).trainer.limit_train_batches == 5
 
 
 @pytest.mark.parametrize("content", [None, '{"a": 1}', "[1]", "["])

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.errors import USER_ERRORS, ConfigError
 from lightsweep.failures import free_memory
+from lightsweep.interrupt import Interrupted, exit_on_signals, interruptible
 from lightsweep.outcome import Outcome
 from lightsweep.resume import resumed, written_out
 from lightsweep.sweeper.password import out_of_the_command
@@ -26,19 +27,25 @@ from lightsweep.sweeper.password import out_of_the_command
 def run_app(main: Callable[[], Any]) -> None:
     """Call a function decorated by `hydra.main`; exit with 1 and one message if the user can mend what failed.
 
-    HYDRA_FULL_ERROR=1 shows the traceback of those errors too.
+    A signal that a search or a training does not act on itself is one line and exit code 130 or 143.
+    HYDRA_FULL_ERROR=1 shows the traceback of the errors that the user can mend too.
     """
+    exit_on_signals()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass exceptions on instead of printing them
     try:
-        sys.argv[1:] = out_of_the_command(resumed(written_out(sys.argv[1:]), outputs=Path("outputs")))
-        if asks_for_search(sys.argv[1:]):
-            sys.argv.append("--multirun")
-        main()
+        with interruptible():
+            sys.argv[1:] = out_of_the_command(resumed(written_out(sys.argv[1:]), outputs=Path("outputs")))
+            if asks_for_search(sys.argv[1:]):
+                sys.argv.append("--multirun")
+            main()
     except USER_ERRORS as error:
         if full_error:
             raise
         _exit_with(error)
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        sys.exit(interrupted.exit_code)
 
 
 def failures_are_told(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], Outcome]:

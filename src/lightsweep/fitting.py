@@ -94,7 +94,7 @@ def outcome_of(trainer: L.Trainer) -> Outcome:
             " To search without pruning leave it there and say hydra/sweeper/pruner=none."
         )
     failed = watcher.failed
-    if failed is None and watcher.best_value is None:
+    if failed is None and watcher.best_value is None and not watcher.interrupted:
         failed = f"no validation ran, so {watcher.monitor} has no value; raise trainer.max_epochs or the data's size"
     outcome = Outcome(
         monitor=watcher.monitor,

@@ -39,7 +39,23 @@ def resumed(arguments: Sequence[str], *, outputs: Path) -> list[str]:
         return list(arguments)
     folder = _last_search(outputs) if asked[-1] == "last" else Path(asked[-1])
     rest = [argument for argument in arguments if not argument.startswith("resume=")]
-    return [*_kept_command(folder), *rest, "hydra.sweep.dir='" + str(folder.absolute()).replace("'", r"\'") + "'"]
+    kept = [override for override in _kept_command(folder) if not any(_says_again(later, override) for later in rest)]
+    return [*kept, *rest, "hydra.sweep.dir='" + str(folder.absolute()).replace("'", r"\'") + "'"]
+
+
+def _says_again(later: str, override: str) -> bool:
+    """Whether the later override stands in place of the earlier one, as what can be added or deleted only once must.
+
+    `x=2` does not stand in place of `+x=1`, without which there is no `x` to set.
+    """
+    (sign, key), (earlier_sign, earlier_key) = _sign_and_key(later), _sign_and_key(override)
+    return key == earlier_key and earlier_sign in ("", sign)
+
+
+def _sign_and_key(override: str) -> tuple[str, str]:
+    """`++` adds as `+` does."""
+    key = override.partition("=")[0]
+    return key[:1] if key.startswith(("+", "~")) else "", key.lstrip("+~")
 
 
 def _last_search(outputs: Path) -> Path:

@@ -1,6 +1,7 @@
 """A module whose validations give the values of a script, and the fit that takes it through a real trainer."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
@@ -36,8 +37,10 @@ def batches() -> TensorBatches:
     return TensorBatches(torch.zeros(N_BATCHES, 1), torch.zeros(N_BATCHES), batch_size=1, shuffle_seed=None)
 
 
-def fit(values: Sequence[float], *, callbacks: Sequence[L.Callback], **arguments: Any) -> L.Trainer:
+def fit(
+    values: Sequence[float], *, callbacks: Sequence[L.Callback], ckpt_path: Path | None = None, **arguments: Any
+) -> L.Trainer:
     """Train as many epochs as there are values, unless `max_epochs` says otherwise."""
     trainer = L.Trainer(callbacks=list(callbacks), **{"max_epochs": len(values), "logger": False, **arguments})
-    trainer.fit(Scripted(values), batches(), batches())
+    trainer.fit(Scripted(values), batches(), batches(), ckpt_path=ckpt_path, weights_only=True)
     return trainer

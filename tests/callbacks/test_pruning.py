@@ -20,6 +20,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 from lightsweep.callbacks.checkpoint import BestCheckpoint
 from lightsweep.callbacks.early_stopping import EarlyStopping
+from lightsweep.callbacks.last_checkpoint import LastCheckpoint
 from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.callbacks.pruning_reason import pruning_reason
 from lightsweep.direction import Direction
@@ -260,6 +261,7 @@ def search_of(tmp_path: Path, *, pruner: str) -> optuna.Study:
         "mode": RunMode.MULTIRUN,
         "sweep": {"dir": str(tmp_path)},
         "job": {"num": 1},
+        "overrides": {"task": []},
         "runtime": {"cwd": str(tmp_path)},
     }
     HydraConfig.instance().cfg = OmegaConf.create({"hydra": cfg})  # type: ignore[assignment]
@@ -321,6 +323,26 @@ def test_a_search_goes_on_when_another_one_in_its_folder_is_asked_to_stop(
 
 def test_a_stop_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     ask_to_stop(tmp_path / "no such folder", at_once=True)
+
+
+@pytest.mark.usefixtures("_hydra_forgets")
+def test_a_search_that_was_asked_to_stop_does_not_wait_for_a_validation_and_goes_on_as_if_nothing_had_happened(
+    tmp_path: Path, quiet_trainer: dict[str, Any]
+) -> None:
+    study = search_of(tmp_path, pruner="NopPruner")
+    rare = {**quiet_trainer, "enable_checkpointing": True, "max_epochs": 6, "check_val_every_n_epoch": 2}
+    ask_to_stop(tmp_path, at_once=False)
+    watcher = watcher_of(None)
+    fit(RISING, callbacks=[watcher, LastCheckpoint(dirpath=str(tmp_path), every_s=60)], **rare)
+    assert (watcher.interrupted, watcher.n_epochs) == (True, 1)
+    assert study.get_trials()[1].intermediate_values == {}
+
+    take_back(tmp_path)
+    watcher, last = watcher_of(None), LastCheckpoint(dirpath=str(tmp_path), every_s=60)
+    trainer = fit(RISING, callbacks=[watcher, last], ckpt_path=last.path, **rare)
+    assert study.get_trials()[1].intermediate_values == {1: 0.1, 3: 0.2, 5: 0.3}
+    assert (watcher.interrupted, watcher.n_epochs) == (False, 6)
+    assert trainer.global_step == 6 * N_BATCHES
 
 
 @pytest.mark.usefixtures("_hydra_forgets")

@@ -82,6 +82,54 @@ def test_values_that_would_not_compare_are_left_and_the_best_points_are_tried_fi
     assert "no value is taken over, because seed changed" in said
 
 
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("seed", ["1", "2"])
+@pytest.mark.parametrize("n_added", [0, 1, 2])
+def test_a_fork_that_was_killed_is_the_same_when_it_is_started_again(
+    n_added: int, seed: str, earlier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = space_of(x="interval(0,1)")
+    source, now = open_source(str(earlier), storage="unused"), fingerprint(space, seed=seed)
+    study = optuna.create_study(direction="maximize")
+    add_trial = optuna.Study.add_trial
+
+    def add_or_die(self: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        if len(self.trials) == n_added:
+            raise Killed
+        add_trial(self, trial)
+
+    monkeypatch.setattr(optuna.Study, "add_trial", add_or_die)
+    with pytest.raises(Killed):
+        take_over(source, study, space=space, now=now)
+    monkeypatch.undo()
+    assert len(study.trials) == n_added
+    said = take_over(source, study, space=space, now=now)
+    expected, expected_said = taken(earlier, space, seed=seed)
+    assert said == expected_said
+    for trial, other in zip(study.trials, expected, strict=True):
+        assert (trial.params, trial.value, trial.state) == (other.params, other.value, other.state)
+        assert (trial.system_attrs, trial.user_attrs) == (other.system_attrs, other.user_attrs)
+
+
+def test_a_fork_that_has_trials_of_its_own_goes_on_and_another_search_is_refused(earlier: Path) -> None:
+    space = space_of(x="interval(0,1)")
+    source, now = open_source(str(earlier), storage="unused"), fingerprint(space)
+    study = optuna.create_study(direction="maximize")
+    take_over(source, study, space=space, now=now)
+    study.tell(study.ask(space.distributions), 0.5)
+    take_over(source, study, space=space, now=now)
+    assert len(study.trials) == 6
+
+    other = optuna.create_study(direction="maximize")
+    other.tell(other.ask(space.distributions), 0.5)
+    with pytest.raises(ConfigError, match=f"has trials already, and none from {earlier}. To go on with it leave fork"):
+        take_over(source, other, space=space, now=now)
+    assert len(other.trials) == 1
+
+
 @pytest.mark.parametrize("content", [None, "[", "other: 1"])
 def test_a_folder_without_a_search_is_refused(content: str | None, tmp_path: Path) -> None:
     if content is not None:

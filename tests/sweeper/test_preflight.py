@@ -89,6 +89,7 @@ BAD_SEARCHES = {
     "hydra.sweeper.storage=sqlite:///missing/study.db": "which can't be opened or written: there is no folder",
     f"hydra.sweeper.storage={ROOT}/src": "/src', which can't be opened or written: it is not a file",
     f"hydra.sweep.dir={ROOT}/train.py/x": "/x', which can't be created: ",
+    "hydra.launcher._target_=os.system": "hydra.launcher._target_ is 'os.system', which is no launcher",
     "hydra.sweeper.pruner._target_=os.system": "whitelist",
     "hydra.sweeper.pruner.n_warmup_steps=-1": "hydra.sweeper.pruner",
     "hydra.sweeper.sampler._target_=optuna.pruners.NopPruner": "hydra.sweeper.sampler",

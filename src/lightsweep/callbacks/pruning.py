@@ -85,10 +85,11 @@ class PruningCallback(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.n_epochs = trainer.current_epoch + 1
         value, self._epoch_value = self._epoch_value, None
-        if self._has_diverged(trainer) or value is None or self.trial is None:
+        if self._has_diverged(trainer) or self.trial is None:
             return
         reported = _reported(self.trial)
-        if trainer.current_epoch not in reported:  # a trial that is run again repeats some of its epochs
+        repeated = trainer.current_epoch in reported  # by a trial that is run again
+        if value is not None and not repeated:
             self.trial.report(value, step=trainer.current_epoch)
         if self.n_epochs == trainer.max_epochs:
             return
@@ -97,6 +98,8 @@ class PruningCallback(Callback):
             hand_back_if_orphaned(self.trial)
             _stop(trainer)
             return
+        if value is None:
+            return  # no validation, and so nothing to judge
         if any(epoch > trainer.current_epoch for epoch in reported):
             return  # the pruner let it pass here before, and would now judge the latest epoch
         if self.trial.should_prune():

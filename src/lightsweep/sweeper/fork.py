@@ -18,8 +18,9 @@ from lightsweep.sweeper.fingerprint import Fingerprint, differences, is_within
 from lightsweep.sweeper.results import RESULTS
 from lightsweep.sweeper.search_space import SearchSpace
 from lightsweep.sweeper.storage import JOURNAL, open_storage
-from lightsweep.sweeper.study import fingerprint_of
+from lightsweep.sweeper.study import WAYS_OUT, fingerprint_of
 
+FORKED_FROM = "forked_from"  # the user attribute of a trial that was taken over
 N_BEST = 5  # of trials that don't compare, so many are tried again first
 
 
@@ -30,6 +31,23 @@ class Source:
     folder: Path
     study: optuna.Study
     fingerprint: Fingerprint
+
+    def name_of(self, trial: FrozenTrial) -> str:
+        return f"{self.folder.absolute()}, trial {trial.number}"
+
+    def taken_into(self, study: optuna.Study) -> set[str]:
+        """The names of the trials that the study has from here: some, if a fork was interrupted and is started again.
+
+        Raises `ConfigError` if it has trials, and none of them from here.
+        """
+        there = {trial.user_attrs.get(FORKED_FROM) for trial in study.get_trials(deepcopy=False)}
+        taken = {self.name_of(trial) for trial in self.study.get_trials(deepcopy=False)} & there
+        if there and not taken:
+            raise ConfigError(
+                f"fork: the study '{study.study_name}' has trials already, and none from {shown(self.folder)}. To go on"
+                f" with it leave fork out. {WAYS_OUT}"
+            )
+        return taken
 
 
 def open_source(folder: str, *, storage: str) -> Source:
@@ -50,11 +68,12 @@ def open_source(folder: str, *, storage: str) -> Source:
 
 
 def take_over(source: Source, study: optuna.Study, *, space: SearchSpace, now: Fingerprint) -> str:
-    """Copy the trials that lie in the new space; gives a sentence on what was done.
+    """Copy the trials that lie in the new space and are not there yet; gives a sentence on what was done.
 
     If anything but the space has changed, values do not compare: then only the parameters of the best few are taken,
     to be tried first.
     """
+    taken = source.taken_into(study)
     finished = [
         t for t in source.study.get_trials(deepcopy=False) if fate_of(t) in ("complete", "pruned", "infeasible")
     ]
@@ -65,13 +84,15 @@ def take_over(source: Source, study: optuna.Study, *, space: SearchSpace, now: F
     if changed_beside_space:
         best = _best_of(fitting, direction=source.study.direction)
         for trial in best:
-            study.enqueue_trial(trial.params)
+            if source.name_of(trial) not in taken:
+                study.enqueue_trial(trial.params, user_attrs={FORKED_FROM: source.name_of(trial)})
         return (
             f"{where} the parameters of the best {len(best)} are tried first; no value is taken over, because"
             f" {', '.join(changed_beside_space)} changed"
         )
     for trial in fitting:
-        study.add_trial(_copied(trial, space.distributions, source=source))
+        if source.name_of(trial) not in taken:
+            study.add_trial(_copied(trial, space.distributions, source=source))
     return f"{where} {len(fitting)} were taken over; {len(finished) - len(fitting)} lie outside of the new space"
 
 
@@ -111,6 +132,6 @@ def _copied(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution], *
         params=trial.params,
         distributions=dict(distributions),
         intermediate_values=trial.intermediate_values,
-        user_attrs={**trial.user_attrs, "forked_from": f"{source.folder.absolute()}, trial {trial.number}"},
+        user_attrs={**trial.user_attrs, FORKED_FROM: source.name_of(trial)},
         constraints=trial.constraints,
     )

@@ -13,12 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind
+from lightsweep.interrupt import SIGNALS, Interrupted
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FEASIBILITY, fate_of
 from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, TrialWaits, WorkerLost
 from lightsweep.sweeper.retries import RETRIES, is_abandoned, put_back, reclaim, why_we_wait
 from lightsweep.sweeper.signs_of_life import Watch
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SECONDS_TO_SETTLE = 5
 SECONDS_TO_REACT = 10
 SECONDS_BETWEEN_LOOKS = 0.1
@@ -128,6 +128,8 @@ class TrialLoop:
     def _on_signal(self, signum: int, _: object) -> None:
         if self._is_overdue and not self._signalled:
             raise KeyboardInterrupt
+        if self._aborted:
+            raise Interrupted(signum)
         first = not self._signalled
         self._stop = self._signalled = True
         name = signal.Signals(signum).name

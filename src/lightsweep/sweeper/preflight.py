@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
@@ -86,7 +88,7 @@ def check_search(
 
 
 def settings_faults(settings: Settings, *, launcher: str) -> list[str]:
-    """What is wrong in `hydra.sweeper`; `launcher` is the launcher's target."""
+    """What is wrong in `hydra.sweeper` and with the launcher, of which `launcher` is the target."""
     problems = [
         f"hydra.sweeper.{key} is {getattr(settings, key)}; it must be {rule.must_be}."
         for key, rule in (
@@ -106,6 +108,11 @@ def settings_faults(settings: Settings, *, launcher: str) -> list[str]:
         problems.append(
             f"hydra.sweeper.study_name is '{settings.study_name}'; it also names a folder,"
             " so it must be made of letters, digits, '_', '-' and '.', and begin with a letter or digit."
+        )
+    if launcher not in (f"{known.__module__}.{known.__qualname__}" for known in Plugins.instance().discover(Launcher)):
+        problems.append(
+            f"hydra.launcher._target_ is '{launcher}', which is no launcher that Hydra has found. Choose one with"
+            " hydra/launcher=... and leave its _target_ alone; one of your own must be an installed Hydra plugin."
         )
     if settings.n_jobs > 1 and launcher.endswith(".BasicLauncher"):
         problems.append(

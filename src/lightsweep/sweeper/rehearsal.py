@@ -20,10 +20,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from lightsweep.errors import USER_ERRORS, ConfigError, together
+from lightsweep.interrupt import SIGNALS
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.folder import nearest_that_exists, use_folder
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
-from lightsweep.sweeper.loop import SIGNALS
 from lightsweep.sweeper.preflight import Settings
 from lightsweep.sweeper.progress import short
 from lightsweep.sweeper.search_space import Request

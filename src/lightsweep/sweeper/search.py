@@ -1,7 +1,6 @@
 """The search as a whole: check, open, run the trials, report, ship the best."""
 
 import shutil
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,9 +19,10 @@ from optuna.trial import FrozenTrial
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
 from lightsweep.files import locked, shown
+from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.outcome import Outcome
 from lightsweep.report import write_report
-from lightsweep.resume import keep_command
+from lightsweep.resume import COMMAND, keep_command
 from lightsweep.sweeper import summary
 from lightsweep.sweeper.checkpoints import CheckpointKeeper, forget_last_checkpoints
 from lightsweep.sweeper.composition import group_names
@@ -42,7 +42,7 @@ from lightsweep.sweeper.search_space import Request, parse_request
 from lightsweep.sweeper.signs_of_life import Watch
 from lightsweep.sweeper.stopping import ask_to_stop, take_back
 from lightsweep.sweeper.storage import open_storage, storage_url
-from lightsweep.sweeper.study import WAYS_OUT, build_sampler, grid_size, open_study, sign_study
+from lightsweep.sweeper.study import build_sampler, grid_size, open_study, sign_study
 
 BEST = "best"
 SHIPPING = ".shipping.lock"
@@ -97,6 +97,10 @@ class Search:
             if not (folder / TABLE).exists():
                 give_back(folder, is_new=is_new)  # no trial has finished, and nobody else writes to a new folder
             raise
+        except Interrupted:
+            if not (folder / COMMAND).exists():
+                give_back(folder, is_new=is_new)  # it had not begun
+            raise
         except Exception as error:
             if disk_is_full(error, folder):  # Optuna's journal could not be written, in whatever Optuna made of it
                 raise DiskFullError(folder) from None
@@ -122,11 +126,16 @@ class Search:
 
         self._report(folder, study=study, tally=results.tally)
         print(summary.of_trials(results, ending=ending), flush=True)
+        shipped = None
         if ending and ending.exit_code:
-            shipped = None
-            results.write(**shipped_record(results.tally.best, shipped))
+            results.write(**shipped_record(results.tally.best, None))
         else:
-            shipped = self._ship_in_turn(study, jobs=jobs, results=results, shipped_before=shipped_before)
+            try:
+                shipped = self._ship_in_turn(study, jobs=jobs, results=results, shipped_before=shipped_before)
+            except Interrupted as interrupted:
+                print(f"{interrupted}, before the best model was shipped", file=sys.stderr)
+                ending = Ending(str(interrupted), exit_code=interrupted.exit_code)
+                results.write(**shipped_record(results.tally.best, None))
         print(summary.of_model(folder, results=results, shipped=shipped, url=self._url(folder)))
         if results.tally.best is None and not (ending and ending.is_interrupt):
             raise ConfigError(summary.why_nothing_completed(study, ending=ending))
@@ -161,8 +170,8 @@ class Search:
         )
         fingerprint = self._fingerprint(request)
         n_there = len(study.get_trials(deepcopy=False))
-        if source and n_there:
-            raise ConfigError(f"fork: the study '{study.study_name}' has trials already. {WAYS_OUT}")
+        if source:
+            source.taken_into(study)  # refuses what is another search's before it is signed
         if sign_study(study, fingerprint, allow_changes=self.settings.allow_changes):
             forget_last_checkpoints(folder)
         if source:
@@ -254,22 +263,23 @@ class Search:
     def _ship_in_turn(
         self, study: optuna.Study, *, jobs: TrialJobs, results: Results, shipped_before: Mapping[str, Any]
     ) -> Outcome | None:
-        """Ship while no other driver does so in this folder: the later one finds what the first has shipped."""
+        """Ship while no other driver does so in this folder: the later one finds what the first has shipped.
+
+        Raises `Interrupted` if a signal ends the refit or the waiting.
+        """
         waiting = f"another search in {shown(results.folder)} ships its best model; waiting for it"
-        try:
-            with locked(results.folder / SHIPPING, waiting=waiting):
-                results.take_in(study)
-                best = results.tally.best
-                shipped = self._ship(jobs, best=best, shipped_before=read_shipped(results.folder) or shipped_before)
-                results.write(**shipped_record(best, shipped))
-        except (KeyboardInterrupt, SystemExit):  # the second is what Lightning makes of the first
-            raise SystemExit(128 + signal.SIGINT) from None
+        with interruptible(), locked(results.folder / SHIPPING, waiting=waiting):
+            results.take_in(study)
+            best = results.tally.best
+            shipped = self._ship(jobs, best=best, shipped_before=read_shipped(results.folder) or shipped_before)
+            results.write(**shipped_record(best, shipped))
         return shipped
 
     def _ship(self, jobs: TrialJobs, *, best: FrozenTrial | None, shipped_before: Mapping[str, Any]) -> Outcome | None:
         """Refit the best hyperparameters in one more job, for as many epochs as its best checkpoint had trained.
 
-        None if there is nothing to ship, or if the config is another project's and knows no `refit`.
+        None if there is nothing to ship, or if the config is another project's and knows no `refit`. Raises
+        `Interrupted`, and leaves no half of a model, if a signal ends the refit.
         """
         if best is None or "refit" not in self.config:
             return None
@@ -284,10 +294,15 @@ class Search:
             f"hydra.sweep.subdir={BEST}",
         ]
         try:
-            outcome = jobs.launch([*jobs.overrides(best.params), *overrides], number=best.number)
+            with interruptible():
+                outcome = jobs.launch([*jobs.overrides(best.params), *overrides], number=best.number)
         except TrialFailed as failure:
             raise ConfigError(
                 f"the search is done, but refitting its best trial failed: {failure}. Everything else is there."
             ) from None
+        except Interrupted:
+            jobs.abort()
+            shutil.rmtree(jobs.sweep_dir / BEST, ignore_errors=True)
+            raise
         assert isinstance(outcome, Outcome)
         return outcome
