@@ -14,9 +14,8 @@ from lightsweep.trust import TRUSTED_TARGETS
 def main(cfg: DictConfig) -> Outcome:
     check_config(cfg)  # before the seconds that torch takes to import
 
-    from lightsweep.lightning import L  # first: the others import it, too, and slower
+    import pytorch_lightning as L
 
-    # isort: split
     from lightsweep.build import build, build_all
     from lightsweep.callbacks.last_checkpoint import checkpoint_to_continue
     from lightsweep.fitting import outcome_of, set_up_process, trainer_arguments
