@@ -58,7 +58,7 @@ class Row:
         low, middle, high = min(self.ratios), statistics.median(self.ratios), max(self.ratios)
         return (
             f"| {self.work} | {self.against} | {self.ours:.3g} {self.unit} | {self.yardstick:.3g} {self.unit}"
-            f" | {low:.2f} | **{middle:.2f}** | {high:.2f} | {self.goal} |"
+            f" | {low:.2f} | **{middle:.2f}** | {high:.2f} | {len(self.ratios)} | {self.goal} |"
         )
 
 
@@ -237,8 +237,8 @@ def machine() -> dict[str, str]:
 
 def as_markdown(results: dict[str, Any]) -> str:
     lines = [
-        "| work | against | Lightsweep | yardstick | ratio min | median | max | goal |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| work | against | Lightsweep | yardstick | ratio min | median | max | pairs | goal |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         *(Row(**row).line() for rows in results["rows"].values() for row in rows),
     ]
     if quality := results.get("quality"):

@@ -346,9 +346,9 @@ def _distributions(study: optuna.Study) -> dict[str, BaseDistribution]:
 def _axis_labels(labels: Sequence[Any], axes: Sequence[BaseDistribution | None]) -> list[Any]:
     """Optuna's labels, legible above the lines and without the fractions it puts on an axis of whole numbers."""
     kept = [a for a in labels if not (isinstance(axes[a.x], IntDistribution) and _is_fraction(a.text))]
-    for label in kept:
-        label.update(text=_cut(label.text), font_size=11, bgcolor="rgba(255, 255, 255, 0.8)")
-    return kept
+    style = {"font": {"size": 11}, "bgcolor": "rgba(255, 255, 255, 0.8)"}
+    # As plain dicts, which plotly checks once: to update its objects takes longer than all else in the report.
+    return [{**label.to_plotly_json(), **style, "text": _cut(label.text)} for label in kept]
 
 
 def _is_fraction(text: str) -> bool:

@@ -4,6 +4,7 @@ import copy
 import os
 import pickle
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class JobConfigLoader(ConfigLoaderImpl):
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         try:
-            overrides = OverridesParser.create().parse_overrides(sweep_overrides)
+            overrides = [_parsed(override) for override in sweep_overrides]
             groups = [override for override in overrides if self._is_group(override)]
             values = [override for override in overrides if override not in groups]
             if any(override.is_hydra_override() for override in values):
@@ -82,6 +83,11 @@ class JobConfigLoader(ConfigLoaderImpl):
                 super().load_sweep_config(master_config, list(groups))
             )
         return copy.deepcopy(composed)
+
+
+@lru_cache(maxsize=256)  # what is fixed comes with each job
+def _parsed(override: str) -> Override:
+    return OverridesParser.create().parse_overrides([override])[0]
 
 
 def _as_job_config(cfg: DictConfig) -> DictConfig:
