@@ -14,8 +14,9 @@ from lightsweep.trust import TRUSTED_TARGETS
 def main(cfg: DictConfig) -> Outcome:
     check_config(cfg)  # before the seconds that torch takes to import
 
-    import pytorch_lightning as L
+    from lightsweep.lightning import L  # first: the others import it, too, and slower
 
+    # isort: split
     from lightsweep.build import build, build_all
     from lightsweep.callbacks.last_checkpoint import checkpoint_to_continue
     from lightsweep.fitting import outcome_of, set_up_process, trainer_arguments

@@ -18,11 +18,13 @@ COUNTS = ([1, 2, 10**9], [*NO_NUMBERS, 0, -1, 1.0, 2.5])
 SHARES = ([0, 0.0, 0.5, 0.999], [*NO_NUMBERS, 1, 1.0, 1.5, -0.1])
 SWITCHES = ([True, False], [None, 0, 1, "true", "", "no"])
 
+COUNTS_OR_NULL = ([None, 1, 64], [v for v in [*NO_NUMBERS, 0, -1, 1.5] if v is not None])
+
 TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "monitor": (["val/acc", "loss"], [None, "", 3, True, ["val/acc"]]),
     "direction": (["maximize", "minimize"], [None, "", "max", "up", "Maximize", True, 1]),
     "seed": ([0, 1, 2**32 - 1], [*NO_NUMBERS, -1, 2**32, 1.0]),
-    "threads": ([None, 1, 64], [v for v in [*NO_NUMBERS, 0, -1, 1.5] if v is not None]),
+    "threads": COUNTS_OR_NULL,
     "refit": SWITCHES,
     "verbose": SWITCHES,
     "data.batch_size": COUNTS,
@@ -33,6 +35,7 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "model.n_layers": COUNTS,
     "model.hidden_size": COUNTS,
     "model.dropout_rate": SHARES,
+    "model.batches_per_step": COUNTS_OR_NULL,
     "optimizer.lr": ([1e-8, 1, 0.1, 10.0], [*NO_NUMBERS, 0, 0.0, -0.1]),
     "optimizer.momentum": SHARES,
     "optimizer.weight_decay": ([0, 0.0, 0.01, 3], [*NO_NUMBERS, -0.1]),

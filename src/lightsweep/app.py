@@ -23,6 +23,8 @@ from lightsweep.outcome import Outcome
 from lightsweep.resume import resumed, written_out
 from lightsweep.sweeper.password import out_of_the_command
 
+UNKNOWN_PLUGIN = "Unknown plugin class"  # what Hydra says of a sweeper or launcher that it has not found
+
 
 def run_app(main: Callable[[], Any]) -> None:
     """Call a function decorated by `hydra.main`; exit with 1 and one message if the user can mend what failed.
@@ -43,6 +45,10 @@ def run_app(main: Callable[[], Any]) -> None:
         if full_error:
             raise
         _exit_with(error)
+    except RuntimeError as error:
+        if full_error or not str(error).startswith(UNKNOWN_PLUGIN):
+            raise
+        _exit_with(ConfigError(f"{error}. Choose hydra/sweeper and hydra/launcher, and leave their _target_ alone."))
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         sys.exit(interrupted.exit_code)

@@ -26,6 +26,7 @@ def _is_int(value: Any) -> bool:
 
 
 POSITIVE_INT = Rule("a whole number of at least 1", lambda v: _is_int(v) and v >= 1)
+POSITIVE_INT_OR_NULL = Rule("a whole number of at least 1, or null", lambda v: v is None or POSITIVE_INT.holds(v))
 INT_FROM_0 = Rule("a whole number of at least 0", lambda v: _is_int(v) and v >= 0)
 POSITIVE = Rule("a number above 0", lambda v: _is_number(v) and v > 0)
 AT_LEAST_ZERO = Rule("a number of at least 0", lambda v: _is_number(v) and v >= 0)
@@ -35,7 +36,7 @@ RULES: dict[str, Rule] = {
     "monitor": Rule("the name of a metric, such as val/acc", lambda v: isinstance(v, str) and v != ""),
     "direction": Rule("maximize or minimize", lambda v: v in ("maximize", "minimize")),
     "seed": Rule("a whole number from 0 to 4294967295", lambda v: _is_int(v) and 0 <= v < 2**32),
-    "threads": Rule("a whole number of at least 1, or null", lambda v: v is None or POSITIVE_INT.holds(v)),
+    "threads": POSITIVE_INT_OR_NULL,
     "refit": BOOLEAN,
     "verbose": BOOLEAN,
     "data.batch_size": POSITIVE_INT,
@@ -46,6 +47,7 @@ RULES: dict[str, Rule] = {
     "model.n_layers": POSITIVE_INT,
     "model.hidden_size": POSITIVE_INT,
     "model.dropout_rate": Rule("a number from 0 up to, but not including, 1", lambda v: _is_number(v) and 0 <= v < 1),
+    "model.batches_per_step": POSITIVE_INT_OR_NULL,
     "optimizer.lr": POSITIVE,
     "optimizer.momentum": Rule("a number from 0 up to, but not including, 1", lambda v: _is_number(v) and 0 <= v < 1),
     "optimizer.weight_decay": AT_LEAST_ZERO,

@@ -31,7 +31,7 @@ def n_rows(loader: Any) -> int:
     return sum(len(y) for _, y in loader)
 
 
-@pytest.mark.parametrize(("refit", "sizes"), [(False, (1149, 288, 360)), (True, (1437, 0, 360))])
+@pytest.mark.parametrize(("refit", "sizes"), [(False, (1151, 287, 359)), (True, (1438, 0, 359))])
 def test_the_digits_are_cut_as_documented(refit: bool, sizes: tuple[int, int, int]) -> None:
     data = digits(refit=refit)
     assert (data.d_in, data.d_out) == (64, 10)

@@ -31,7 +31,7 @@ def fingerprint(composed: Compose, *overrides: str) -> Fingerprint:
         ),
         (["callbacks=early_stopping"], ["callbacks.early_stopping._target_"]),
         (["model.n_layers=3"], []),  # it is searched: the space says what it may be
-        (["logger=tensorboard", "verbose=true", "threads=2", "trainer=cpu"], []),
+        (["logger=tensorboard", "verbose=true", "threads=2", "trainer=cpu", "model.batches_per_step=1"], []),
         (["hydra.sweeper.n_trials=7", "hydra/launcher=joblib", "hydra/sweeper/pruner=none"], []),
     ],
 )

@@ -23,6 +23,7 @@ HARMLESS = (
     "verbose",
     "threads",
     "refit",
+    "model.batches_per_step",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.default_root_dir",

@@ -64,7 +64,7 @@ def check_search(
     """
     sampler, pruner, faults = _built(settings, request.space)
     faults = [
-        *settings_faults(settings, launcher=config.hydra.launcher._target_),
+        *settings_faults(settings, launcher=str(OmegaConf.select(config, "hydra.launcher._target_"))),
         *request_faults(request, config_loader=config_loader, config=config),
         *faults,
         *place_faults(Path(config.hydra.sweep.dir).absolute(), url),
