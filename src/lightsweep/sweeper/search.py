@@ -1,5 +1,6 @@
 """The search as a whole: check, open, run the trials, report, ship the best."""
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -227,7 +228,7 @@ class Search:
 
         def on_finished(_: FrozenTrial) -> None:
             take_in()
-            results.write()
+            results.write_soon()
 
         loop = TrialLoop(
             study,
@@ -248,6 +249,8 @@ class Search:
             take_in()  # what other drivers have run in the meantime
             return ending
         finally:
+            with contextlib.suppress(OSError):  # a full disk, which something has already raised
+                results.write()
             take_back(results.folder)
             progress.close()
 
