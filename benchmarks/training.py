@@ -13,6 +13,7 @@ import warnings
 from functools import partial
 from typing import Any
 
+import optuna
 import pytorch_lightning as L
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,7 @@ from lightsweep.data.tensors import TensorDataModule
 from lightsweep.fitting import set_up_process
 from lightsweep.logger.csv import CSVLogger
 from lightsweep.model.classifier import MLPClassifier
+from lightsweep.sweeper.storage import open_storage
 
 SIZE: dict[str, Any] = {"n_layers": 2, "hidden_size": 128, "dropout_rate": 0.2, "activation": "relu"}
 ADAM = partial(torch.optim.Adam, lr=1e-3, fused=True)
@@ -60,12 +62,20 @@ def fit(data: TensorDataModule, *, epochs: int) -> float:
             callbacks=[
                 BestCheckpoint(dirpath=folder, filename="best", monitor="val/acc", direction="maximize"),
                 LastCheckpoint(dirpath=folder, every_s=30),
-                PruningCallback(monitor="val/acc", direction="maximize"),
+                PruningCallback(monitor="val/acc", direction="maximize", trial=_trial(folder)),
             ],
         )
         start = time.perf_counter()
         trainer.fit(model, datamodule=data)
         return (time.perf_counter() - start) / trainer.global_step
+
+
+def _trial(folder: str) -> optuna.Trial:
+    """A trial in a journal, for the callback to report to and to ask about."""
+    study = optuna.create_study(
+        storage=open_storage(f"{folder}/study.journal"), direction="maximize", pruner=optuna.pruners.MedianPruner()
+    )
+    return study.ask()
 
 
 def tight_loop(data: TensorDataModule, *, epochs: int) -> float:
@@ -98,6 +108,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     set_up_process(threads=1, verbose=False)
     data = data_module(arguments.samples)
     pairs = []

@@ -40,7 +40,7 @@ def build(node: DictConfig, **kwargs: Any) -> Any:
 
 def build_all(nodes: DictConfig | None) -> list[Any]:
     """Build each entry of a group such as `callbacks`; an entry that was set to null is left out."""
-    return [built for built in build(nodes).values() if built is not None] if nodes else []
+    return [build(node) for node in (nodes or {}).values() if node is not None]
 
 
 def _resolved(node: DictConfig) -> DictConfig:

@@ -65,6 +65,14 @@ def test_each_class_keeps_its_share_in_every_split(seed: int) -> None:
     assert counts == [[32, 96, 192], [8, 24, 48], [10, 30, 60]]
 
 
+def test_rows_are_in_no_order_of_their_classes() -> None:
+    x, y = numbered(300, n_classes=3)
+    splits = split(x, y, seed=0, refit=False)
+    assert splits.val is not None
+    for _, labels in (splits.train, splits.val, splits.test):
+        assert (labels.diff() < 0).sum() > len(labels) / 6
+
+
 def test_the_seed_alone_decides_which_row_goes_where() -> None:
     same, again, other = (rows_of(split(*numbered(100), seed=seed, refit=False)) for seed in (7, 7, 8))
     assert same == again

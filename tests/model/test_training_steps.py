@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 import pytorch_lightning as L
 import torch
-from pytorch_lightning.callbacks import LearningRateMonitor, ModelCheckpoint, Timer
+from pytorch_lightning.callbacks import (
+    GradientAccumulationScheduler,
+    LambdaCallback,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    StochasticWeightAveraging,
+    Timer,
+)
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -21,7 +28,12 @@ from lightsweep.model.classifier import MLPClassifier
 from lightsweep.model.training_steps import Batch
 
 ADAM = partial(torch.optim.Adam, lr=0.01, fused=True)
+LBFGS = partial(torch.optim.LBFGS, max_iter=2)
 N_BATCHES = 9
+JUDGED: dict[str, Any] = {"monitor": "val/acc", "direction": "maximize"}
+
+
+def nothing(*_: Any) -> None: ...
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +102,7 @@ def trace(folder: Path, **changes: Any) -> dict[str, Any]:
         {"gradient_clip_val": 0.01},
         {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},
         {"precision": "bf16-mixed"},
+        {"precision": "bf16-mixed", "gradient_clip_val": 0.01},
         {"precision": "64-true"},
     ],
     ids=str,
@@ -120,6 +133,14 @@ class LooksAtGradients(L.Callback):
     def on_before_optimizer_step(self, *_: Any) -> None: ...
 
 
+class OwnCheckpoint(ModelCheckpoint):
+    def on_train_batch_end(self, *_: Any) -> None: ...
+
+
+class OwnPruning(PruningCallback):
+    def on_before_backward(self, *_: Any) -> None: ...
+
+
 class OwnStep(MLPClassifier):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return 2 * super().training_step(batch, batch_idx)
@@ -142,8 +163,8 @@ def test_so_many_batches_are_one_step(number: int | None, n_steps: int, tmp_path
 def test_a_slow_step_ends_with_its_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightsweep.model.training_steps.SECONDS_PER_STEP", 1e-9)
     counter = CountsSteps()
-    fit(tmp_path, classifier(), counter, max_epochs=1)
-    assert counter.n_steps >= N_BATCHES
+    trainer = fit(tmp_path, classifier(), counter, max_epochs=1)
+    assert counter.n_steps == trainer.global_step == N_BATCHES
 
 
 @pytest.mark.parametrize(
@@ -152,6 +173,19 @@ def test_a_slow_step_ends_with_its_batch(tmp_path: Path, monkeypatch: pytest.Mon
         (MLPClassifier, {"accumulate_grad_batches": 2}, [], "trainer.accumulate_grad_batches=2"),
         (MLPClassifier, {"limit_train_batches": 5}, [], "trainer.limit_train_batches=5"),
         (MLPClassifier, {"val_check_interval": 3}, [], "trainer.val_check_interval=3"),
+        (MLPClassifier, {"val_check_interval": 1}, [], "trainer.val_check_interval=1"),
+        (MLPClassifier, {"min_steps": 5}, [], "trainer.min_steps=5"),
+        (
+            MLPClassifier,
+            {"optimizer": LBFGS},
+            [],
+            "optimizer._target_=torch.optim.LBFGS",
+        ),
+        (MLPClassifier, {}, [LambdaCallback(on_train_batch_end=nothing)], "LambdaCallback.on_train_batch_end"),
+        (MLPClassifier, {}, [OwnCheckpoint()], "OwnCheckpoint.on_train_batch_end"),
+        (MLPClassifier, {}, [OwnPruning(**JUDGED)], "OwnPruning.on_before_backward"),
+        (MLPClassifier, {}, [StochasticWeightAveraging(0.1)], "StochasticWeightAveraging."),
+        (MLPClassifier, {}, [GradientAccumulationScheduler({0: 2})], "GradientAccumulationScheduler."),
         (MLPClassifier, {"max_steps": 12}, [], "trainer.max_steps=12"),
         (MLPClassifier, {}, [LooksAtGradients()], "LooksAtGradients.on_before_optimizer_step"),
         (MLPClassifier, {}, [LearningRateMonitor()], "LearningRateMonitor.on_train_batch_start"),
@@ -165,11 +199,13 @@ def test_a_slow_step_ends_with_its_batch(tmp_path: Path, monkeypatch: pytest.Mon
 def test_what_needs_single_steps_has_them_and_is_named_where_others_are_asked_for(
     kind: type[MLPClassifier], changes: dict[str, Any], callbacks: list[L.Callback], obstacle: str, tmp_path: Path
 ) -> None:
+    settings = {"optimizer": changes.pop("optimizer")} if "optimizer" in (changes := dict(changes)) else {}
     counter = CountsSteps()
-    fit(tmp_path / "null", classifier(kind), counter, *copy.deepcopy(callbacks), max_epochs=1, **changes)
+    model = classifier(kind, **settings)
+    fit(tmp_path / "null", model, counter, *copy.deepcopy(callbacks), max_epochs=1, **changes)
     assert counter.n_steps >= 5
     with pytest.raises(ConfigError, match=f"model.batches_per_step is 4, but {obstacle}"):
-        fit(tmp_path / "4", classifier(kind, batches_per_step=4), *callbacks, max_epochs=1, **changes)
+        fit(tmp_path / "4", classifier(kind, batches_per_step=4, **settings), *callbacks, max_epochs=1, **changes)
 
 
 def test_a_schedule_by_the_step_runs_as_lightning_runs_it(tmp_path: Path) -> None:
@@ -213,3 +249,59 @@ def test_a_second_fit_of_a_model_that_now_needs_single_steps(tmp_path: Path) -> 
     counter = CountsSteps()
     fit(tmp_path / "second", model, counter, LooksAtGradients(), max_epochs=1)
     assert counter.n_steps == N_BATCHES
+
+
+class Fails(L.Callback):
+    def on_validation_end(self, *_: Any) -> None:
+        raise ValueError("not today")
+
+
+@pytest.mark.filterwarnings("ignore:Found .* in eval mode")
+def test_a_fit_that_failed_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    model = classifier()
+    with pytest.raises(ValueError, match="not today"):
+        fit(tmp_path / "first", model, Fails())
+    counter = CountsSteps()
+    fit(tmp_path / "second", model, counter, LooksAtGradients(), max_epochs=1, gradient_clip_val=1.0)
+    assert counter.n_steps == N_BATCHES
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+@pytest.mark.parametrize(("before", "after"), [(1, None), (None, 1), (2, 3)])
+def test_a_fit_goes_on_from_one_with_another_number(before: int | None, after: int | None, tmp_path: Path) -> None:
+    whole = classifier()
+    steps = fit(tmp_path / "whole", whole, max_epochs=4).global_step
+    first = fit(tmp_path / "first", classifier(batches_per_step=before), max_epochs=2)
+    first.save_checkpoint(tmp_path / "last.ckpt")
+    model = classifier(batches_per_step=after)
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_epochs=4,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    trainer.fit(model, batches(85, shuffle_seed=5), batches(40), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    assert trainer.global_step == steps == 4 * N_BATCHES
+
+
+def test_half_precision_holds_the_mean_loss_of_many_rows(tmp_path: Path) -> None:
+    trainer = fit(tmp_path, classifier(), precision="16-true", max_epochs=1)
+    model = classifier()
+    model.trainer = trainer
+    model._losses, model._rows = [torch.tensor(2.0, dtype=torch.float16)] * 2, [60_000, 60_000]
+    logged: dict[str, Tensor] = {}
+    model.log = lambda name, value, **_: logged.update({name: value})  # type: ignore[method-assign, assignment]
+    model._log_loss()
+    assert logged["train/loss"].item() == 2.0
+
+
+def test_a_subclass_with_hooks_of_its_own_does_not_add_up_its_evaluations(tmp_path: Path) -> None:
+    class Own(MLPClassifier):
+        def on_validation_epoch_start(self) -> None: ...
+
+    usual, own = classifier(), classifier(Own)
+    there = fit(tmp_path / "usual", usual).callback_metrics
+    assert fit(tmp_path / "own", own).callback_metrics == there

@@ -362,6 +362,7 @@ def rehearsed(size: str, *, s_per_batch: float, n_batches: int | None, pid: int 
         "s_in_batches": 1.0,
         "s_since_set_up": 1.5,
         "checkpoint_bytes": 1000,
+        "last_checkpoint_bytes": 3000,
         "s_per_batch": s_per_batch,
         "n_batches": n_batches,
         "pid": pid,
@@ -405,7 +406,7 @@ def test_data_without_a_length_leave_the_time_open_and_not_the_disk(settings: Se
     assert there.search_seconds() is None
     assert there.remarks(settings) == []
     assert "unknown" in there.lines(Path("/"))["a trial"]
-    assert there.disk_bytes() == 6 * 1000 + 50 * (4096 + 20_000)
+    assert there.disk_bytes() == 6 * 1000 + 3000 + 50 * (4096 + 20_000)
 
 
 def test_a_search_that_would_fill_the_disk_is_refused(settings: Settings, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,24 @@ N_WARM_UP = 2  # the first batches pay for what is loaded and compiled once
 class Stopwatch(Callback):
     """Writes what it measured to `path` at the end of a fit of a few batches (`trainer.fast_dev_run`)."""
 
+    looks_at_batches = False  # it measures the steps of a search, which take many batches each
+
     def __init__(self, *, path: str) -> None:
         self.path = Path(path)
         self._set_up = time.perf_counter()
         self._train: list[float] = []
+        self._n_batches: list[int] = []  # by then
         self._val: list[float] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._train.append(_now())
+        self._note_step(trainer)
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self._note_step(trainer)
+
+    def _note_step(self, trainer: L.Trainer) -> None:
         self._train.append(_now())
+        self._n_batches.append(trainer.global_step)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._val.append(_now())
@@ -42,11 +50,13 @@ class Stopwatch(Callback):
         checkpoint = self.path.with_suffix(".ckpt")
         start = _now()
         trainer.save_checkpoint(checkpoint)
+        last_checkpoint_bytes = checkpoint.stat().st_size
+        trainer.save_checkpoint(checkpoint, weights_only=True)
         measured = {
             "n_parameters": sum(p.numel() for p in pl_module.parameters()),
             "device": str(pl_module.device),
-            "s_per_batch": _typical_step(self._train),
-            "s_per_val_batch": _typical_step(self._val),
+            "s_per_batch": _typical_step(self._train, self._n_batches),
+            "s_per_val_batch": _typical_step(self._val, range(len(self._val))),
             "n_batches": _n_batches(trainer.train_dataloader),
             "n_val_batches": _n_batches(trainer.val_dataloaders),
             "s_in_batches": _span(self._train) + _span(self._val),
@@ -54,6 +64,7 @@ class Stopwatch(Callback):
             "pid": os.getpid(),
             "s_per_checkpoint": _now() - start,
             "checkpoint_bytes": checkpoint.stat().st_size,
+            "last_checkpoint_bytes": last_checkpoint_bytes,
         }
         checkpoint.unlink()
         write_atomically(self.path, json.dumps(measured))
@@ -65,8 +76,10 @@ def _now() -> float:
     return time.perf_counter()
 
 
-def _typical_step(stamps: list[float]) -> float:
-    steps = [end - start for start, end in itertools.pairwise(stamps)]
+def _typical_step(stamps: Sequence[float], counts: Sequence[int]) -> float:
+    """Seconds for one batch; `counts` says how many there had been at each stamp."""
+    pairs = itertools.pairwise(zip(stamps, counts, strict=True))
+    steps = [(end - start) / (after - before) for (start, before), (end, after) in pairs if after > before]
     return statistics.median(steps[N_WARM_UP:] or steps[-1:] or [0.0])
 
 

@@ -45,10 +45,11 @@ class Splits:
     scaler: Scaler
 
 
-def _every(fraction: float, *, of: int) -> npt.NDArray[np.bool_]:
-    """Which of so many rows to pick, evenly spread: of rows in the order of their class, a fair share of each class."""
-    n_picked = np.floor(np.arange(of + 1) * fraction + 1e-9)
-    picked: npt.NDArray[np.bool_] = np.diff(n_picked) > 0
+def _share_of_each_class(labels: Labels, fraction: float) -> npt.NDArray[np.bool_]:
+    """Which rows to pick: evenly spread over the rows in the order of their class."""
+    n_picked = np.floor(np.arange(len(labels) + 1) * fraction + 1e-9)
+    picked = np.zeros(len(labels), dtype=np.bool_)
+    picked[np.argsort(labels, kind="stable")] = np.diff(n_picked) > 0
     return picked
 
 
@@ -60,10 +61,9 @@ def split(x: Floats, y: Labels, *, seed: int, refit: bool) -> Splits:
     """
     # Not by scikit-learn, which takes a second to import, in every process that trains.
     rows = np.random.default_rng(seed).permutation(len(y))
-    rows = rows[np.argsort(y[rows], kind="stable")]  # class by class, each in random order
-    is_test = _every(TEST_FRACTION, of=len(rows))
+    is_test = _share_of_each_class(y[rows], TEST_FRACTION)
     rest, test = rows[~is_test], rows[is_test]
-    is_val = _every(VAL_FRACTION / (1 - TEST_FRACTION), of=len(rest))
+    is_val = _share_of_each_class(y[rest], VAL_FRACTION / (1 - TEST_FRACTION))
     train, val = rest[~is_val], rest[is_val]
     classes, sizes = np.unique(y, return_counts=True)
     if any(len(np.unique(y[part])) < len(classes) for part in (train, val, test)):

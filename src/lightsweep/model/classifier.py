@@ -72,7 +72,7 @@ class MLPClassifier(TrainingSteps):
         # Sums on the device, read once per epoch: a metric object of torchmetrics takes longer than the network.
         x, y = batch
         logits = self(x)
-        self._loss_sum = self._loss_sum + F.cross_entropy(logits, y, reduction="sum")
+        self._loss_sum = self._loss_sum + F.cross_entropy(logits.float(), y, reduction="sum")
         self._n_right = self._n_right + (logits.argmax(dim=1) == y).sum()
         self._n_rows += len(y)
 
@@ -80,4 +80,5 @@ class MLPClassifier(TrainingSteps):
         if not self._n_rows:
             return  # a subclass evaluates in its own way
         metrics = {"loss": self._loss_sum / self._n_rows, "acc": self._n_right / self._n_rows}
-        self.log_dict({f"{split}/{name}": value for name, value in metrics.items()}, batch_size=1)
+        self.log_dict({f"{split}/{name}": value for name, value in metrics.items()}, batch_size=1, sync_dist=True)
+        self._forget_evaluation()

@@ -7,9 +7,16 @@ from typing import Any, Protocol
 
 import pytorch_lightning as L
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import (
+    Callback,
+    GradientAccumulationScheduler,
+    ModelCheckpoint,
+    ProgressBar,
+    StochasticWeightAveraging,
+)
 from pytorch_lightning.plugins import Precision
 from pytorch_lightning.strategies import SingleDeviceStrategy
+from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -46,7 +53,11 @@ TRAINER_SETTINGS: dict[str, Any] = {
     "overfit_batches": 0.0,
     "val_check_interval": 1.0,
     "max_steps": -1,
+    "min_steps": None,
 }
+BATCHES_OF_A_SMOKE_TEST = 5  # per step, so that one of two is free of what is loaded with the first batch
+OF_A_SMOKE_TEST = ("limit_train_batches", "max_steps")  # which `fast_dev_run` sets
+BY_THE_STEP = (GradientAccumulationScheduler, StochasticWeightAveraging)  # without a hook for each batch
 
 
 class BatchIterator(Protocol):
@@ -63,9 +74,10 @@ class BatchIterator(Protocol):
 class TrainingSteps(L.LightningModule):
     """A module that gives the loss of a mini-batch `(x, y)`; how it is lowered is the same for all, and done here.
 
-    `batches_per_step` mini-batches make one Lightning step; null takes what half a second allows, and 1 is Lightning's
-    usual step, with all its hooks. The weights and the logged losses do not depend on it. What works by the step alone,
-    such as gradient accumulation or a callback that looks at each batch, makes null mean 1.
+    `batches_per_step` mini-batches make one Lightning step, fewer if they take longer than half a second; null takes as
+    many as that allows, and 1 is Lightning's usual step, with all its hooks. The weights and the logged losses do not
+    depend on it. What works by the step alone, such as gradient accumulation or a callback that looks at each batch,
+    makes null mean 1.
 
     Logs `train/loss` once per epoch, the mean over all rows. Raises `ConfigError` in `setup` if `batches_per_step` is
     more than 1 and something needs single steps.
@@ -75,6 +87,7 @@ class TrainingSteps(L.LightningModule):
         super().__init__()
         self.optimizer_of = optimizer
         self.batches_per_step = batches_per_step
+        self._n_at_most = batches_per_step
         self._losses: list[Tensor] = []
         self._rows: list[int] = []
 
@@ -85,10 +98,15 @@ class TrainingSteps(L.LightningModule):
     def configure_optimizers(self) -> Optimizer:
         return self.optimizer_of(self.parameters())
 
+    def configure_callbacks(self) -> list[Callback]:
+        self._back_to_single_steps()  # a fit that failed has not come to its teardown
+        return []
+
     def setup(self, stage: str) -> None:
-        is_smoke_test = self.trainer.fast_dev_run  # type: ignore[attr-defined]
-        if stage != "fit" or self.batches_per_step == 1 or is_smoke_test:
+        if stage != "fit" or self.batches_per_step == 1:
             return
+        is_smoke_test = self.trainer.fast_dev_run and self.batches_per_step is None  # type: ignore[attr-defined]
+        self._n_at_most = BATCHES_OF_A_SMOKE_TEST if is_smoke_test else self.batches_per_step
         obstacle = _obstacle(self, self.trainer)
         if obstacle is None:
             self.automatic_optimization = False
@@ -100,8 +118,28 @@ class TrainingSteps(L.LightningModule):
             )
 
     def teardown(self, stage: str) -> None:
+        self._back_to_single_steps()
+
+    def _back_to_single_steps(self) -> None:
         if vars(self).pop("training_step", None) is not None:
             self.automatic_optimization = True
+
+    def on_train_start(self) -> None:
+        if not self.automatic_optimization:
+            _take_over_count(self.trainer)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        if _scaler_of(self.trainer) is not None:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            # Lightning refuses a fused optimizer with mixed precision, which without a scaler has nothing to unscale.
+            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(self.trainer.precision_plugin, optimizer, gradient_clip_val, algorithm)
 
     def on_train_epoch_start(self) -> None:
         self._forget_losses()
@@ -121,10 +159,7 @@ class TrainingSteps(L.LightningModule):
         is_plain = type(self.trainer.precision_plugin) is Precision
         deadline = time.monotonic() + SECONDS_PER_STEP
         n_batches = 0
-        while n_batches != self.batches_per_step and time.monotonic() < deadline:
-            fetched = next(dataloader_iter, None)
-            if fetched is None:
-                break
+        for fetched in dataloader_iter:
             batch = fetched[0] if is_plain else self.trainer.precision_plugin.convert_input(fetched[0])
             if batch[0].device != device:
                 batch = self.trainer.strategy.batch_to_device(batch)
@@ -133,24 +168,27 @@ class TrainingSteps(L.LightningModule):
                 parameter.grad = None
             loss.backward()  # type: ignore[no-untyped-call]
             if clip:
-                self.clip_gradients(optimizer, clip, self.trainer.gradient_clip_algorithm)
+                self.configure_gradient_clipping(optimizer, clip, self.trainer.gradient_clip_algorithm)
             optimizer.step()
             self._keep_loss(loss, n_rows=len(batch[1]))
             n_batches += 1
+            if n_batches == self._n_at_most or time.monotonic() > deadline:
+                break
         _count_steps(self.trainer, n_batches)
         if dataloader_iter.done:
             self._log_loss()
 
     def on_train_epoch_end(self) -> None:
-        if self._losses:  # the epoch ended early
-            self._log_loss()
+        self._log_loss()  # if the epoch ended early
 
     def _keep_loss(self, loss: Tensor, *, n_rows: int) -> None:
         self._losses.append(loss.detach())  # on the device: a number would make the next step wait for this one
         self._rows.append(n_rows)
 
     def _log_loss(self) -> None:
-        losses = torch.stack(self._losses)
+        if not self._losses:
+            return
+        losses = torch.stack(self._losses).float()  # half precision can't hold a sum over many rows
         n_rows = torch.tensor(self._rows, dtype=losses.dtype, device=losses.device)
         mean = (losses * n_rows).sum() / n_rows.sum()
         self.log("train/loss", mean, on_step=False, on_epoch=True, batch_size=1)
@@ -163,12 +201,17 @@ class TrainingSteps(L.LightningModule):
 def _obstacle(module: TrainingSteps, trainer: L.Trainer) -> str | None:
     """What is asked for that needs Lightning's usual steps, None if nothing is."""
     for name, default in TRAINER_SETTINGS.items():
-        if getattr(trainer, name) != default:
-            return f"trainer.{name}={getattr(trainer, name)}"
+        if trainer.fast_dev_run and name in OF_A_SMOKE_TEST:  # type: ignore[attr-defined]
+            continue
+        value = getattr(trainer, name)
+        if value != default or type(value) is not type(default):  # `val_check_interval`: 1 is a batch, 1.0 an epoch
+            return f"trainer.{name}={value}"
     if not isinstance(trainer.strategy, SingleDeviceStrategy):
         return f"trainer.strategy={type(trainer.strategy).__name__}"
-    if getattr(trainer.precision_plugin, "scaler", None) is not None:
+    if _scaler_of(trainer) is not None:
         return f"trainer.precision={trainer.precision}, which scales the gradients,"
+    if getattr(module.optimizer_of, "func", module.optimizer_of) is torch.optim.LBFGS:
+        return "optimizer._target_=torch.optim.LBFGS"
     for name in MODULE_HOOKS:
         if getattr(type(module), name) is not getattr(TrainingSteps, name):
             return f"{type(module).__name__}.{name}"
@@ -180,12 +223,35 @@ def _obstacle(module: TrainingSteps, trainer: L.Trainer) -> str | None:
 
 def _hook_of_batches(callback: Callback) -> str | None:
     """The first hook with which a callback looks at each batch, None if it can do with fewer looks."""
-    if isinstance(callback, ProgressBar) or not getattr(callback, "looks_at_batches", True):
-        return None
-    if isinstance(callback, ModelCheckpoint) and not (callback._every_n_train_steps or callback._train_time_interval):
-        return None
-    overridden = (name for name in CALLBACK_HOOKS if getattr(type(callback), name) is not getattr(Callback, name))
-    return next(overridden, None)
+    if isinstance(callback, BY_THE_STEP):
+        return "on_train_epoch_start"
+    hooks = (hook for hook in CALLBACK_HOOKS if not _can_wait(callback, hook))
+    return next(hooks, None)
+
+
+def _can_wait(callback: Callback, hook: str) -> bool:
+    """Whether this hook may be called less often than once per batch: it depends on the class that defines it."""
+    if hook in vars(callback):
+        return False
+    definer = next(kind for kind in type(callback).__mro__ if hook in vars(kind))
+    if definer is ModelCheckpoint:
+        assert isinstance(callback, ModelCheckpoint)
+        return not (callback._every_n_train_steps or callback._train_time_interval)
+    is_progress_bar = issubclass(definer, ProgressBar) and definer.__module__.startswith("pytorch_lightning.")
+    return definer is Callback or is_progress_bar or not vars(definer).get("looks_at_batches", True)
+
+
+def _scaler_of(trainer: L.Trainer) -> object | None:
+    return getattr(trainer.precision_plugin, "scaler", None)
+
+
+def _take_over_count(trainer: L.Trainer) -> None:
+    """Count on from what the fit of single steps counted whose checkpoint this one goes on from."""
+    epoch_loop = trainer.fit_loop.epoch_loop
+    manual = epoch_loop.manual_optimization.optim_step_progress.total
+    automatic = epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
+    manual.ready = max(manual.ready, automatic.ready)
+    manual.completed = max(manual.completed, automatic.completed)
 
 
 def _count_steps(trainer: L.Trainer, n: int) -> None:

@@ -26,6 +26,7 @@ class Estimate:
     max_epochs: int
     seconds_per_trial: tuple[float, float] | None
     checkpoint_bytes: int
+    last_checkpoint_bytes: int
     n_checkpoints: int
     folder_bytes: int
 
@@ -39,6 +40,7 @@ class Estimate:
             max_epochs=max_epochs,
             seconds_per_trial=_seconds_per_trial(rehearsed, launcher=launcher, max_epochs=max_epochs),
             checkpoint_bytes=max(r.measured["checkpoint_bytes"] for r in rehearsed),
+            last_checkpoint_bytes=max(r.measured["last_checkpoint_bytes"] for r in rehearsed),
             n_checkpoints=min(n_trials, settings.keep_checkpoints or n_trials),
             folder_bytes=max(r.folder_bytes for r in rehearsed) + BYTES_PER_TRIAL,
         )
@@ -51,8 +53,9 @@ class Estimate:
         return rounds * low, rounds * high
 
     def disk_bytes(self) -> int:
-        """With the checkpoints of the running trials."""
-        return (self.n_checkpoints + self.n_jobs) * self.checkpoint_bytes + self.n_trials * self.folder_bytes
+        """With both checkpoints of the running trials, of which the last holds the state of the optimizer, too."""
+        running = self.n_jobs * (self.checkpoint_bytes + self.last_checkpoint_bytes)
+        return self.n_checkpoints * self.checkpoint_bytes + running + self.n_trials * self.folder_bytes
 
     def lines(self, folder: Path) -> dict[str, str]:
         """The estimate in words, each line with its label."""

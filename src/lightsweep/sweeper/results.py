@@ -1,10 +1,9 @@
-"""What has been found so far, kept in two files that are never older than a second."""
+"""What has been found so far, kept in two files that are true after every trial."""
 
 import csv
 import io
 import shlex
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from lightsweep.sweeper.jobs import TrialJobs
 
 TABLE = "trials.csv"
 RESULTS = "optimization_results.yaml"
-SECONDS_BETWEEN_WRITES = 1.0
 
 
 class Tally:
@@ -78,7 +76,6 @@ class Results:
         self.tally = tally
         self.param_names = list(jobs.space.distributions)
         self._lines: dict[int, str] = {}
-        self._next_write_s = 0.0
 
     def take_in(self, study: optuna.Study) -> list[FrozenTrial]:
         """Add the finished trials that are not known yet, and give them; other drivers of the study run some, too."""
@@ -88,14 +85,8 @@ class Results:
             self._lines[trial.number] = _csv_line(self._row(trial))
         return new
 
-    def write_soon(self) -> None:
-        """Write, unless that was done within the last second: in a search of short trials it would take a tenth."""
-        if time.monotonic() >= self._next_write_s:
-            self.write()
-
     def write(self, **more: Any) -> None:
         """Rewrite both files; each is replaced as a whole."""
-        self._next_write_s = time.monotonic() + SECONDS_BETWEEN_WRITES
         header = ["number", "state", "value", *self.param_names, *ATTRIBUTES, "seconds", "folder"]
         lines = [_csv_line(header), *(self._lines[number] for number in sorted(self._lines))]
         write_atomically(self.folder / TABLE, "".join(lines))

@@ -1,6 +1,5 @@
 """The search as a whole: check, open, run the trials, report, ship the best."""
 
-import contextlib
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -228,7 +227,7 @@ class Search:
 
         def on_finished(_: FrozenTrial) -> None:
             take_in()
-            results.write_soon()
+            results.write()
 
         loop = TrialLoop(
             study,
@@ -249,8 +248,6 @@ class Search:
             take_in()  # what other drivers have run in the meantime
             return ending
         finally:
-            with contextlib.suppress(OSError):  # a full disk, which something has already raised
-                results.write()
             take_back(results.folder)
             progress.close()
 
