@@ -246,8 +246,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         said = [f"{name} {figures['val/acc']:.4f} / {figures['test/acc']:.4f}" for name, figures in quality.items()]
         lines += [
             "",
-            f"Median of the best `val/acc` / `test/acc` over {n_seeds} seeds: {', '.join(said)}. Compare the test accuracy:"
-            " the `val/acc` of a trial is that of its best epoch here, and of its last one in the plain script.",
+            f"Median of the best `val/acc` / `test/acc` over {n_seeds} seeds: {', '.join(said)}. Compare the test"
+            " accuracy: the `val/acc` of a trial is its best epoch's here, and its last one's in the plain script.",
         ]
     machines: dict[str, list[str]] = {}
     for name, benchmark in results["rows"].items():
