@@ -116,7 +116,7 @@ def test_a_run_refuses_what_the_user_can_mend(arguments: list[str], parts: list[
     ("arguments", "parts"),
     [
         (["hydra.sweeper._target_=os.system"], ["Unknown plugin class : 'os.system'", "leave their _target_ alone"]),
-        (["hydra.launcher=null"], ["hydra.launcher._target_ is 'None', which is no launcher"]),
+        (["hydra.launcher=null"], ["hydra.launcher has no _target_. Choose one with hydra/launcher=..."]),
         (["hydra.sweeper.n_trials=0"], ["hydra.sweeper.n_trials is 0; it must be a whole number of at least 1."]),
         (["hydra.sweeper.n_trials=ten"], ["hydra.sweeper.n_trials=ten", "could not be converted to Integer"]),
         (["hydra.sweeper.timeout=-1"], ["hydra.sweeper.timeout is -1.0; it must be a number above 0."]),

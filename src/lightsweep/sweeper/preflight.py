@@ -62,9 +62,12 @@ def check_search(
     Takes a few tenths of a second, and neither imports torch nor writes anything. `url` is where the study is, or
     will be, kept; `fingerprint` takes that of the search, which costs as much again.
     """
+    launcher = OmegaConf.select(config, "hydra.launcher._target_")
+    if launcher is None:  # Hydra can't compose a job then
+        raise ConfigError("hydra.launcher has no _target_. Choose one with hydra/launcher=...")
     sampler, pruner, faults = _built(settings, request.space)
     faults = [
-        *settings_faults(settings, launcher=str(OmegaConf.select(config, "hydra.launcher._target_"))),
+        *settings_faults(settings, launcher=launcher),
         *request_faults(request, config_loader=config_loader, config=config),
         *faults,
         *place_faults(Path(config.hydra.sweep.dir).absolute(), url),
