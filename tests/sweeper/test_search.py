@@ -19,6 +19,7 @@ from sklearn.datasets import load_digits
 import lightsweep
 from lightsweep.sweeper.fate import fate_of
 from lightsweep.sweeper.folder import claim_folder
+from lightsweep.sweeper.refitting import epochs_to_refit
 from lightsweep.sweeper.sweeper import LightsweepSweeper
 from tests.command import Ran, send_once_running, start, study_in, the_folder, train
 
@@ -153,7 +154,7 @@ def test_the_shipped_model_predicts_raw_features_as_well_as_it_says(search: tupl
     assert shipped.metrics["test/acc"] == results.shipped["test/acc"]
     config = OmegaConf.load(folder / "best" / ".hydra" / "config.yaml")
     assert config.refit is True
-    assert config.trainer.max_epochs == results.best_epoch + 1
+    assert config.trainer.max_epochs == epochs_to_refit(study_in(folder).trials[results.best_trial])
 
 
 def test_the_command_in_the_results_repeats_the_best_trial_exactly(search: tuple[Path, Ran], tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from lightsweep.sweeper.loop import Ending, TrialLoop
 from lightsweep.sweeper.password import hide_password, masked
 from lightsweep.sweeper.preflight import Settings, check_search
 from lightsweep.sweeper.progress import Progress
+from lightsweep.sweeper.refitting import epochs_to_refit
 from lightsweep.sweeper.results import TABLE, Results, Tally, read_shipped, shipped_record
 from lightsweep.sweeper.search_space import Request, parse_request
 from lightsweep.sweeper.signs_of_life import Watch
@@ -276,14 +277,14 @@ class Search:
         return shipped
 
     def _ship(self, jobs: TrialJobs, *, best: FrozenTrial | None, shipped_before: Mapping[str, Any]) -> Outcome | None:
-        """Refit the best hyperparameters in one more job, for as many epochs as its best checkpoint had trained.
+        """Refit the best hyperparameters in one more job, for as many epochs as served the trial.
 
         None if there is nothing to ship, or if the config is another project's and knows no `refit`. Raises
         `Interrupted`, and leaves no half of a model, if a signal ends the refit.
         """
         if best is None or "refit" not in self.config:
             return None
-        n_epochs = best.user_attrs["best_epoch"] + 1
+        n_epochs = epochs_to_refit(best)
         if shipped_before.get("shipped_trial") == best.number and (jobs.sweep_dir / BEST / METRICS).is_file():
             outcome = Outcome(monitor=self.monitor, value=None, best_epoch=None, n_epochs=n_epochs, max_epochs=n_epochs)
             return replace(outcome, test_metrics=dict(shipped_before["shipped"]))
