@@ -214,7 +214,7 @@ def test_a_schedule_by_the_step_runs_as_lightning_runs_it(tmp_path: Path) -> Non
     assert model.lr_schedulers().get_last_lr() == pytest.approx([0.01 * 0.5**N_BATCHES])  # type: ignore[union-attr]
 
 
-def test_a_loader_without_a_length_and_one_of_torch_do_as_well(tmp_path: Path) -> None:
+def test_a_loader_without_a_length_and_one_of_torch_do_as_well(tmp_path: Path, quiet_trainer: dict[str, Any]) -> None:
     rows = batches(85)
 
     class Stream(torch.utils.data.IterableDataset[Batch]):
@@ -223,15 +223,7 @@ def test_a_loader_without_a_length_and_one_of_torch_do_as_well(tmp_path: Path) -
 
     def losses(loader: Any, *, number: int | None) -> tuple[float, int]:
         model = classifier(batches_per_step=number)
-        trainer = L.Trainer(
-            accelerator="cpu",
-            max_epochs=2,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=tmp_path,
-        )
+        trainer = L.Trainer(**quiet_trainer, max_epochs=2, logger=False, default_root_dir=tmp_path)
         torch.manual_seed(1)
         trainer.fit(model, loader, batches(40))
         return trainer.callback_metrics["train/loss"].item(), trainer.global_step
@@ -268,21 +260,15 @@ def test_a_fit_that_failed_leaves_nothing_to_the_next(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
 @pytest.mark.parametrize(("before", "after"), [(1, None), (None, 1), (2, 3)])
-def test_a_fit_goes_on_from_one_with_another_number(before: int | None, after: int | None, tmp_path: Path) -> None:
+def test_a_fit_goes_on_from_one_with_another_number(
+    before: int | None, after: int | None, tmp_path: Path, quiet_trainer: dict[str, Any]
+) -> None:
     whole = classifier()
     steps = fit(tmp_path / "whole", whole, max_epochs=4).global_step
     first = fit(tmp_path / "first", classifier(batches_per_step=before), max_epochs=2)
     first.save_checkpoint(tmp_path / "last.ckpt")
     model = classifier(batches_per_step=after)
-    trainer = L.Trainer(
-        accelerator="cpu",
-        max_epochs=4,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-    )
+    trainer = L.Trainer(**quiet_trainer, max_epochs=4, logger=False, default_root_dir=tmp_path)
     trainer.fit(model, batches(85, shuffle_seed=5), batches(40), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     assert trainer.global_step == steps == 4 * N_BATCHES
 

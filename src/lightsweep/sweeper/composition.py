@@ -6,13 +6,13 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.app import keys_of, message_of
 from lightsweep.checks import problems_of
+from lightsweep.sweeper.job_config import parsed
 from lightsweep.sweeper.search_space import Request, SearchSpace
 
 REFUSALS = (CompactHydraException, OmegaConfBaseException, ValueError)  # what Hydra has for a wrong override
@@ -87,7 +87,7 @@ class _Composer:
             [override] = self._overrides(sample, [name])
             try:
                 # As Hydra itself does it after composing the groups.
-                ConfigLoaderImpl._apply_overrides_to_config(OverridesParser.create().parse_overrides([override]), cfg)
+                ConfigLoaderImpl._apply_overrides_to_config([parsed(override)], cfg)
                 written.append(name)
             except REFUSALS as error:
                 if name not in self.refused:  # what is wrong with one value mostly is with the others

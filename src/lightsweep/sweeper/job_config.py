@@ -57,7 +57,7 @@ class JobConfigLoader(ConfigLoaderImpl):
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         try:
-            overrides = [_parsed(override) for override in sweep_overrides]
+            overrides = [parsed(override) for override in sweep_overrides]
             groups = [override for override in overrides if self._is_group(override)]
             values = [override for override in overrides if override not in groups]
             if any(override.is_hydra_override() for override in values):
@@ -86,7 +86,7 @@ class JobConfigLoader(ConfigLoaderImpl):
 
 
 @lru_cache(maxsize=256)  # what is fixed comes with each job
-def _parsed(override: str) -> Override:
+def parsed(override: str) -> Override:
     return OverridesParser.create().parse_overrides([override])[0]
 
 
