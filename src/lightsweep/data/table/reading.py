@@ -228,8 +228,8 @@ def _ragged(path: Path) -> ConfigError:
     for line, record in records:
         if len(record) != len(header):
             return ConfigError(
-                f"{shown(path)}, line {line} has {len(record)} cells, but the header names {len(header)} columns. A text"
-                f" that holds a {_separator(path)!r} must be in double quotes."
+                f"{shown(path)}, line {line} has {len(record)} cells, but the header names {len(header)} columns."
+                f" A text that holds a {_separator(path)!r} must be in double quotes."
             )
     return ConfigError(f"{shown(path)} has rows of different lengths.")
 
