@@ -134,7 +134,8 @@ def _wrong_values(cfg: DictConfig) -> Iterator[str]:
 
 
 def _is_our_data(cfg: DictConfig) -> bool:
-    return str(OmegaConf.select(cfg, "data._target_")).startswith("lightsweep.")
+    target = OmegaConf.select(cfg, "data._target_")
+    return target is None or str(target).startswith("lightsweep.")
 
 
 def direction_of(metric: str) -> str | None:
