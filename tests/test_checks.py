@@ -164,7 +164,10 @@ def test_keys_that_a_config_does_not_have_are_no_problem() -> None:
 
 @pytest.mark.parametrize(
     ("value", "part"),
-    [("???", "seed: "), ("${nowhere}", "seed: Interpolation key 'nowhere' not found")],
+    [
+        ("???", "seed is not given; it must be a whole number"),
+        ("${nowhere}", "seed: Interpolation key 'nowhere' not found"),
+    ],
 )
 def test_a_value_that_is_missing_or_points_nowhere_is_a_problem_too(value: str, part: str) -> None:
     problems = problems_of(OmegaConf.create({"seed": value, "model": {"n_layers": 0}}))

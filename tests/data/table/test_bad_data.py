@@ -166,8 +166,10 @@ def test_a_file_that_is_not_there_or_of_an_unknown_kind_is_named(
     Path("folder.csv").mkdir()
     Path("a.parquet").write_text("no parquet")
     Path("a.csv.gz").write_text("no gzip")
-    assert message_of(table(tmp_path, "none.csv")) == "none.csv does not exist."
-    assert message_of(table(tmp_path, "folder.csv")) == "folder.csv is not a file."
+    Path("a.csv").write_text(lines())
+    assert message_of(table(tmp_path, "none.csv")) == "data.path: none.csv does not exist."
+    assert message_of(table(tmp_path, test_path="none.csv")) == "data.test_path: none.csv does not exist."
+    assert message_of(table(tmp_path, "folder.csv")) == "data.path: folder.csv is not a file."
     assert "a.xlsx has an ending that is not known; it must be one of .csv" in message_of(table(tmp_path, "a.xlsx"))
     assert "a.parquet can't be read" in message_of(table(tmp_path, "a.parquet"))
     assert "a.csv.gz can't be read" in message_of(table(tmp_path, "a.csv.gz"))

@@ -313,6 +313,13 @@ def test_a_process_that_was_killed_while_it_prepared_blocks_nobody(tmp_path: Pat
     assert made.name == f"made by {os.getpid()}"
 
 
+def test_a_cache_that_can_not_be_written_is_the_users_to_mend(tmp_path: Path) -> None:
+    numbered(tmp_path)
+    (tmp_path / "cache").touch()
+    with pytest.raises(ConfigError, match=r"data\.cache is '.*cache', which can't be created: File exists"):
+        _ = table(tmp_path).splits
+
+
 def test_a_later_block_may_widen_the_type_of_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightsweep.data.table.reading.BLOCK_BYTES", 64)
     rows = ["1,,01,2024-01-01"] * 30 + ["1.5,7,02,2024-01-01 10:00", "2,x,03,"]

@@ -26,6 +26,7 @@ FEW_LEVELS = 50  # that few are never too many
 
 MAX_SPELLINGS = 6  # of true and false: Yes, yes, YES, ...
 
+MAX_BYTES_OF_TEXT = 2**31  # more than that does not fit into one array of Arrow's plain strings
 MISSING_LEVEL = ""
 UNIX_MONDAY = 3  # 1970-01-01 was a Thursday
 
@@ -167,9 +168,9 @@ def arrow_of(series: "pd.Series[Any]") -> pa.Array:
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         cells = pa.array([None if pd.isna(cell) else str(cell) for cell in series], type=pa.string())
     if isinstance(cells, pa.ChunkedArray):
+        if pa.types.is_string(cells.type) and cells.nbytes >= MAX_BYTES_OF_TEXT:
+            cells = cells.cast(pa.large_string())
         cells = cells.combine_chunks()
-    if isinstance(cells, pa.ChunkedArray):  # more text than one array holds
-        cells = pa.concat_arrays([chunk.cast(pa.large_string()) for chunk in cells.chunks])
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     return cells
