@@ -80,6 +80,11 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {},
         "a.csv, line 4, column 'y' is 'high', but 39 of 40 cells are numbers",
     ),
+    "cells that the task makes classes": (
+        lines((4, "1,high"), rows=[f"{i},{i % 4}" for i in range(40)]),
+        {"task": "multiclass"},
+        "a.csv, line 4, column 'y': the class 'high' has 1 rows in all",
+    ),
     "more classes than binary has": (
         lines(rows=[f"{i},{'abc'[i % 3]}" for i in range(40)]),
         {"task": "binary"},

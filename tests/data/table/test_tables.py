@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -247,6 +249,46 @@ def test_a_saved_preprocessing_that_was_exchanged_is_refused(tmp_path: Path) -> 
     skops.io.dump(FunctionTransformer(os.system), tmp_path / "preprocessing.skops")
     with pytest.raises(ConfigError, match="can't be read as a preprocessing"):
         load_preprocessing(tmp_path)
+
+
+def test_rows_of_a_python_frame_are_named_by_their_number(tmp_path: Path) -> None:
+    numbered(tmp_path)
+    frame = pd.DataFrame({"i": [1, "two"]}, index=["a", "b"])
+    with pytest.raises(ConfigError, match=r"row 1 \(counted from 0\), column 'i' is 'two', which is not a number"):
+        table(tmp_path).preprocessing.transform(frame)
+
+
+def test_a_table_that_is_prepared_bit_by_bit_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed(100).to_csv(tmp_path / "a.csv", index=False)
+    whole = table(tmp_path, drop=DROP).splits
+    monkeypatch.setattr("lightsweep.data.table.preprocessing.CELLS_AT_ONCE", 60)
+    monkeypatch.setattr("lightsweep.data.table.reading.BLOCK_BYTES", 1000)
+    bits = table(tmp_path, drop=DROP, cache="bits").splits
+    for one, other in ((whole.train, bits.train), (whole.test, bits.test)):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+
+
+def test_a_share_of_the_rows_is_enough_to_fit_and_all_levels_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed(missing=0).to_csv(tmp_path / "a.csv", index=False)
+    monkeypatch.setattr("lightsweep.data.table.preparing.ROWS_TO_FIT", 60)
+    data = table(tmp_path, drop=DROP)
+    assert data.cardinalities == (31,)
+    mean = data.splits.train[0][:, 0].mean().item()
+    assert mean != pytest.approx(0, abs=1e-6)
+    assert mean == pytest.approx(0, abs=0.5)
+
+
+def test_cells_that_are_no_number_are_missing_in_a_binary_file_too(tmp_path: Path) -> None:
+    x = np.where(np.arange(60) % 5 == 0, np.nan, np.arange(60) % 3)
+    frame = pa.table({"x": pa.array(x), "code": pa.array(x), "void": pa.array([np.nan] * 60), "y": ["a", "b"] * 30})
+    pyarrow.parquet.write_table(frame, tmp_path / "a.parquet")
+    data = table(tmp_path, "a.parquet", kinds={"code": "category"})
+    assert data.preprocessing.features == [  # type: ignore[attr-defined]
+        *("x", "missingindicator_x", "code_", "code_0", "code_1", "code_2")
+    ]
 
 
 def test_classes_can_count_alike(tmp_path: Path) -> None:

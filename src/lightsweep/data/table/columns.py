@@ -70,13 +70,14 @@ class Columns:
     def typed(self, frame: pd.DataFrame, *, where: Where | None = None) -> pd.DataFrame:
         """Floats with NaN for missing, dates as several of them, and texts with "" for missing.
 
-        Raises `ConfigError` if a column is missing, or a cell is not what its column holds.
+        `where` takes the frame's index, which must be numbers then. Raises `ConfigError` if a column is missing, or a
+        cell is not what its column holds.
         """
         if missing := [column.name for column in self.all if column.name not in frame.columns]:
             raise ConfigError(f"the table has no column {' and no column '.join(map(repr, missing))}.")
         cells: dict[str, npt.NDArray[Any]] = {}
         for column in self.all:
-            cells.update(_typed(column, frame[column.name], where or (lambda row: f"row {row}")))
+            cells.update(_typed(column, frame[column.name], where))
         return pd.DataFrame(cells, index=frame.index, copy=False)
 
     def to_record(self) -> list[dict[str, Any]]:
@@ -109,7 +110,7 @@ def find_columns(
 
 def _found(series: "pd.Series[Any]", *, name: str, kind: str | None, where: Where) -> Column | str:
     cells = arrow_of(series)
-    if pc.sum(pc.is_null(cells, nan_is_null=True)).as_py() == len(cells):
+    if cells.null_count == len(cells):
         return "all missing"
     if kind is None:
         kind = _kind_of(cells, name=name, where=lambda i: where(int(series.index[i])))
@@ -173,6 +174,8 @@ def arrow_of(series: "pd.Series[Any]") -> pa.Array:
         cells = cells.combine_chunks()
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
+    if pa.types.is_floating(cells.type):  # a Parquet file may have both
+        cells = pc.if_else(pc.is_nan(cells), pa.scalar(None, cells.type), cells)
     return cells
 
 
@@ -214,11 +217,11 @@ def _names_of(column: Column) -> list[str]:
     return column.parts if column.kind is Kind.DATE else [column.name]
 
 
-def _typed(column: Column, series: "pd.Series[Any]", where: Where) -> dict[str, npt.NDArray[Any]]:
+def _typed(column: Column, series: "pd.Series[Any]", where: Where | None) -> dict[str, npt.NDArray[Any]]:
     cells = arrow_of(series)
 
     def at(i: int) -> str:
-        return where(int(series.index[i]))
+        return where(int(series.index[i])) if where else f"row {i} (counted from 0)"
 
     if column.kind is Kind.CATEGORY:
         return {column.name: texts_of(cells)}

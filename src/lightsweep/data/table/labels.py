@@ -71,7 +71,7 @@ def find_target(tables: Sequence[Table], *, names: tuple[str, ...], task: Task |
         raise ConfigError(
             f"data.task is {task}, but data.target names {len(names)} columns; only regression has several."
         )
-    levels = _levels(tables, names[0])
+    levels = _levels(tables, names[0], to_find=task is None)
     if task is None and _is_quantity(levels):
         return Target(task=Task.REGRESSION, names=names)
     classes = _classes(levels)
@@ -100,11 +100,12 @@ def encoded(table: Table, target: Target) -> tuple[npt.NDArray[Any], npt.NDArray
     return labels, labels < 0
 
 
-def _levels(tables: Sequence[Table], name: str) -> list[Any]:
+def _levels(tables: Sequence[Table], name: str, *, to_find: bool) -> list[Any]:
+    """All values of the column; if the task is to be found in them, they must not be texts among numbers."""
     found: set[Any] = set()
     for table in tables:
         cells = arrow_of(table.frame[name])
-        if is_text_type(cells.type):
+        if is_text_type(cells.type) and to_find:
             refuse_mixed(cells, name=name, where=table.at, remedy="say data.task=multiclass")
         found.update(plain(level) for level in cells.unique().drop_null().to_pylist())
     return sorted(found - {MISSING_LEVEL}, key=lambda level: (isinstance(level, str), level))
