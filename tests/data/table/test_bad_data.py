@@ -85,6 +85,13 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {"task": "multiclass"},
         "a.csv, line 4, column 'y': the class 'high' has 1 rows in all",
     ),
+    "a date among dates that is none": (
+        with_column(
+            "t", ["01.02.2024"] * 5 + [f"{i + 10}.03.2024" for i in range(20)] + ["soon"] + ["07.08.2024"] * 14
+        ),
+        {},
+        "a.csv, line 27, column 't' is 'soon', which is not a date like those of this column",
+    ),
     "more classes than binary has": (
         lines(rows=[f"{i},{'abc'[i % 3]}" for i in range(40)]),
         {"task": "binary"},

@@ -8,16 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lightsweep.data.table.columns import (
-    MISSING_LEVEL,
-    Where,
-    arrow_of,
-    is_text_type,
-    numbers_of,
-    plain,
-    refuse_mixed,
-    texts_of,
-)
+from lightsweep.data.table.cells import MISSING_LEVEL, Where, arrow_of, is_text_type, numbers_of, plain, texts_of
+from lightsweep.data.table.columns import refuse_mixed
 from lightsweep.data.target import Target, task_of
 from lightsweep.errors import ConfigError
 from lightsweep.task import Task

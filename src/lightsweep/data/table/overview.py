@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from lightsweep.data.table.columns import Kind, arrow_of
+from lightsweep.data.table.cells import arrow_of
+from lightsweep.data.table.columns import Kind
 from lightsweep.data.table.labels import Table
 from lightsweep.data.table.preprocessing import TablePreprocessing
 from lightsweep.data.table.splitting import NAMES, NOWHERE, Parts
