@@ -40,6 +40,8 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         "a.csv, line 1: the columns 1 and 3 are both named 'x'",
     ),
     "target absent": (lines(), {"target": "z"}, "data.target is 'z', but the table has no such column. It has: x, y."),
+    "no target": (lines(), {"target": None}, "data.target is null; it must name a column"),
+    "a target twice": (lines(), {"target": ["y", -1]}, "it names a column twice"),
     "target index out of range": (lines(), {"target": 2}, "data.target is '2', but the table has no such column"),
     "one class": (lines(rows=["1,a"] * 30), {}, "a.csv, column 'y' has nothing to tell apart: every row is 'a'"),
     "a class with fewer rows than splits": (

@@ -3,16 +3,20 @@
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hydra.utils
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import torch
+from omegaconf import DictConfig
 
+from lightsweep.build import build
 from lightsweep.data.preprocessing import load_preprocessing
 from lightsweep.data.table import frames
 from lightsweep.data.table.cache import made_once
@@ -20,6 +24,7 @@ from lightsweep.data.table.reading import place, read_batches, read_frame
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
 from lightsweep.task import Task
+from lightsweep.trust import TRUSTED_TARGETS
 from tests.data.table.tables import mixed, table
 
 WRITERS: dict[str, Any] = {
@@ -95,6 +100,20 @@ def test_the_task_is_found_from_the_target(
     (tmp_path / "a.csv").write_text("\n".join(["x,y", *rows]))
     data = table(tmp_path)
     assert (data.task, tuple(data.classes)) == (task, classes)
+
+
+@pytest.mark.parametrize("kind", ["table", "arrays"])
+def test_the_shipped_config_is_enough_but_for_what_only_the_user_knows(
+    kind: str, tmp_path: Path, composed: Callable[..., DictConfig]
+) -> None:
+    pd.DataFrame({"x": range(50), "y": ["a", "b"] * 25}).to_csv(tmp_path / "a.csv", index=False)
+    np.savez(tmp_path / "a.npz", x=np.arange(100.0).reshape(50, 2), y=np.arange(50) % 2)
+    given = {"table": ["data.path=a.csv", "data.target=y"], "arrays": ["data.path=a.npz"]}
+    cfg = composed(f"data={kind}", *given[kind], f"data.relative_to={tmp_path}")
+    with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
+        data = build(cfg.data)
+    assert (data.d_out, len(data.splits.test[0])) == (2, 10)
+    assert list((tmp_path / "outputs" / "cache").glob("a-*")) == [data.folder]
 
 
 def test_numbers_are_classes_if_the_task_says_so(tmp_path: Path) -> None:
@@ -360,6 +379,30 @@ def test_a_cache_that_can_not_be_written_is_the_users_to_mend(tmp_path: Path) ->
     (tmp_path / "cache").touch()
     with pytest.raises(ConfigError, match=r"data\.cache is '.*cache', which can't be created: File exists"):
         _ = table(tmp_path).splits
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "line"),
+    [
+        ("\n\nx,y\n1,a\n\n2,b\n", {"x": [1, 2], "y": ["a", "b"]}, 6),
+        ('"x\nz",y\n1,a\n', {"x\nz": [1], "y": ["a"]}, 3),
+        ("x,y\r\n1,a\r\n2,b", {"x": [1, 2], "y": ["a", "b"]}, 3),
+        ("x\ty\n1\ta\n", {"x": [1], "y": ["a"]}, 2),
+        ("x,y,\n1,a,\n2,b,\n", {"x": [1, 2], "y": ["a", "b"]}, 3),
+        ('x,y\n"1","a ""q"", b"\n', {"x": [1], "y": ['a "q", b']}, 2),
+        ("2019,2020,y\n3,4,a\n", {"2019": [3], "2020": [4], "y": ["a"]}, 2),
+    ],
+)
+def test_a_text_file_may_be_written_in_many_ways(
+    text: str, columns: dict[str, list[Any]], line: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text, newline="")
+    frame = read_frame(path)
+    assert frame.to_dict("list") == columns
+    assert place(path, len(frame) - 1).endswith(f"a.csv, line {line}")
+    [batch] = read_batches(path)
+    assert batch.to_dict("list") == {name: [str(cell) for cell in cells] for name, cells in columns.items()}
 
 
 def test_a_later_block_may_widen_the_type_of_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

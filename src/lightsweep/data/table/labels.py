@@ -37,9 +37,11 @@ def target_names(target: Any, columns: Sequence[str]) -> tuple[str, ...]:
     Raises `ConfigError` if one is not there.
     """
     wanted = target if isinstance(target, list) else [target]
+    if not wanted:
+        raise ConfigError("data.target is null; it must name a column, or a list of columns.")
     names = tuple(_name_of(one, columns) for one in wanted)
-    if not names or len(set(names)) < len(names):
-        raise ConfigError(f"data.target is {target}; it must name at least one column, and none twice.")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"data.target is {target}; it names a column twice.")
     return names
 
 
