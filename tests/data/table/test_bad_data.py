@@ -126,6 +126,11 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {"split": "group"},
         "data.split is group, so data.split_by must name the column",
     ),
+    "a column that no split asks for": (
+        lines(),
+        {"split_by": "x"},
+        "data.split_by is 'x', but data.split is stratified",
+    ),
     "unknown split": (
         with_column("s", ["train", "test", "later", *["val"] * 37]),
         {"split": "column", "split_by": "s"},

@@ -80,11 +80,13 @@ def _check_asked(table: Table, *, how: Split, by: str | None, target: Target) ->
         raise ConfigError(
             "data.split is stratified, which needs classes, but the task is regression. Say data.split=random."
         )
-    if how in (Split.GROUP, Split.TIME, Split.COLUMN):
-        if by is None:
-            raise ConfigError(f"data.split is {how}, so data.split_by must name the column.")
-        if by not in table.frame.columns:
-            raise ConfigError(f"data.split_by is '{by}', but {table.name} has no such column.")
+    needs_column = how in (Split.GROUP, Split.TIME, Split.COLUMN)
+    if needs_column and by is None:
+        raise ConfigError(f"data.split is {how}, so data.split_by must name the column.")
+    if by is not None and not needs_column:
+        raise ConfigError(f"data.split_by is '{by}', but data.split is {how}. Say data.split=group, time or column.")
+    if by is not None and by not in table.frame.columns:
+        raise ConfigError(f"data.split_by is '{by}', but {table.name} has no such column.")
 
 
 def _stratified(y: Labels, *, val_fraction: float, test_fraction: float, seed: int) -> Parts:
