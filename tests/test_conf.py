@@ -26,6 +26,11 @@ CONF = Path(__file__).parents[1] / "conf"
 FILES = {path.relative_to(CONF).with_suffix("").as_posix(): path for path in sorted(CONF.rglob("*.yaml"))}
 OPTIONS = [name for name in FILES if "/" in name]
 SPECIAL = {"_target_", "_partial_", "_recursive_", "_convert_"}
+GIVEN_BY_THE_USER = {
+    "data/table": ["data.path=customers.csv", "data.target=churned"],
+    "data/arrays": ["data.path=mine.npz"],
+    "data/openml": ["data.name=mnist_784"],
+}
 GIVEN_BY_TRAIN = {"d_in", "d_out", "optimizer"}  # facts of the data, and a node of its own
 
 
@@ -54,7 +59,8 @@ def takes_any(parameters: dict[str, inspect.Parameter]) -> bool:
 def chosen(option: str) -> list[str]:
     """The overrides that choose this file; what belongs to a search needs one."""
     group, _, name = option.rpartition("/")
-    return [*(["hparams_search=mlp"] if group.startswith("hydra/sweeper") else []), f"{group}={name}"]
+    search = ["hparams_search=mlp"] if group.startswith("hydra/sweeper") else []
+    return [*search, f"{group}={name}", *GIVEN_BY_THE_USER.get(option, [])]
 
 
 def wrong_values(cfg: DictConfig) -> list[str]:
