@@ -85,6 +85,39 @@ def test_a_partial_waits_for_the_rest_of_its_arguments() -> None:
 
 
 @pytest.mark.parametrize(
+    ("node", "kwargs"),
+    [
+        ({"_target_": "torch.nn.Dropout", "p": 0.25}, {}),
+        ({"_target_": "torch.nn.Dropout", "_args_": [0.25]}, {}),
+        ({"_target_": "torch.nn.Dropout", "_convert_": "none", "p": "${part._convert_}"}, {"p": 0.25, "inplace": True}),
+        ({"_target_": "torch.nn.Dropout", "p": 0.25, "inplace": {"_target_": "torch.nn.ReLU"}}, {}),
+        (
+            {"_target_": "torch.nn.Dropout", "_recursive_": False, "p": 0.25, "inplace": {"_target_": "torch.nn.ReLU"}},
+            {},
+        ),
+        ({"_target_": "torch.nn.Dropout", "p": 0.25, "inplace": [{"a": {"_target_": "torch.nn.ReLU"}}, None, "x"]}, {}),
+        ({"_target_": "torch.nn.Dropout", "p": 0.25}, {"inplace": {"_target_": "torch.nn.ReLU"}}),
+        ({"_target_": "torch.nn.Dropout", "p": 0.25}, {"inplace": [nn.ReLU(), [{"_target_": "torch.nn.ReLU"}]]}),
+        ({"_target_": "torch.nn.Dropout", "p": 0.25, "inplace": r"\${seed}"}, {}),
+        ({"a": 1, "b": [{"_target_": "torch.nn.ReLU"}]}, {}),
+    ],
+)
+def test_what_is_built_is_what_hydra_builds(node: dict[str, Any], kwargs: dict[str, Any]) -> None:
+    def seen(thing: Any) -> str:
+        return repr(vars(thing) if isinstance(thing, nn.Module) else thing)
+
+    part = OmegaConf.create({"part": node}).part
+    assert seen(build(part, **kwargs)) == seen(hydra.utils.instantiate(part, _convert_="all", **kwargs))
+
+
+def test_a_target_that_was_trusted_once_is_not_trusted_for_ever() -> None:
+    node = {"_target_": "torch.nn.ReLU"}
+    built(node)
+    with hydra.utils.execution_whitelist(["lightsweep.*"], reset=True):
+        assert "torch.nn.ReLU" in message_of(node)
+
+
+@pytest.mark.parametrize(
     "target",
     [
         "os.system",

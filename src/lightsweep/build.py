@@ -2,15 +2,22 @@
 
 import functools
 import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import hydra.utils
+from hydra._internal.execution_policy import _get_active_execution_whitelist
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.errors import ConfigError
 
 REFUSALS = (InstantiationException, ValueError, ImportError)
+
+TARGET = "_target_"
+FULL_KEY = "full_key: "  # how Hydra notes on an exception where in the config it comes from
+
+Factory = Callable[..., Any]
 
 
 def build(node: DictConfig, **kwargs: Any) -> Any:
@@ -20,7 +27,7 @@ def build(node: DictConfig, **kwargs: Any) -> Any:
     their values. Any other exception of the target passes through.
     """
     try:
-        built = hydra.utils.instantiate(_resolved(node), _convert_="all", **kwargs)
+        built = _made(node, kwargs)
         if isinstance(built, functools.partial):
             _check_arguments(built, node)
         return built
@@ -43,12 +50,100 @@ def build_all(nodes: DictConfig | None) -> list[Any]:
     return [build(node) for node in (nodes or {}).values() if node is not None]
 
 
-def _resolved(node: DictConfig) -> DictConfig:
+def _made(node: DictConfig, kwargs: dict[str, Any]) -> Any:
+    """What `hydra.utils.instantiate` makes of a node, in a fifth of the time where the node is as plain as most are.
+
+    Hydra copies the config for each call. What it authorizes is the same either way: the targets here, the arguments
+    and the results where its deferred targets are called.
+    """
+    values: Any = OmegaConf.to_container(node, resolve=True)
+    key = node._get_full_key(None)
+    if isinstance(values, dict) and _is_plain(values) and not any(map(_may_hold_config, kwargs.values())):
+        factories = _factories(values)
+        if factories is not None:
+            return _call({**values, **kwargs}, key, factories)
+    source = node if _holds_dollar(values) else _alone(values, key)  # what was escaped must not be resolved again
+    return hydra.utils.instantiate(source, _convert_="all", **kwargs)
+
+
+def _is_plain(values: Any) -> bool:
+    """Whether there is nothing in it that Hydra takes for more than a target, a mapping, a list or a value."""
+    if isinstance(values, dict):
+        return all(
+            isinstance(name, str)
+            and (not _is_reserved(name) or (name == TARGET and isinstance(value, str)))
+            and _is_plain(value)
+            for name, value in values.items()
+        )
+    if isinstance(values, list):
+        return all(map(_is_plain, values))
+    return (
+        values is None
+        or isinstance(values, bool | int | float)
+        or (isinstance(values, str) and values != "???" and "${" not in values)
+    )
+
+
+def _may_hold_config(value: Any) -> bool:
+    """Whether Hydra may find something to build, or to resolve, in what is given beside the node."""
+    if isinstance(value, list | tuple):
+        return any(map(_may_hold_config, value))
+    return isinstance(value, str | dict) or OmegaConf.is_config(value)
+
+
+def _is_reserved(name: str) -> bool:
+    return name.startswith("_") and name.endswith("_")
+
+
+def _factories(values: dict[str, Any]) -> dict[str, Factory] | None:
+    """The targets in it; None if Hydra refuses one, which it then says better with the config at hand."""
+    whitelist = _get_active_execution_whitelist()
+    try:
+        return {target: _factory(target, whitelist) for target in _targets(values)}
+    except Exception:  # noqa: BLE001  (an import may raise anything)
+        return None
+
+
+def _targets(values: Any) -> Iterator[str]:
+    if isinstance(values, dict):
+        if TARGET in values:
+            yield values[TARGET]
+        values = list(values.values())
+    if isinstance(values, list):
+        for value in values:
+            yield from _targets(value)
+
+
+@functools.lru_cache(maxsize=256)
+def _factory(target: str, whitelist: Any) -> Factory:
+    """The target, authorized by the whitelist that is active; each call of it goes through Hydra's checks again."""
+    factory: Factory = hydra.utils.instantiate({TARGET: target, "_partial_": True})
+    return factory
+
+
+def _call(values: Any, key: str, factories: dict[str, Factory]) -> Any:
+    if isinstance(values, list):
+        return [_call(value, f"{key}[{index}]", factories) for index, value in enumerate(values)]
+    if not isinstance(values, dict):
+        return values
+    arguments = {
+        name: _call(value, f"{key}.{name}" if key else name, factories)
+        for name, value in values.items()
+        if name != TARGET
+    }
+    if TARGET not in values:
+        return arguments
+    try:
+        return factories[values[TARGET]](**arguments)
+    except Exception as error:
+        if key and not any(note.startswith(FULL_KEY) for note in getattr(error, "__notes__", ())):
+            error.add_note(f"{FULL_KEY}{key}")  # as Hydra does
+        raise
+
+
+def _alone(values: Any, key: str) -> DictConfig:
     """The node alone in a config of its own, at its place there: Hydra copies the whole config that a node is in."""
-    values = OmegaConf.to_container(node, resolve=True)
-    if _holds_dollar(values):
-        return node  # an escaped interpolation would be taken for one
-    if not (key := node._get_full_key(None)):
+    if not key:
         return DictConfig(values)
     root = DictConfig({})
     OmegaConf.update(root, key, values)
@@ -65,8 +160,8 @@ def _holds_dollar(values: Any) -> bool:
 
 def _message(error: Exception) -> str:
     text = " ".join(str(error).split())
-    notes = [note for note in getattr(error, "__notes__", []) if note.startswith("full_key: ")]  # Hydra's
-    return f"{notes[0].removeprefix('full_key: ')}: {text}" if notes else text
+    notes = [note for note in getattr(error, "__notes__", []) if note.startswith(FULL_KEY)]
+    return f"{notes[0].removeprefix(FULL_KEY)}: {text}" if notes else text
 
 
 def _check_arguments(partial: functools.partial[Any], node: DictConfig) -> None:

@@ -50,6 +50,7 @@ class WorkerPool:
         self.config = config
         self.hydra_context = hydra_context
         self.task_function = task_function
+        self._serves_search = False
         self._app: bytes | None = None
         self._idle: list[Worker] = []
         self._workers: set[Worker] = set()
@@ -70,6 +71,10 @@ class WorkerPool:
                 self.abort()
                 raise
         return [future.result() for future in futures]
+
+    def serve_search(self) -> None:
+        """Let the workers that are started from now on run their jobs as `run_search_job` does."""
+        self._serves_search = True
 
     def abort(self) -> None:
         with self._lock:
@@ -112,6 +117,7 @@ class WorkerPool:
             hydra_context=self.hydra_context,
             task_function=self.task_function,
             singletons=Singleton.get_state(),
+            serves_search=self._serves_search,
         )
         pickled = cloudpickle.dumps(app)  # takes the task function of a script by value: no worker runs the script
         assert isinstance(pickled, bytes)

@@ -35,6 +35,7 @@ class App:
     hydra_context: HydraContext
     task_function: TaskFunction
     singletons: Any
+    serves_search: bool
 
 
 def work(fd: int) -> None:
@@ -77,6 +78,10 @@ def _run(app: App, number: int, overrides: Sequence[str]) -> JobReturn:
     with open_dict(config):
         config.hydra.job.id = f"{config.hydra.job.name}_{number}"
         config.hydra.job.num = number
+    if app.serves_search:
+        from lightsweep.launcher.job import run_search_job
+
+        return run_search_job(hydra_context=app.hydra_context, config=config, task_function=app.task_function)
     return run_job(
         hydra_context=app.hydra_context,
         config=config,

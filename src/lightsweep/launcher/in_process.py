@@ -1,0 +1,47 @@
+"""Hydra's basic launcher, for a search: each job runs in this process, as Hydra runs it, and sooner."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.utils import JobReturn, configure_log, filter_overrides, setup_globals
+from omegaconf import open_dict
+
+from lightsweep.launcher.job import run_search_job
+
+log = logging.getLogger("hydra._internal.core_plugins.basic_launcher")
+
+
+class InProcessLauncher(BasicLauncher):
+    """Runs jobs one by one; their returns have no configs, see `run_search_job`."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        setup_globals()
+        assert self.config is not None
+        self._configure_log()
+        Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
+        log.info("Launching %d jobs locally", len(job_overrides))
+        return [self._run(number, overrides) for number, overrides in enumerate(job_overrides, start=initial_job_idx)]
+
+    def _run(self, number: int, overrides: Sequence[str]) -> JobReturn:
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.task_function is not None
+        log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(config):
+            config.hydra.job.id = str(number)
+            config.hydra.job.num = number
+        returned = run_search_job(hydra_context=self.hydra_context, config=config, task_function=self.task_function)
+        self._configure_log()
+        return returned
+
+    def _configure_log(self) -> None:
+        assert self.config is not None
+        assert self.hydra_context is not None
+        configure_log(
+            self.config.hydra.hydra_logging,
+            self.config.hydra.verbose,
+            execution_whitelist=self.hydra_context.execution_whitelist,
+        )
