@@ -11,8 +11,8 @@ from lightsweep.model.mlp import ACTIVATIONS, MLP
 
 
 def mlp(**changes: Any) -> MLP:
-    defaults = {"d_in": 5, "d_out": 3, "n_layers": 2, "hidden_size": 8, "dropout_rate": 0.0, "activation": "relu"}
-    return MLP(**{**defaults, **changes})
+    defaults = {"d_in": 5, "d_out": 3, "sizes": [8, 8], "dropout_rate": 0.0, "activation": "relu"}
+    return MLP(**{**defaults, "normalization": "none", "residual": False, **changes})
 
 
 def of_type(net: MLP, kind: type[nn.Module]) -> list[Any]:
@@ -20,28 +20,28 @@ def of_type(net: MLP, kind: type[nn.Module]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("n_layers", "hidden_size", "shapes"),
+    ("sizes", "shapes"),
     [
-        (1, 4, [(5, 4), (4, 3)]),
-        (1, 256, [(5, 256), (256, 3)]),
-        (2, 64, [(5, 64), (64, 64), (64, 3)]),
-        (3, 7, [(5, 7), (7, 7), (7, 7), (7, 3)]),
-        (3, 1, [(5, 1), (1, 1), (1, 1), (1, 3)]),
+        ([4], [(5, 4), (4, 3)]),
+        ([256], [(5, 256), (256, 3)]),
+        ([64, 64], [(5, 64), (64, 64), (64, 3)]),
+        ([7, 7, 7], [(5, 7), (7, 7), (7, 7), (7, 3)]),
+        ([1, 1, 1], [(5, 1), (1, 1), (1, 1), (1, 3)]),
+        ([9, 4], [(5, 9), (9, 4), (4, 3)]),
+        ([], [(5, 3)]),
     ],
 )
-def test_hidden_layers_of_one_size_then_a_linear_output(
-    n_layers: int, hidden_size: int, shapes: list[tuple[int, int]]
-) -> None:
-    net = mlp(n_layers=n_layers, hidden_size=hidden_size)
+def test_hidden_layers_of_these_sizes_then_a_linear_output(sizes: list[int], shapes: list[tuple[int, int]]) -> None:
+    net = mlp(sizes=sizes)
     assert [(layer.in_features, layer.out_features) for layer in of_type(net, nn.Linear)] == shapes
-    assert len(of_type(net, nn.ReLU)) == len(of_type(net, nn.Dropout)) == n_layers
+    assert len(of_type(net, nn.ReLU)) == len(of_type(net, nn.Dropout)) == len(sizes)
     assert isinstance(net.layers[-1], nn.Linear)  # the logits are not squashed
     assert net(torch.zeros(6, 5)).shape == (6, 3)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_each_layer_has_the_activation_of_that_name(activation: str) -> None:
-    net = mlp(activation=activation, n_layers=3)
+    net = mlp(activation=activation, sizes=[4, 4, 4])
     assert len(of_type(net, ACTIVATIONS[activation])) == 3
 
 
@@ -64,6 +64,6 @@ def test_dropout_drops_that_share_in_training_and_nothing_in_evaluation(dropout_
 
 
 def test_every_weight_learns() -> None:
-    net = mlp(n_layers=3, activation="tanh")
+    net = mlp(sizes=[8, 8, 8], activation="tanh")
     net(torch.randn(16, 5)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())

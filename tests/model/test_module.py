@@ -1,4 +1,4 @@
-"""The classifier in a real trainer: it learns, and what it logs is what was measured."""
+"""The module in a real trainer: it learns, and what it logs is what was measured."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from lightsweep.data.batches import TensorBatches
-from lightsweep.model.classifier import MLPClassifier
+from lightsweep.model.module import MLPModule
+from tests.model.modules import settings
 
 
 @pytest.fixture(autouse=True)
@@ -19,18 +20,8 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-def classifier(**changes: Any) -> MLPClassifier:
-    defaults = {
-        "d_in": 2,
-        "d_out": 3,
-        "n_layers": 2,
-        "hidden_size": 16,
-        "dropout_rate": 0.0,
-        "activation": "relu",
-        "optimizer": partial(torch.optim.Adam, lr=0.05),
-        "batches_per_step": None,
-    }
-    return MLPClassifier(**{**defaults, **changes})
+def classifier(**changes: Any) -> MLPModule:
+    return MLPModule(**settings(**{"hidden_size": 16, **changes}))
 
 
 def three_clouds(n: int, *, batch_size: int = 32) -> TensorBatches:
@@ -72,9 +63,10 @@ def test_training_lowers_the_loss_and_separates_the_classes(trainer: L.Trainer) 
 def test_it_logs_these_metrics_and_no_other(trainer: L.Trainer) -> None:
     model = classifier()
     trainer.fit(model, three_clouds(60), three_clouds(30))
-    assert set(trainer.callback_metrics) == {"train/loss", "val/loss", "val/acc"}
+    of_classes = ("loss", "acc", "f1_macro", "auroc", "balanced_acc")
+    assert set(trainer.callback_metrics) == {"train/loss", *(f"val/{name}" for name in of_classes)}
     [tested] = trainer.test(model, three_clouds(30), verbose=False)
-    assert set(tested) == {"test/loss", "test/acc"}
+    assert set(tested) == {f"test/{name}" for name in of_classes}
 
 
 @pytest.mark.parametrize("batch_size", [200, 32, 7])  # the last batch is short, and must not weigh as much
