@@ -157,15 +157,16 @@ def auroc(logits: Tensor, labels: Tensor) -> Tensor:
     From the sum of ranks, as Mann and Whitney have it. NaN if no class has rows both of its own and of others.
     """
     scores = logits.softmax(dim=1).T.contiguous()
-    is_class = labels == torch.arange(len(scores), device=labels.device).unsqueeze(1)
-    ranked = scores.sort(dim=1).values
-    below = torch.searchsorted(ranked, scores)
-    up_to = torch.searchsorted(ranked, scores, right=True)
-    rank = (below + up_to + 1).double() / 2
-    n_own = is_class.sum(dim=1)
+    classes = torch.arange(len(scores), device=labels.device).unsqueeze(1)
+    if len(scores) == 2:  # what one class wins the other loses
+        scores, classes = scores[1:], classes[1:]
+    scores, order = scores.sort(dim=1)
+    is_own = labels[order] == classes
+    rank = torch.searchsorted(scores, scores) + torch.searchsorted(scores, scores, right=True) + 1  # twice the rank
+    n_own = is_own.sum(dim=1)
     n_other = len(labels) - n_own
-    n_won = (rank * is_class).sum(dim=1) - n_own * (n_own + 1) / 2
-    return _mean(n_won / (n_own * n_other), where=n_own * n_other > 0).float()
+    n_won = (rank * is_own).sum(dim=1) - n_own * (n_own + 1)  # twice, too
+    return _mean(n_won / (2.0 * n_own * n_other), where=n_own * n_other > 0)
 
 
 def _counts(predicted: Tensor, labels: Tensor, *, n_classes: int) -> Tensor:
