@@ -15,6 +15,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from lightsweep.checks import problems_of
+from lightsweep.facts import FACTS
 from lightsweep.model.mlp import ACTIVATIONS
 from lightsweep.resume import written_out
 from lightsweep.sweeper.search_space import parse_request
@@ -26,6 +27,11 @@ CONF = Path(__file__).parents[1] / "conf"
 FILES = {path.relative_to(CONF).with_suffix("").as_posix(): path for path in sorted(CONF.rglob("*.yaml"))}
 OPTIONS = [name for name in FILES if "/" in name]
 SPECIAL = {"_target_", "_partial_", "_recursive_", "_convert_"}
+GIVEN_BY_THE_USER = {
+    "data/table": ["data.path=customers.csv", "data.target=churned"],
+    "data/arrays": ["data.path=mine.npz"],
+    "data/openml": ["data.name=mnist_784"],
+}
 GIVEN_BY_TRAIN = {"d_in", "d_out", "optimizer"}  # facts of the data, and a node of its own
 
 
@@ -54,7 +60,8 @@ def takes_any(parameters: dict[str, inspect.Parameter]) -> bool:
 def chosen(option: str) -> list[str]:
     """The overrides that choose this file; what belongs to a search needs one."""
     group, _, name = option.rpartition("/")
-    return [*(["hparams_search=mlp"] if group.startswith("hydra/sweeper") else []), f"{group}={name}"]
+    search = ["hparams_search=mlp"] if group.startswith("hydra/sweeper") else []
+    return [*search, f"{group}={name}", *GIVEN_BY_THE_USER.get(option, [])]
 
 
 def wrong_values(cfg: DictConfig) -> list[str]:
@@ -123,7 +130,7 @@ def test_our_own_targets_take_keywords_without_defaults(group: str) -> None:
             if not node._target_.startswith("lightsweep.") or takes_any(parameters_of(node._target_)):
                 continue
             for name, parameter in parameters_of(node._target_).items():
-                if name != "trial":  # handed over by tests and by whoever calls the callback without Hydra
+                if name not in ("trial", *FACTS):  # handed over by tests and by whoever calls the callback without Hydra
                     assert parameter.kind is parameter.KEYWORD_ONLY
                     assert parameter.default is parameter.empty
 
@@ -164,8 +171,27 @@ def test_sgd_has_momentum_and_a_learning_rate_of_its_own(composed: Compose) -> N
         "_partial_": True,
         "lr": 0.01,
         "momentum": 0.9,
+        "weight_decay": 0.0,
         "fused": True,
     }
+
+
+def test_every_optimizer_takes_weight_decay(composed: Compose) -> None:
+    for option in OPTIONS:
+        if option.startswith("optimizer/"):
+            assert composed(option.replace("/", "=")).optimizer.weight_decay >= 0
+
+
+@pytest.mark.parametrize(
+    ("monitor", "direction"),
+    [("val/rmse", "minimize"), ("val/loss", "minimize"), ("val/auroc", "maximize"), ("val/r2", "maximize")],
+)
+def test_the_name_of_the_metric_is_all_that_must_be_said(monitor: str, direction: str, composed: Compose) -> None:
+    cfg = composed("hparams_search=mlp", "callbacks=early_stopping", f"monitor={monitor}")
+    judges = [cfg.callbacks[name] for name in ("checkpoint", "pruning", "early_stopping")]
+    assert {judge.direction for judge in judges} == {direction}
+    assert cfg.hydra.sweeper.direction == cfg.direction == direction
+    assert wrong_values(cfg) == []
 
 
 def test_metric_direction_and_seed_are_stated_once(composed: Compose) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from lightsweep.errors import ConfigError
 
@@ -144,6 +144,9 @@ def _wrong_values(cfg: DictConfig) -> Iterator[str]:
             continue  # a class of the user's own gives the words a meaning of its own
         try:
             value = OmegaConf.select(cfg, key, throw_on_missing=True, default=_ABSENT)
+        except MissingMandatoryValue:
+            yield f"{key} is not given; it must be {RULES[key].must_be}."
+            continue
         except OmegaConfBaseException as error:
             yield f"{key}: {str(error).splitlines()[0]}"
             continue

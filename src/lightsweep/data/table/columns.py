@@ -26,6 +26,7 @@ FEW_LEVELS = 50  # that few are never too many
 
 MAX_SPELLINGS = 6  # of true and false: Yes, yes, YES, ...
 
+MAX_BYTES_OF_TEXT = 2**31  # more than that does not fit into one array of Arrow's plain strings
 MISSING_LEVEL = ""
 UNIX_MONDAY = 3  # 1970-01-01 was a Thursday
 
@@ -135,7 +136,7 @@ def _kind_of(cells: pa.Array, *, name: str, where: Where) -> Kind | None:
     if len(levels) <= MAX_SPELLINGS and {level.strip().lower() for level in levels.to_pylist()} in PAIRS:
         return Kind.BOOLEAN
     refuse_mixed(cells, name=name, where=where, remedy=f"say data.kinds={{{name}:category}}")
-    if not _is_code(levels) and _date_format(levels) is not None:
+    if not _is_code(levels) and date_format_of(levels) is not None:
         return Kind.DATE
     names_rows = len(levels) > max(FEW_LEVELS, MAX_LEVELS_OF_ROWS * (len(cells) - cells.null_count))
     return None if names_rows else Kind.CATEGORY
@@ -167,9 +168,9 @@ def arrow_of(series: "pd.Series[Any]") -> pa.Array:
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         cells = pa.array([None if pd.isna(cell) else str(cell) for cell in series], type=pa.string())
     if isinstance(cells, pa.ChunkedArray):
+        if pa.types.is_string(cells.type) and cells.nbytes >= MAX_BYTES_OF_TEXT:
+            cells = cells.cast(pa.large_string())
         cells = cells.combine_chunks()
-    if isinstance(cells, pa.ChunkedArray):  # more text than one array holds
-        cells = pa.concat_arrays([chunk.cast(pa.large_string()) for chunk in cells.chunks])
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
     return cells
@@ -189,21 +190,22 @@ def is_text_type(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view())
 
 
-def _date_format(levels: pa.Array) -> str | None:
-    """The first format that fits all of these texts, None if none does."""
-    texts = pd.Series(levels.to_pylist() if len(levels) < 1000 else levels[:1000].to_pylist(), dtype=object)
+def date_format_of(cells: pa.Array) -> str | None:
+    """The first format that fits all of these texts, None if none does, or if they are dates already."""
+    if not is_text_type(cells.type):
+        return None
+    texts = pd.Series(texts_of(cells.unique().drop_null()))
     for date_format in DATE_FORMATS:
-        if pd.to_datetime(texts, format=date_format, errors="coerce", utc=True).notna().all():
-            every = pd.Series(levels.to_pylist(), dtype=object)
-            if pd.to_datetime(every, format=date_format, errors="coerce", utc=True).notna().all():
-                return date_format
+        if all(
+            pd.to_datetime(some, format=date_format, errors="coerce", utc=True).notna().all()
+            for some in (texts[:100], texts)  # the first mostly say no, and soon
+        ):
+            return date_format
     return None
 
 
 def _found_date(cells: pa.Array, *, name: str, where: Where) -> Column:
-    date_format = None
-    if not is_date_type(cells.type):
-        date_format = _date_format(cells.unique().drop_null()) or "ISO8601"
+    date_format = date_format_of(cells)
     days = days_of(cells, date_format=date_format, name=name, where=where)
     return Column(name, Kind.DATE, date_format, bool((np.nan_to_num(days) % 1 > 0).any()))
 
@@ -300,7 +302,7 @@ def days_of(cells: pa.Array, *, date_format: str | None, name: str, where: Where
                 f"{where(first)}, column '{name}' is {texts[first]!r}, which is not a date of this column."
             )
         moments = dates.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
-    elif is_date_type(cells.type):
+    elif is_date_type(cells.type) or pa.types.is_null(cells.type):
         moments = cells.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False).astype("datetime64[us]")
     else:
         raise ConfigError(f"{where(0)}, column '{name}' holds {cells.type} where dates are expected.")
