@@ -7,7 +7,7 @@ from torch import Tensor
 from lightsweep.data.splits import Scaler
 from lightsweep.model.embeddings import Embeddings
 from lightsweep.model.mlp import MLP
-from lightsweep.model.objectives import METRICS, Evaluation, objective_of
+from lightsweep.model.objectives import Evaluation, objective_of
 from lightsweep.model.training_steps import Batch, OptimizerOf, TrainingSteps
 from lightsweep.task import Task
 
@@ -78,11 +78,6 @@ class MLPModule(TrainingSteps):
             target_scaler=target_scaler,
         )
         self._evaluation: Evaluation = self.objective.evaluation()
-
-    @property
-    def metric_names(self) -> tuple[str, ...]:
-        """What it logs of a validation, without `val/`."""
-        return METRICS[self.task]
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.net(self.embeddings(x))

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightsweep.data.splits import Scaler
+from lightsweep.errors import ConfigError
 from lightsweep.task import Task
 
 METRICS: dict[Task, tuple[str, ...]] = {
@@ -17,6 +18,21 @@ METRICS: dict[Task, tuple[str, ...]] = {
     Task.MULTICLASS: ("loss", "acc", "f1_macro", "auroc", "balanced_acc"),
     Task.REGRESSION: ("loss", "rmse", "mae", "r2"),
 }
+
+
+OFFERED = {task: "val/rmse" if task.is_regression else "val/acc" for task in Task}
+
+
+def check_suits_task(monitor: str, model: object) -> None:
+    """Raise `ConfigError` if a model that knows its task is monitored by a metric of another one."""
+    task = getattr(model, "task", None)
+    if not isinstance(task, Task) or monitor in (there := [f"val/{name}" for name in METRICS[task]]):
+        return
+    if monitor in {f"val/{name}" for names in METRICS.values() for name in names}:
+        raise ConfigError(
+            f"monitor is '{monitor}', but the task of the data is {task}, of which the model logs {', '.join(there)}."
+            f" Say monitor={OFFERED[task]}, or another of these."
+        )
 
 
 class Evaluation(Protocol):
