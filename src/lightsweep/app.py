@@ -167,7 +167,7 @@ def _known_keys() -> list[str]:
 
 def keys_of(cfg: DictConfig) -> list[str]:
     """All that the command line can name in a config: its keys and its groups."""
-    keys = (key for key in _leaf_keys(cfg) if not key.startswith("hydra.sweeper.params."))  # no command line has them
+    keys = (key for key in _leaf_keys(cfg) if not key.startswith(("hydra.sweeper.params.", "hydra.sweeper.when.")))  # no command line has them
     return [*keys, *cfg.hydra.runtime.choices]
 
 

@@ -65,6 +65,9 @@ class LightsweepConf:
     # The search space: config path or group to a sweep of Hydra's override grammar
     params: dict[str, str] = field(default_factory=dict)
 
+    # Where a parameter of the space applies, if not everywhere: config path to other=value, or other=value,value
+    when: dict[str, str] = field(default_factory=dict)
+
 
 ConfigStore.instance().store(
     group="hydra/sweeper", name="lightsweep_schema", node=LightsweepConf, provider="lightsweep"

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
@@ -46,6 +46,7 @@ class Settings:
     fork: str | None
     preflight: bool
     params: Mapping[str, str]
+    when: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_search(
