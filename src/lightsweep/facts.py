@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from lightsweep.build import build
@@ -53,10 +53,8 @@ def build_model(node: DictConfig, *, data: Any, optimizer: Any) -> Any:
 
     Raises what `build` and `facts_for` raise.
     """
-    named = OmegaConf.masked_copy(node, "_target_")
-    with open_dict(named):
-        named["_partial_"] = True
-    target = build(named).func
+    named = OmegaConf.create({"model": {"_target_": node["_target_"], "_partial_": True}})
+    target = build(named.model).func  # looked up by the rules of what may be called
     given = facts_for(target, data, without=[str(key) for key in node])
     if optimizer is not None or any(parameter.name == "optimizer" for parameter in _parameters(target)):
         given["optimizer"] = optimizer

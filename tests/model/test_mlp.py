@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lightsweep.errors import ConfigError
-from lightsweep.model.mlp import ACTIVATIONS, MLP
+from lightsweep.model.mlp import ACTIVATIONS, MLP, Residual
 
 
 def mlp(**changes: Any) -> MLP:
@@ -67,3 +67,37 @@ def test_every_weight_learns() -> None:
     net = mlp(sizes=[8, 8, 8], activation="tanh")
     net(torch.randn(16, 5)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+@pytest.mark.parametrize(("normalization", "kind"), [("batch", nn.BatchNorm1d), ("layer", nn.LayerNorm)])
+def test_each_hidden_layer_is_normalized_before_its_activation(normalization: str, kind: type[nn.Module]) -> None:
+    layers = [type(layer) for layer in mlp(normalization=normalization).layers]
+    assert [issubclass(layer, kind) for layer in layers[:4]] == [False, True, False, False]
+    assert len(of_type(mlp(normalization=normalization), kind)) == 2
+    assert not of_type(mlp(), kind)
+
+
+@pytest.mark.parametrize("n_rows", [1, 2])
+@pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+def test_a_batch_of_one_row_trains_too(normalization: str, n_rows: int) -> None:
+    net = mlp(normalization=normalization, activation="tanh").train()
+    net(torch.randn(n_rows, 5)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_an_unknown_normalization_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"model.normalization is 'group'.*none, batch, layer"):
+        mlp(normalization="group")
+
+
+@pytest.mark.parametrize(
+    ("d_in", "sizes", "n_residual"), [(5, [8, 8, 8], 2), (8, [8, 8], 1), (5, [8, 4, 4, 8], 1), (5, [8, 4], 0)]
+)
+def test_a_layer_as_wide_as_the_one_before_adds_its_input(d_in: int, sizes: list[int], n_residual: int) -> None:
+    net = mlp(d_in=d_in, sizes=sizes, residual=True)
+    blocks = of_type(net, Residual)
+    assert len(blocks) == n_residual
+    assert net(torch.randn(3, d_in)).shape == (3, 3)
+    for residual in blocks:
+        x = torch.randn(3, residual.block[0].in_features)
+        assert torch.equal(residual(x), x + residual.block(x))

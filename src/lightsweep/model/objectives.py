@@ -152,7 +152,9 @@ class ValueEvaluation:
         out, y = out.float(), y.reshape(out.shape).float()
         error = out - y
         self.n_rows += len(y)
-        self._sums = self._sums + torch.stack([part.sum(dim=0) for part in (error.square(), error.abs(), y, y.square())])
+        self._sums = self._sums + torch.stack(
+            [part.sum(dim=0) for part in (error.square(), error.abs(), y, y.square())]
+        )
 
     def metrics(self) -> dict[str, Tensor]:
         assert isinstance(self._sums, Tensor)

@@ -65,8 +65,8 @@ def settled(
 def _condition(name: str, text: str) -> Condition:
     try:
         override = OverridesParser.create().parse_override(text)
-        values = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
-    except Exception as error:  # noqa: BLE001  (the parser has several kinds of "no")
+        values: list[Any] = list(override.sweep_iterator()) if override.is_sweep_override() else [override.value()]
+    except Exception as error:
         raise ConfigError(
             f"hydra.sweeper.when.{name} is '{text}'; it must be other=value or other=value,value, with the name of"
             " another parameter."

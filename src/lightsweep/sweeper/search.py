@@ -306,4 +306,8 @@ class Search:
             shutil.rmtree(jobs.sweep_dir / BEST, ignore_errors=True)
             raise
         assert isinstance(outcome, Outcome)
+        if outcome.failed:
+            raise ConfigError(
+                f"the search is done, but refitting its best trial failed: {outcome.failed}. Everything else is there."
+            )
         return outcome

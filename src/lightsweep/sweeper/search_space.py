@@ -30,7 +30,7 @@ class SearchSpace:
 
     `texts` holds how each choice of a categorical parameter is written as an override: Optuna keeps choices as
     plain values, and those alone don't tell the string 'true' from the boolean. `choices` holds what each is meant
-    to be in a job. A parameter with a condition comes after the one that it depends on, and applies only where it holds.
+    to be in a job. A parameter with a condition comes after the one that it depends on, and applies where it holds.
     """
 
     distributions: dict[str, BaseDistribution]
@@ -89,7 +89,7 @@ class SearchSpace:
         return None if None in counts else math.prod(filter(None, counts))
 
     def samples(self) -> list[dict[str, Any]]:
-        """Parameter sets that show every choice, and both ends of every range, at least once; few, if not the fewest."""
+        """Parameter sets that show every choice, and both ends of every range, at least once; not many."""
         ends = {name: _ends(dist) for name, dist in self.distributions.items()}
         n_sets = max(map(len, ends.values()), default=0)
         whole = [{name: values[min(i, len(values) - 1)] for name, values in ends.items()} for i in range(n_sets)]

@@ -16,7 +16,10 @@ def space_table(space: SearchSpace, *, groups: Sequence[str]) -> str:
 
     `groups` are the parameters whose values choose a config and are no values themselves.
     """
-    rows: list[tuple[str, ...]] = [HEADER, *(_row(space, name, is_group=name in groups) for name in space.distributions)]
+    rows: list[tuple[str, ...]] = [
+        HEADER,
+        *(_row(space, name, is_group=name in groups) for name in space.distributions),
+    ]
     if space.conditions:
         where = [space.conditions[name].text if name in space.conditions else "" for name in space.distributions]
         rows = [(*row, text) for row, text in zip(rows, ["where", *where], strict=True)]
