@@ -26,7 +26,7 @@ def keep_command(folder: Path, *, config: DictConfig) -> None:
 
 
 def config_dir_in(arguments: Sequence[str]) -> list[str]:
-    """The folder of the user's own config files, if one is given, as one argument that any working directory can take."""
+    """The folder of the user's own config files, if one is given, as one argument with an absolute path."""
     for i, argument in enumerate(arguments):
         flag, _, value = argument.partition("=")
         if flag in ("--config-dir", "-cd"):

@@ -70,7 +70,7 @@ class Embeddings(nn.Module):
 
 def usual_size(cardinality: int) -> int:
     """1.6 n^0.56, at most 100: the rule that fastai found to do well over many tables."""
-    return min(100, round(1.6 * float(cardinality) ** 0.56))
+    return min(100, round(1.6 * math.pow(cardinality, 0.56)))
 
 
 class PiecewiseLinear(nn.Module):
