@@ -40,6 +40,8 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         "a.csv, line 1: the columns 1 and 3 are both named 'x'",
     ),
     "target absent": (lines(), {"target": "z"}, "data.target is 'z', but the table has no such column. It has: x, y."),
+    "no target": (lines(), {"target": None}, "data.target is null; it must name a column"),
+    "a target twice": (lines(), {"target": ["y", -1]}, "it names a column twice"),
     "target index out of range": (lines(), {"target": 2}, "data.target is '2', but the table has no such column"),
     "one class": (lines(rows=["1,a"] * 30), {}, "a.csv, column 'y' has nothing to tell apart: every row is 'a'"),
     "a class with fewer rows than splits": (
@@ -80,6 +82,18 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {},
         "a.csv, line 4, column 'y' is 'high', but 39 of 40 cells are numbers",
     ),
+    "cells that the task makes classes": (
+        lines((4, "1,high"), rows=[f"{i},{i % 4}" for i in range(40)]),
+        {"task": "multiclass"},
+        "a.csv, line 4, column 'y': the class 'high' has 1 rows in all",
+    ),
+    "a date among dates that is none": (
+        with_column(
+            "t", ["01.02.2024"] * 5 + [f"{i + 10}.03.2024" for i in range(20)] + ["soon"] + ["07.08.2024"] * 14
+        ),
+        {},
+        "a.csv, line 27, column 't' is 'soon', which is not a date like those of this column",
+    ),
     "more classes than binary has": (
         lines(rows=[f"{i},{'abc'[i % 3]}" for i in range(40)]),
         {"task": "binary"},
@@ -111,6 +125,11 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         lines(),
         {"split": "group"},
         "data.split is group, so data.split_by must name the column",
+    ),
+    "a column that no split asks for": (
+        lines(),
+        {"split_by": "x"},
+        "data.split_by is 'x', but data.split is stratified",
     ),
     "unknown split": (
         with_column("s", ["train", "test", "later", *["val"] * 37]),

@@ -3,14 +3,20 @@
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hydra.utils
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
+from omegaconf import DictConfig
 
+from lightsweep.build import build
 from lightsweep.data.preprocessing import load_preprocessing
 from lightsweep.data.table import frames
 from lightsweep.data.table.cache import made_once
@@ -18,6 +24,7 @@ from lightsweep.data.table.reading import place, read_batches, read_frame
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
 from lightsweep.task import Task
+from lightsweep.trust import TRUSTED_TARGETS
 from tests.data.table.tables import mixed, table
 
 WRITERS: dict[str, Any] = {
@@ -93,6 +100,20 @@ def test_the_task_is_found_from_the_target(
     (tmp_path / "a.csv").write_text("\n".join(["x,y", *rows]))
     data = table(tmp_path)
     assert (data.task, tuple(data.classes)) == (task, classes)
+
+
+@pytest.mark.parametrize("kind", ["table", "arrays"])
+def test_the_shipped_config_is_enough_but_for_what_only_the_user_knows(
+    kind: str, tmp_path: Path, composed: Callable[..., DictConfig]
+) -> None:
+    pd.DataFrame({"x": range(50), "y": ["a", "b"] * 25}).to_csv(tmp_path / "a.csv", index=False)
+    np.savez(tmp_path / "a.npz", x=np.arange(100.0).reshape(50, 2), y=np.arange(50) % 2)
+    given = {"table": ["data.path=a.csv", "data.target=y"], "arrays": ["data.path=a.npz"]}
+    cfg = composed(f"data={kind}", *given[kind], f"data.relative_to={tmp_path}")
+    with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
+        data = build(cfg.data)
+    assert (data.d_out, len(data.splits.test[0])) == (2, 10)
+    assert list((tmp_path / "outputs" / "cache").glob("a-*")) == [data.folder]
 
 
 def test_numbers_are_classes_if_the_task_says_so(tmp_path: Path) -> None:
@@ -249,6 +270,46 @@ def test_a_saved_preprocessing_that_was_exchanged_is_refused(tmp_path: Path) -> 
         load_preprocessing(tmp_path)
 
 
+def test_rows_of_a_python_frame_are_named_by_their_number(tmp_path: Path) -> None:
+    numbered(tmp_path)
+    frame = pd.DataFrame({"i": [1, "two"]}, index=["a", "b"])
+    with pytest.raises(ConfigError, match=r"row 1 \(counted from 0\), column 'i' is 'two', which is not a number"):
+        table(tmp_path).preprocessing.transform(frame)
+
+
+def test_a_table_that_is_prepared_bit_by_bit_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed(100).to_csv(tmp_path / "a.csv", index=False)
+    whole = table(tmp_path, drop=DROP).splits
+    monkeypatch.setattr("lightsweep.data.table.preprocessing.CELLS_AT_ONCE", 60)
+    monkeypatch.setattr("lightsweep.data.table.reading.BLOCK_BYTES", 1000)
+    bits = table(tmp_path, drop=DROP, cache="bits").splits
+    for one, other in ((whole.train, bits.train), (whole.test, bits.test)):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+
+
+def test_a_share_of_the_rows_is_enough_to_fit_and_all_levels_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed(missing=0).to_csv(tmp_path / "a.csv", index=False)
+    monkeypatch.setattr("lightsweep.data.table.preparing.ROWS_TO_FIT", 60)
+    data = table(tmp_path, drop=DROP)
+    assert data.cardinalities == (31,)
+    mean = data.splits.train[0][:, 0].mean().item()
+    assert mean != pytest.approx(0, abs=1e-6)
+    assert mean == pytest.approx(0, abs=0.5)
+
+
+def test_cells_that_are_no_number_are_missing_in_a_binary_file_too(tmp_path: Path) -> None:
+    x = np.where(np.arange(60) % 5 == 0, np.nan, np.arange(60) % 3)
+    frame = pa.table({"x": pa.array(x), "code": pa.array(x), "void": pa.array([np.nan] * 60), "y": ["a", "b"] * 30})
+    pyarrow.parquet.write_table(frame, tmp_path / "a.parquet")
+    data = table(tmp_path, "a.parquet", kinds={"code": "category"})
+    assert data.preprocessing.features == [  # type: ignore[attr-defined]
+        *("x", "missingindicator_x", "code_", "code_0", "code_1", "code_2")
+    ]
+
+
 def test_classes_can_count_alike(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\n".join(["x,y", *(f"{i},{'a' if i % 4 else 'b'}" for i in range(100))]))
     assert table(tmp_path).class_weights is None
@@ -318,6 +379,30 @@ def test_a_cache_that_can_not_be_written_is_the_users_to_mend(tmp_path: Path) ->
     (tmp_path / "cache").touch()
     with pytest.raises(ConfigError, match=r"data\.cache is '.*cache', which can't be created: File exists"):
         _ = table(tmp_path).splits
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "line"),
+    [
+        ("\n\nx,y\n1,a\n\n2,b\n", {"x": [1, 2], "y": ["a", "b"]}, 6),
+        ('"x\nz",y\n1,a\n', {"x\nz": [1], "y": ["a"]}, 3),
+        ("x,y\r\n1,a\r\n2,b", {"x": [1, 2], "y": ["a", "b"]}, 3),
+        ("x\ty\n1\ta\n", {"x": [1], "y": ["a"]}, 2),
+        ("x,y,\n1,a,\n2,b,\n", {"x": [1, 2], "y": ["a", "b"]}, 3),
+        ('x,y\n"1","a ""q"", b"\n', {"x": [1], "y": ['a "q", b']}, 2),
+        ("2019,2020,y\n3,4,a\n", {"2019": [3], "2020": [4], "y": ["a"]}, 2),
+    ],
+)
+def test_a_text_file_may_be_written_in_many_ways(
+    text: str, columns: dict[str, list[Any]], line: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text, newline="")
+    frame = read_frame(path)
+    assert frame.to_dict("list") == columns
+    assert place(path, len(frame) - 1).endswith(f"a.csv, line {line}")
+    [batch] = read_batches(path)
+    assert batch.to_dict("list") == {name: [str(cell) for cell in cells] for name, cells in columns.items()}
 
 
 def test_a_later_block_may_widen_the_type_of_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,7 +174,11 @@ def _text_batches(path: Path, *, types: dict[str, pa.DataType] | None) -> Iterat
     reader = pyarrow.csv.open_csv(
         str(path),
         read_options=pyarrow.csv.ReadOptions(
-            use_threads=False, block_size=BLOCK_BYTES, column_names=names, skip_rows_after_names=1
+            use_threads=False,
+            block_size=BLOCK_BYTES,
+            column_names=names,
+            skip_rows=next(_records(path))[0] - 1,  # blank lines above the header
+            skip_rows_after_names=1,
         ),
         parse_options=pyarrow.csv.ParseOptions(delimiter=_separator(path), newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
