@@ -53,6 +53,7 @@ class Embeddings(nn.Module):
             self.numbers = nn.Sequential(encoding, linear, nn.ReLU(), nn.Flatten())
             self.d_out = n_numbers * size
         self.categories = nn.ModuleList(nn.Embedding(n, category_size or usual_size(n)) for n in cardinalities)
+        self.has_any = len(self.categories) > 0 or not isinstance(self.numbers, nn.Identity)
         self.d_out += sum(table.embedding_dim for table in self.categories if isinstance(table, nn.Embedding))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ class MLPModule(TrainingSteps):
         self._evaluation: Evaluation = self.objective.evaluation()
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.net(self.embeddings(x))
+        out: Tensor = self.net(self.embeddings(x) if self.embeddings.has_any else x)  # a call costs time
         return out
 
     def loss_of(self, batch: Batch) -> Tensor:
