@@ -24,7 +24,7 @@ COUNTS_OR_NULL = ([None, 1, 64], [v for v in [*NO_NUMBERS, 0, -1, 1.5] if v is n
 
 TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "monitor": (["val/acc", "loss"], [None, "", 3, True, ["val/acc"]]),
-    "direction": (["maximize", "minimize"], [None, "", "max", "up", "Maximize", True, 1]),
+    "direction": (["maximize", "minimize"], ["", "max", "up", "Maximize", True, 1]),
     "seed": ([0, 1, 2**32 - 1], [*NO_NUMBERS, -1, 2**32, 1.0]),
     "threads": COUNTS_OR_NULL,
     "refit": SWITCHES,
@@ -52,7 +52,19 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "data.n_classes": ([2, 10], [*NO_NUMBERS, 1, 0, 2.0]),
     "model.n_layers": COUNTS,
     "model.hidden_size": COUNTS,
+    "model.layer_sizes": ([None, [8], [256, 128]], [[], [0], [8, 0.5], ["8"], [True], 8, "8", "[8]"]),
     "model.dropout_rate": SHARES,
+    "model.activation": (["relu", "gelu", "leaky_relu"], [None, "", "ReLU", 3]),
+    "model.normalization": (["none", "batch", "layer"], [None, "", "Batch", True]),
+    "model.residual": SWITCHES,
+    "model.label_smoothing": SHARES,
+    "model.number_embedding": (["none", "piecewise_linear", "periodic"], [None, "", "ple"]),
+    "model.number_embedding_size": COUNTS,
+    "model.n_bins": COUNTS,
+    "model.n_frequencies": COUNTS,
+    "model.frequency_scale": ([1e-3, 1, 10.0], [*NO_NUMBERS, 0, -0.1]),
+    "model.category_embedding_size": COUNTS_OR_NULL,
+    "model.schedule": (["none", "one_cycle", "cosine"], [None, "", "linear"]),
     "model.batches_per_step": COUNTS_OR_NULL,
     "optimizer.lr": ([1e-8, 1, 0.1, 10.0], [*NO_NUMBERS, 0, 0.0, -0.1]),
     "optimizer.momentum": SHARES,
@@ -106,7 +118,7 @@ def test_a_data_module_of_the_users_own_may_mean_something_else_by_a_word() -> N
         ("++optimizer.lr", math.nan, "++optimizer.lr is nan; it must be a number above 0."),
         ("++optimizer.lr", 0.1, None),
         ("optimizer", "adam", None),
-        ("model.activation", 3, None),
+        ("model.some_other", 3, None),
         ("some.other.key", -1, None),
     ],
 )
@@ -155,6 +167,19 @@ def test_the_name_of_a_metric_says_which_direction_is_better(metric: str, direct
         problems = problems_of(config_of(monitor=metric, direction=asked)) if metric else []
         assert len(problems) == (direction not in (None, asked))
         assert all(problem.startswith(f"direction is {asked}, but monitor is '{metric}'") for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("metric", "meant"), [("val/rmse", "minimize"), ("val/acc", "maximize"), ("val/surprise", None)]
+)
+def test_the_direction_is_that_of_the_name_unless_it_is_given(metric: str, meant: str | None) -> None:
+    cfg = config_of(monitor=metric, direction="${direction_of:${monitor}}")
+    assert cfg.direction == meant
+    problems = problems_of(cfg)
+    assert len(problems) == (meant is None)
+    for problem in problems:
+        assert problem.startswith(f"direction is not known: the name of monitor '{metric}'")
+        assert problem.endswith("Add direction=maximize or direction=minimize.")
 
 
 def test_keys_that_a_config_does_not_have_are_no_problem() -> None:

@@ -16,8 +16,9 @@ from lightsweep.data.preprocessing import load_preprocessing
 from lightsweep.data.synthetic import Synthetic
 from lightsweep.data.tensors import EVAL_BATCH_SIZE, TensorDataModule, _fits
 from lightsweep.errors import ConfigError
-from lightsweep.model.classifier import MLPClassifier
+from lightsweep.model.module import MLPModule
 from lightsweep.task import Task
+from tests.model.modules import settings
 
 COMMON: dict[str, Any] = {"batch_size": 64, "shuffle": True, "seed": 0, "refit": False}
 
@@ -132,16 +133,7 @@ def test_the_seed_also_decides_the_order_of_the_batches() -> None:
 
 def test_a_trainer_takes_the_module_as_it_is(quiet_trainer: dict[str, object]) -> None:
     data = synthetic()
-    model = MLPClassifier(
-        d_in=data.d_in,
-        d_out=data.d_out,
-        n_layers=1,
-        hidden_size=4,
-        dropout_rate=0.0,
-        activation="relu",
-        optimizer=partial(torch.optim.SGD, lr=0.1),
-        batches_per_step=None,
-    )
+    model = MLPModule(**settings(d_in=data.d_in, d_out=data.d_out, optimizer=partial(torch.optim.SGD, lr=0.1)))
     trainer = L.Trainer(**quiet_trainer, max_epochs=1, logger=False)
     trainer.fit(model, datamodule=data)
     assert trainer.global_step == len(data.train_dataloader()) == 1
