@@ -2,10 +2,12 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
-from lightsweep.files import locked
+from lightsweep.files import locked, yaml_of
 
 
 def test_whoever_comes_later_says_so_and_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,3 +25,15 @@ def test_whoever_comes_later_says_so_and_waits(tmp_path: Path, capsys: pytest.Ca
     thread.join(timeout=30)
     assert seen == ["first", "second"]
     assert capsys.readouterr().err == "waiting for the first\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"a": None, "b": True, "c": 1e-05, "d": 1.0, "e": [1, {"f": []}], "g": {}, "h": float("nan")},
+        {"true": "true", "1": "1", "1e3": "1e3", "on": "on", "null": "null", "empty": "", "date": "2026-11-25"},
+        {"text": "two\nlines: 'é' # no comment", "long": "word " * 40, "dollar": "${seed}", "missing": "???"},
+    ],
+)
+def test_plain_python_is_written_as_omegaconf_writes_it(content: dict[str, Any]) -> None:
+    assert yaml_of(content) == OmegaConf.to_yaml(OmegaConf.create(content))

@@ -7,6 +7,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf._utils import get_omega_conf_dumper
+
+
+def yaml_of(content: dict[str, Any]) -> str:
+    """The text that `OmegaConf.to_yaml` makes of plain Python, in a quarter of the time."""
+    text: str = yaml.dump(
+        content, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=get_omega_conf_dumper()
+    )
+    return text
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ import pytorch_lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning_fabric.utilities import registry
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
 
 from lightsweep.callbacks.pruning import PruningCallback
@@ -27,7 +27,7 @@ from lightsweep.failures import (
     kind_of,
     spare_the_libraries,
 )
-from lightsweep.files import shown, write_atomically
+from lightsweep.files import shown, write_atomically, yaml_of
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.driver import begin_job
 from lightsweep.sweeper.time_limit import limit_time
@@ -133,7 +133,7 @@ def outcome_of_failure(error: Exception, cfg: DictConfig) -> Outcome:
 
 
 def _keep(outcome: Outcome, folder: Path) -> None:
-    write_atomically(folder / "result.yaml", OmegaConf.to_yaml(OmegaConf.create(asdict(outcome))))
+    write_atomically(folder / "result.yaml", yaml_of(asdict(outcome)))
 
 
 def keep_and_announce(outcome: Outcome) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra.utils
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import (
     JobReturn,
@@ -24,9 +23,9 @@ from hydra.core.utils import (
 )
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
-from omegaconf._utils import get_omega_conf_dumper
 from omegaconf.basecontainer import BaseContainer
 
+from lightsweep.files import yaml_of
 from lightsweep.sweeper.job_config import JobConfig
 
 _texts: dict[str, tuple[str, str]] = {}  # by section of the hydra node: the last one's content, and its YAML
@@ -105,13 +104,7 @@ def _section_yaml(name: str, section: Any) -> str:
     seen = repr(section)
     former, text = _texts.get(name, ("", ""))
     if former != seen:
-        text = yaml.dump(
-            {"hydra": {name: section}},
-            default_flow_style=False,
-            allow_unicode=True,
-            sort_keys=False,
-            Dumper=get_omega_conf_dumper(),
-        ).removeprefix("hydra:\n")
+        text = yaml_of({"hydra": {name: section}}).removeprefix("hydra:\n")
         _texts[name] = seen, text
     return text
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from lightsweep.files import write_atomically
+from lightsweep.files import write_atomically, yaml_of
 from lightsweep.outcome import Outcome
 from lightsweep.resume import config_dir_in
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FATES, fate_of
@@ -91,8 +91,7 @@ class Results:
         header = ["number", "state", "value", *self.param_names, *ATTRIBUTES, "seconds", "folder"]
         lines = [_csv_line(header), *(self._lines[number] for number in sorted(self._lines))]
         write_atomically(self.folder / TABLE, "".join(lines))
-        results = OmegaConf.create({**self.about, **self._best(), **more})
-        write_atomically(self.folder / RESULTS, OmegaConf.to_yaml(results))
+        write_atomically(self.folder / RESULTS, yaml_of({**self.about, **self._best(), **more}))
 
     def _row(self, trial: FrozenTrial) -> list[Any]:
         seconds = trial.duration.total_seconds() if trial.duration else None
