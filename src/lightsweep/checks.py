@@ -98,7 +98,7 @@ RULES: dict[str, Rule] = {
     "model.n_frequencies": POSITIVE_INT,
     "model.frequency_scale": POSITIVE,
     "model.category_embedding_size": POSITIVE_INT_OR_NULL,
-    "model.schedule": _one_of("none", "one_cycle", "cosine"),
+    "model.schedule": _one_of("none", "one_cycle", "cosine", None),
     "model.batches_per_step": POSITIVE_INT_OR_NULL,
     "optimizer.lr": POSITIVE,
     "optimizer.momentum": FROM_0_BELOW_1,

@@ -1,5 +1,6 @@
 """Learning rates over a training: those of PyTorch, in both kinds of step, in a refit and after a break."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ class Rates(MLPModule):
         self.rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
 
 
-def model(schedule: str, *, batches_per_step: int | None = None, kind: type[MLPModule] = MLPModule) -> MLPModule:
+def model(schedule: str | None, *, batches_per_step: int | None = None, kind: type[MLPModule] = MLPModule) -> MLPModule:
     torch.manual_seed(0)
     return kind(**settings(schedule=schedule, batches_per_step=batches_per_step, hidden_size=4, dropout_rate=0.2))
 
@@ -40,11 +41,18 @@ def data() -> TensorBatches:
 
 
 def fit(
-    trained: MLPModule, folder: Path, quiet: dict[str, Any], *, epochs: int, stop: int = 99, **more: Any
+    trained: MLPModule,
+    folder: Path,
+    quiet: dict[str, Any],
+    *,
+    epochs: int,
+    stop: int = 99,
+    loader: Any = data,
+    **more: Any,
 ) -> L.Trainer:
     trainer = L.Trainer(**quiet, max_epochs=epochs, logger=False, default_root_dir=folder, callbacks=[StopAfter(stop)])
     torch.manual_seed(1)
-    trainer.fit(trained, data(), data(), **more)
+    trainer.fit(trained, loader(), data(), **more)
     return trainer
 
 
@@ -120,9 +128,43 @@ def test_a_fit_that_goes_on_follows_the_schedule(
     assert group["lr"] == pytest.approx(0.05 * factor((4 * N_BATCHES - 1) / (4 * N_BATCHES)))
 
 
-def test_a_training_without_an_end_can_have_no_schedule(tmp_path: Path, quiet_trainer: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"model.schedule is cosine, .* set trainer.max_epochs"):
-        fit(model("cosine"), tmp_path, quiet_trainer, epochs=-1, stop=1)
+class Endless:
+    """Batches without a length."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(data())
+
+
+class OwnSchedule(MLPModule):
+    def configure_optimizers(self) -> Any:
+        optimizer = super().configure_optimizers()
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "epochs", "loader", "reason"),
+    [
+        (MLPModule, -1, data, "no end in sight"),
+        (MLPModule, 2, Endless, "no end in sight"),
+        (OwnSchedule, 2, data, "a schedule of its own"),
+    ],
+)
+def test_where_there_can_be_no_schedule_null_means_none_and_others_are_refused(
+    kind: type[MLPModule], epochs: int, loader: Any, reason: str, tmp_path: Path, quiet_trainer: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigError, match=f"model.schedule is cosine, but .*{reason}.*model.schedule=none"):
+        fit(model("cosine", kind=kind), tmp_path, quiet_trainer, epochs=epochs, stop=1, loader=loader)
+    trained, usual = model(None, kind=kind), model("none", kind=kind)
+    for each in (trained, usual):
+        fit(each, tmp_path, quiet_trainer, epochs=epochs, stop=2, loader=loader)
+    assert weights(trained) == weights(usual)
+
+
+def test_one_cycle_is_the_schedule_where_none_is_asked_for(tmp_path: Path, quiet_trainer: dict[str, Any]) -> None:
+    trained, usual = model(None), model("one_cycle")
+    for each in (trained, usual):
+        fit(each, tmp_path, quiet_trainer, epochs=2)
+    assert weights(trained) == weights(usual)
 
 
 def test_an_unknown_schedule_is_refused_with_the_known_ones() -> None:

@@ -45,7 +45,7 @@ class MLPModule(TrainingSteps):
         frequency_scale: float,
         category_embedding_size: int | None,
         optimizer: OptimizerOf,
-        schedule: str,
+        schedule: str | None,
         batches_per_step: int | None,
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule, batches_per_step=batches_per_step)

@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 
 from lightsweep.errors import ConfigError
 from lightsweep.model.mlp import check_is_one_of
-from lightsweep.model.schedules import SCHEDULES
+from lightsweep.model.schedules import SCHEDULES, Factor
 
 Batch = tuple[Tensor, Tensor]
 OptimizerOf = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -84,18 +84,20 @@ class TrainingSteps(L.LightningModule):
 
     With a `schedule` each step's learning rate is the optimizer's times a factor, which depends on the share of all
     steps up to `max_epochs` that were made, and on nothing else: a fit that goes on from a checkpoint follows it, and a
-    shorter fit goes through all of it in fewer steps.
+    shorter fit goes through all of it in fewer steps. Null is one cycle, unless the module has a schedule of its own or
+    the training no end in sight.
 
     Logs `train/loss` once per epoch, the mean over all rows. Raises `ConfigError` in `setup` if `batches_per_step` is
     more than 1 and something needs single steps.
     """
 
-    def __init__(self, *, optimizer: OptimizerOf, schedule: str, batches_per_step: int | None) -> None:
+    def __init__(self, *, optimizer: OptimizerOf, schedule: str | None, batches_per_step: int | None) -> None:
         super().__init__()
-        check_is_one_of("model.schedule", schedule, SCHEDULES)
+        if schedule is not None:
+            check_is_one_of("model.schedule", schedule, SCHEDULES)
         self.optimizer_of = optimizer
         self.schedule = schedule
-        self._factor_of = SCHEDULES[schedule]
+        self._factor_of: Factor | None = None
         self._n_steps = 0  # of the whole fit, if there is a schedule
         self.batches_per_step = batches_per_step
         self._n_at_most = batches_per_step
@@ -138,8 +140,9 @@ class TrainingSteps(L.LightningModule):
     def on_train_start(self) -> None:
         if not self.automatic_optimization:
             _take_over_count(self.trainer)
+        self._factor_of = SCHEDULES[_schedule_of(self.trainer, self.schedule)]
         if self._factor_of is not None:
-            self._n_steps = _n_steps(self.trainer, schedule=self.schedule)
+            self._n_steps = int(self.trainer.estimated_stepping_batches)
 
     def _set_learning_rate(self, step: int) -> None:
         """Where there is a schedule: that of the step of this number, counted from 0 over the whole fit."""
@@ -270,15 +273,23 @@ def _scaler_of(trainer: L.Trainer) -> object | None:
     return getattr(trainer.precision_plugin, "scaler", None)
 
 
-def _n_steps(trainer: L.Trainer, *, schedule: str) -> int:
-    """How many optimizer steps the whole fit is to make."""
-    n_steps = trainer.estimated_stepping_batches
-    if not math.isfinite(n_steps):
-        raise ConfigError(
-            f"model.schedule is {schedule}, which must know how long the training is: set trainer.max_epochs, and use"
-            " data that tells its number of batches; or say model.schedule=none."
+def _schedule_of(trainer: L.Trainer, asked: str | None) -> str:
+    """The schedule that is asked for, or that suits if none is. Raises `ConfigError` if the training can't have it."""
+    if asked == "none":
+        return asked
+    if trainer.lr_scheduler_configs:
+        return _refused_unless_null(asked, "the module has a schedule of its own")
+    if not 0 < trainer.estimated_stepping_batches < math.inf:  # -1 and infinity are Lightning's ways to say so
+        return _refused_unless_null(
+            asked, "the training has no end in sight, by trainer.max_epochs and a loader's length"
         )
-    return int(n_steps)
+    return asked or "one_cycle"
+
+
+def _refused_unless_null(asked: str | None, obstacle: str) -> str:
+    if asked is not None:
+        raise ConfigError(f"model.schedule is {asked}, but {obstacle}: say model.schedule=none.")
+    return "none"
 
 
 def _take_over_count(trainer: L.Trainer) -> None:
