@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import pytorch_lightning as L
 
 from lightsweep.data.batches import TensorBatches
+from lightsweep.data.preprocessing import ArrayPreprocessing, Preprocessing
 from lightsweep.data.splits import Scaler, Splits
+from lightsweep.data.target import Target, task_of
 
 EVAL_BATCH_SIZE = 4096  # nothing is learned from these batches, so only memory limits them
 
@@ -42,16 +44,26 @@ class TensorDataModule(L.LightningDataModule):
     def scaler(self) -> Scaler:
         return self.splits.scaler
 
+    @property
+    def target(self) -> Target:
+        return Target(task=task_of(len(self.classes)), names=("target",), classes=tuple(self.classes))
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return ArrayPreprocessing(self.scaler)
+
     def train_dataloader(self) -> TensorBatches:
         return self._batches("train", batch_size=self.batch_size, shuffle_seed=self.seed if self.shuffle else None)
 
     def val_dataloader(self) -> TensorBatches | list[TensorBatches]:
-        if self.splits.val is None:
-            return []
-        return self._batches("val", batch_size=EVAL_BATCH_SIZE)
+        return [] if self.splits.val is None else self.evaluation_batches("val")
 
     def test_dataloader(self) -> TensorBatches:
-        return self._batches("test", batch_size=EVAL_BATCH_SIZE)
+        return self.evaluation_batches("test")
+
+    def evaluation_batches(self, name: str) -> TensorBatches:
+        """The rows of one split in order, in large batches."""
+        return self._batches(name, batch_size=EVAL_BATCH_SIZE)
 
     def _batches(self, name: str, *, batch_size: int, shuffle_seed: int | None = None) -> TensorBatches:
         x, y = getattr(self.splits, name)
