@@ -1,6 +1,7 @@
 """Predicts the rows of a file: python -m lightsweep.predict outputs/.../best new.csv -o predictions.csv"""
 
 import argparse
+import functools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,11 @@ from lightsweep.errors import ConfigError
 from lightsweep.files import replacing, shown
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
-    from lightsweep.predictor import Predictor, Rows
+    from lightsweep.predictor import Predictor
 
 BATCH_ROWS = 50_000
 ARRAYS = (".npy", ".npz")
@@ -46,21 +49,20 @@ def predict_file(model: Path, data: Path, output: Path) -> int:
     predictor = Predictor.from_folder(model)
     n_rows = 0
     with _writer(output) as writer:
-        for rows in _batches(data, predictor=predictor):
-            predictions = table_of(predictor, rows)
+        for rows, place in _batches(data, predictor=predictor):
+            predictions = table_of(predictor, predictor.outputs(rows, **place))
             writer.write(predictions)
             n_rows += len(predictions)
     return n_rows
 
 
-def table_of(predictor: "Predictor", rows: "Rows") -> "pd.DataFrame":
+def table_of(predictor: "Predictor", outputs: "npt.NDArray[np.float32]") -> "pd.DataFrame":
     """The predictions as columns: `<target>` and `probability_<class>` for each class, or one for each target."""
     import pandas as pd
 
-    names = predictor.target.names
-    outputs = predictor.outputs(rows)
+    names = list(predictor.target.names)
     if not predictor.classes:
-        return pd.DataFrame(outputs, columns=list(names))
+        return pd.DataFrame(outputs, columns=names)
     labels = pd.DataFrame({names[0]: predictor.named(outputs)})
     return labels.join(pd.DataFrame(outputs, columns=[f"probability_{name}" for name in predictor.classes]))
 
@@ -89,20 +91,22 @@ def _check_paths(data: Path, output: Path) -> None:
         )
 
 
-def _batches(data: Path, *, predictor: "Predictor") -> "Iterator[Rows]":
+def _batches(data: Path, *, predictor: "Predictor") -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Some rows at a time, with how to say where one is."""
     is_array = data.suffix in ARRAYS
     if is_array == predictor.takes_tables:
         takes = "a table (.csv, .parquet, ...)" if predictor.takes_tables else "an array (.npy or .npz)"
         raise ConfigError(f"{data}: this model was trained on other data and takes {takes}.")
     if is_array:
-        yield from _array_batches(data)
-    else:
-        from lightsweep.data.table.reading import read_batches
+        yield from ((rows, {}) for rows in _array_batches(data))
+        return
+    from lightsweep.data.table.reading import place, read_batches
 
-        yield from read_batches(data, rows=BATCH_ROWS)
+    where = functools.partial(place, data)
+    yield from ((frame, {"where": where}) for frame in read_batches(data, rows=BATCH_ROWS))
 
 
-def _array_batches(path: Path) -> "Iterator[Rows]":
+def _array_batches(path: Path) -> "Iterator[npt.NDArray[Any]]":
     """Slices of the file: a `.npy` is never in memory as a whole, the only array of an `.npz` or its `x` is."""
     import numpy as np
 

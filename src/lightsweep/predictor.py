@@ -98,12 +98,15 @@ class Predictor:
         return self.outputs(rows)
 
     @torch.inference_mode()
-    def outputs(self, rows: "Rows") -> npt.NDArray[np.float32]:
-        """Probabilities `(n, n_classes)`, or values `(n, n_targets)`."""
+    def outputs(self, rows: "Rows", **place: Any) -> npt.NDArray[np.float32]:
+        """Probabilities `(n, n_classes)`, or values `(n, n_targets)`.
+
+        `where`, for a table, tells the place of a row in words, for what is said of a wrong cell.
+        """
         if self.takes_tables != hasattr(rows, "columns"):
             takes = "a pandas DataFrame" if self.takes_tables else "an array"
             raise ConfigError(f"rows are of type {type(rows).__name__}; this model takes {takes}.")
-        matrix = torch.from_numpy(self.preprocessing.transform(rows))
+        matrix = torch.from_numpy(self.preprocessing.transform(rows, **place))
         return in_batches(Outputs(self.model, self.target), matrix).numpy()
 
     def named(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[Any]:

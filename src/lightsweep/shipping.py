@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from lightsweep.data.preprocessing import PREPROCESSING
+from lightsweep.data.preprocessing import PREPROCESSING, Preprocessing
 from lightsweep.files import replacing, write_atomically
 from lightsweep.fitting import keep_and_announce
 from lightsweep.model_card import Facts, write_card
@@ -21,6 +21,20 @@ from lightsweep.outputs import Outputs
 from lightsweep.predictor import CONFIG, METRICS, WEIGHTS, in_batches
 from lightsweep.sweeper.results import read_results
 from lightsweep.sweeper.trial import in_search
+
+LIMITS = {
+    True: (
+        "A level of a category that was not among the rows of training is taken for none of those that were.",
+        "A missing number is taken for the median of training, a missing truth for the more frequent one; a column in"
+        " which cells were missing in training has an indicator, so that the model may have learned from it.",
+        "A missing column, or a cell that is not of its column's kind, is refused; other columns are ignored.",
+        "Values far outside the range of training are not refused, and what is said of them is a guess.",
+    ),
+    False: (
+        "Features must be finite numbers, in the order of training.",
+        "Values far outside the range of training are not refused, and what is said of them is a guess.",
+    ),
+}
 
 
 def ship(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data: Any) -> Outcome:
@@ -85,7 +99,7 @@ def _about_export(data: Any) -> dict[str, Any]:
     is_regression = data.target.task.is_regression
     return {
         "input": "raw features" if scaled else f"what {PREPROCESSING} makes of raw rows, as load(folder).preprocessing",
-        "columns": list(getattr(data.preprocessing, "feature_names", [])),
+        "columns": list(getattr(data.preprocessing, "features", [])),
         "output": "values in the unit of the targets" if is_regression else "probabilities",
         "outputs": list(data.target.names if is_regression else data.target.classes),
     }
@@ -106,14 +120,24 @@ def _facts(
         config=cfg,
         target=data.target,
         rows={"training + validation": len(data.splits.train[0]), "test": len(x)},
-        columns=getattr(data.preprocessing, "columns_by_kind", {}),
+        columns=_columns_by_kind(data.preprocessing),
         metrics=metrics,
         predicted=_predicted(Outputs(model, data.target), x, n=data.target.d_out),
         actual=actual,
         search=read_results(Path(HydraConfig.get().sweep.dir)) if in_search() else {},
         exports=exports,
-        limits=[],
+        limits=LIMITS[hasattr(data.preprocessing, "columns")],
     )
+
+
+def _columns_by_kind(preprocessing: Preprocessing) -> dict[str, list[str]]:
+    columns = getattr(preprocessing, "columns", None)
+    if columns is None:
+        return {}
+    by_kind: dict[str, list[str]] = {}
+    for column in columns.all:
+        by_kind.setdefault(str(column.kind), []).append(column.name)
+    return by_kind
 
 
 @torch.inference_mode()

@@ -1,0 +1,169 @@
+"""Which rows of a table are for training, validation and test."""
+
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lightsweep.data.splits import stratified_rows
+from lightsweep.data.table.columns import MISSING_LEVEL, arrow_of, days_of, is_number_type, numbers_of, texts_of
+from lightsweep.data.table.labels import Table
+from lightsweep.data.target import Target
+from lightsweep.errors import ConfigError
+
+NAMES = ("train", "val", "test")
+TRAIN, VAL, TEST = range(3)
+NOWHERE = -1
+PART_OF_WORD = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), VAL),
+    "test": TEST,
+}
+
+Parts = npt.NDArray[np.int8]
+Labels = npt.NDArray[Any]
+
+
+class Split(StrEnum):
+    STRATIFIED = "stratified"
+    RANDOM = "random"
+    GROUP = "group"
+    TIME = "time"
+    COLUMN = "column"
+
+
+def split_rows(
+    table: Table,
+    y: Labels,
+    kept: npt.NDArray[np.bool_],
+    *,
+    target: Target,
+    how: Split | None,
+    by: str | None,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+) -> Parts:
+    """The split of each row, `NOWHERE` for a row that is not kept. Test rows do not depend on `val_fraction`.
+
+    Raises `ConfigError` if the rows can't be cut like this.
+    """
+    how = how or (Split.RANDOM if target.task.is_regression else Split.STRATIFIED)
+    _check_asked(table, how=how, by=by, target=target)
+    rows = np.flatnonzero(kept)
+    if how is Split.COLUMN:
+        assigned = _by_word(table, str(by), rows)
+    elif how is Split.STRATIFIED:
+        assigned = _stratified(y[rows], val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
+    else:
+        order = np.argsort(_ranks(table, rows, how=how, by=by, seed=seed), kind="stable")
+        assigned = np.empty(len(rows), dtype=np.int8)
+        assigned[order] = _from_the_end(len(rows), val_fraction=val_fraction, test_fraction=test_fraction)
+        if how is Split.GROUP:
+            assigned = _whole_groups(table, assigned, rows, by=str(by))
+    parts = np.full(len(kept), NOWHERE, dtype=np.int8)
+    parts[rows] = assigned
+    return parts
+
+
+def _check_asked(table: Table, *, how: Split, by: str | None, target: Target) -> None:
+    if how is Split.STRATIFIED and target.task.is_regression:
+        raise ConfigError(
+            "data.split is stratified, which needs classes, but the task is regression. Say data.split=random."
+        )
+    if how in (Split.GROUP, Split.TIME, Split.COLUMN):
+        if by is None:
+            raise ConfigError(f"data.split is {how}, so data.split_by must name the column.")
+        if by not in table.frame.columns:
+            raise ConfigError(f"data.split_by is '{by}', but {table.name} has no such column.")
+
+
+def _stratified(y: Labels, *, val_fraction: float, test_fraction: float, seed: int) -> Parts:
+    parts = np.empty(len(y), dtype=np.int8)
+    cut = stratified_rows(y, seed=seed, val_fraction=val_fraction, test_fraction=test_fraction)
+    for part, rows in enumerate(cut):
+        parts[rows] = part
+    return parts
+
+
+def _from_the_end(n: int, *, val_fraction: float, test_fraction: float) -> Parts:
+    n_test, n_val = round(n * test_fraction), round(n * val_fraction)
+    return np.repeat(np.array([TRAIN, VAL, TEST], dtype=np.int8), [n - n_val - n_test, n_val, n_test])
+
+
+def _ranks(table: Table, rows: npt.NDArray[np.intp], *, how: Split, by: str | None, seed: int) -> npt.NDArray[Any]:
+    """A number per row: the first rows train, the last ones test."""
+    rng = np.random.default_rng(seed)
+    if how is Split.RANDOM:
+        return rng.permutation(len(rows))
+    if how is Split.TIME:
+        return _moments(table, str(by))[rows]
+    groups = _groups(table, rows, str(by))
+    return rng.permutation(groups.max() + 1)[groups]
+
+
+def _groups(table: Table, rows: npt.NDArray[np.intp], by: str) -> npt.NDArray[np.intp]:
+    _, groups = np.unique(texts_of(arrow_of(table.frame[by]))[rows].astype(str), return_inverse=True)
+    return groups
+
+
+def _whole_groups(table: Table, parts: Parts, rows: npt.NDArray[np.intp], *, by: str) -> Parts:
+    """Let a group that was cut be all where its last row is."""
+    groups = _groups(table, rows, by)
+    of_group = np.zeros(groups.max() + 1, dtype=np.int8)
+    np.maximum.at(of_group, groups, parts)
+    return of_group[groups]
+
+
+def _moments(table: Table, by: str) -> npt.NDArray[np.float64]:
+    cells = arrow_of(table.frame[by])
+    if is_number_type(cells.type):
+        moments = numbers_of(cells, name=by, where=table.at)
+    else:
+        moments = days_of(cells, date_format=None, name=by, where=table.at)
+    if np.isnan(moments).any():
+        raise ConfigError(
+            f"{table.at(int(np.isnan(moments).argmax()))}, column '{by}' is missing; data.split=time needs it."
+        )
+    return moments
+
+
+def _by_word(table: Table, by: str, rows: npt.NDArray[np.intp]) -> Parts:
+    words = texts_of(arrow_of(table.frame[by]))[rows]
+    parts = np.full(len(rows), NOWHERE, dtype=np.int8)
+    for word in set(words):
+        part = PART_OF_WORD.get(word.lower())
+        if part is None:
+            place = table.at(int(rows[(words == word).argmax()]))
+            shown = "missing" if word == MISSING_LEVEL else f"'{word}'"
+            raise ConfigError(
+                f"{place}, column '{by}' is {shown}; with data.split=column it must be train, val or test."
+            )
+        parts[words == word] = part
+    return parts
+
+
+def check_parts(tables: list[Table], parts: list[Parts], ys: list[Labels], *, target: Target) -> None:
+    """Raise `ConfigError` if a split is empty, or if a class is not among the rows to learn from."""
+    every, y = np.concatenate(parts), np.concatenate(ys)
+    sizes = {name: int((every == part).sum()) for part, name in enumerate(NAMES)}
+    if empty := [name for name, size in sizes.items() if not size]:
+        told = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise ConfigError(
+            f"{tables[0].name}: no row is left for {' and '.join(empty)} ({told}). Give more rows, or another data.split."
+        )
+    for label, name in enumerate(target.classes):
+        _check_class(tables[0], every, y == label, name=name, column=target.names[0])
+
+
+def _check_class(table: Table, every: Parts, of_class: npt.NDArray[np.bool_], *, name: Any, column: str) -> None:
+    counts = [int((every[of_class] == part).sum()) for part in range(3)]
+    if sum(counts) >= 3 and counts[TRAIN]:
+        return
+    first = int(of_class.argmax())
+    place = table.at(first) if first < len(table.frame) else table.name
+    raise ConfigError(
+        f"{place}, column '{column}': the class '{name}' has {sum(counts)} rows, of which training gets"
+        f" {counts[TRAIN]}; each class must have at least 3, one of them for training. Give more such rows, or drop them."
+    )
