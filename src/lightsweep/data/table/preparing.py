@@ -15,7 +15,7 @@ from lightsweep.data.splits import Scaler
 from lightsweep.data.table.columns import Columns, Kind, find_columns
 from lightsweep.data.table.labels import Table, encoded, find_target, target_names
 from lightsweep.data.table.preprocessing import ROWS_AT_ONCE, TablePreprocessing
-from lightsweep.data.table.splitting import NAMES, NOWHERE, TRAIN, VAL, Parts, Split, check_parts, split_rows
+from lightsweep.data.table.splitting import NAMES, NOWHERE, TEST, TRAIN, VAL, Parts, Split, check_parts, split_rows
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
 from lightsweep.files import write_atomically
