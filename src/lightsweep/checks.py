@@ -3,7 +3,7 @@
 import importlib.util
 import math
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -29,11 +29,27 @@ def _is_list_of(value: Any, names: Collection[str]) -> bool:
     return isinstance(value, ListConfig) and all(item in names for item in value)
 
 
+def _are(kind: Any, values: Any) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, str) and all(isinstance(v, kind) for v in values)
+
+
+def _is_target(value: Any) -> bool:
+    return value is None or isinstance(value, str) or _is_int(value) or (_are(str | int, value) and len(value) > 0)
+
+
+def _one_of(*choices: str | None) -> Rule:
+    *first, last = ["null" if choice is None else choice for choice in choices]
+    return Rule(f"{', '.join(first)} or {last}", lambda v: v in choices)
+
+
 POSITIVE_INT = Rule("a whole number of at least 1", lambda v: _is_int(v) and v >= 1)
 POSITIVE_INT_OR_NULL = Rule("a whole number of at least 1, or null", lambda v: v is None or POSITIVE_INT.holds(v))
 INT_FROM_0 = Rule("a whole number of at least 0", lambda v: _is_int(v) and v >= 0)
 POSITIVE = Rule("a number above 0", lambda v: _is_number(v) and v > 0)
 AT_LEAST_ZERO = Rule("a number of at least 0", lambda v: _is_number(v) and v >= 0)
+PATH_OR_NULL = Rule("the path of a file, or null", lambda v: v is None or (isinstance(v, str) and v != ""))
+FRACTION = Rule("a number above 0 and below 1", lambda v: _is_number(v) and 0 < v < 1)
+KINDS = ("number", "category", "boolean", "date")
 BOOLEAN = Rule("true or false", lambda v: isinstance(v, bool))
 
 RULES: dict[str, Rule] = {
@@ -48,6 +64,25 @@ RULES: dict[str, Rule] = {
     "data.shuffle": BOOLEAN,
     "data.n_samples": POSITIVE_INT,
     "data.n_features": POSITIVE_INT,
+    "data.path": Rule("the path of a file", lambda v: isinstance(v, str) and v != ""),
+    "data.val_path": PATH_OR_NULL,
+    "data.test_path": PATH_OR_NULL,
+    "data.y_path": PATH_OR_NULL,
+    "data.cache": Rule("the path of a folder", lambda v: isinstance(v, str) and v != ""),
+    "data.target": Rule("the name or the index of a column, or a list of such", _is_target),
+    "data.drop": Rule("a list of columns, such as [id,name], or null", lambda v: v is None or _are(str, v)),
+    "data.task": _one_of("binary", "multiclass", "regression", None),
+    "data.kinds": Rule(
+        "null, or a kind per column, such as {zip:category}; kinds are number, category, boolean and date",
+        lambda v: v is None or (isinstance(v, Mapping) and all(kind in KINDS for kind in v.values())),
+    ),
+    "data.split": _one_of("stratified", "random", "group", "time", "column", None),
+    "data.split_by": Rule("the name of a column, or null", lambda v: v is None or isinstance(v, str)),
+    "data.val_fraction": FRACTION,
+    "data.test_fraction": FRACTION,
+    "data.scale": _one_of("standard", "quantile"),
+    "data.one_hot_up_to": INT_FROM_0,
+    "data.class_weights": _one_of("balanced", None),
     "data.n_classes": Rule("a whole number of at least 2", lambda v: _is_int(v) and v >= 2),
     "model.n_layers": POSITIVE_INT,
     "model.hidden_size": POSITIVE_INT,
@@ -93,6 +128,8 @@ def problem_of(key: str, value: Any) -> str | None:
 
 def _wrong_values(cfg: DictConfig) -> Iterator[str]:
     for key in RULES:
+        if key.startswith("data.") and not _is_our_data(cfg):
+            continue  # a class of the user's own gives the words a meaning of its own
         try:
             value = OmegaConf.select(cfg, key, throw_on_missing=True, default=_ABSENT)
         except OmegaConfBaseException as error:
@@ -100,6 +137,10 @@ def _wrong_values(cfg: DictConfig) -> Iterator[str]:
             continue
         if value is not _ABSENT and (problem := problem_of(key, value)):
             yield problem
+
+
+def _is_our_data(cfg: DictConfig) -> bool:
+    return str(OmegaConf.select(cfg, "data._target_")).startswith("lightsweep.")
 
 
 def direction_of(metric: str) -> str | None:

@@ -20,6 +20,7 @@ CONFUSION = "confusion_matrix.svg"
 RESIDUALS = "residuals.svg"
 
 MAX_NAMES = 20
+OF_THIS_MACHINE = ("data.cache", "data.relative_to")
 OF_THE_MODEL = ("model", "optimizer", "data.batch_size", "trainer.max_epochs")
 
 
@@ -152,7 +153,7 @@ def _values(config: DictConfig, keys: Iterable[str]) -> Iterator[tuple[str, Any]
         value = OmegaConf.select(config, key)
         if isinstance(value, DictConfig):
             yield from _values(config, [f"{key}.{name!s}" for name in value])
-        elif value is not None:
+        elif value is not None and key not in OF_THIS_MACHINE:
             yield key, value
 
 

@@ -12,7 +12,7 @@ from lightsweep.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """The target columns by name; for classes the name of each label, for regression the scaler of the training split."""
+    """The target columns; for classes the name of each label, for regression the scaler of the training split."""
 
     task: Task
     names: tuple[str, ...]

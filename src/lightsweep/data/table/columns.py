@@ -24,6 +24,8 @@ MOSTLY_NUMBERS = 0.9  # a column of texts of which so many are numbers is one wi
 MAX_LEVELS_OF_ROWS = 0.5  # a text column with more levels than that names its rows
 FEW_LEVELS = 50  # that few are never too many
 
+MAX_SPELLINGS = 6  # of true and false: Yes, yes, YES, ...
+
 MISSING_LEVEL = ""
 UNIX_MONDAY = 3  # 1970-01-01 was a Thursday
 
@@ -106,7 +108,7 @@ def find_columns(
 
 def _found(series: "pd.Series[Any]", *, name: str, kind: str | None, where: Where) -> Column | str:
     cells = arrow_of(series)
-    if cells.null_count == len(cells):
+    if pc.sum(pc.is_null(cells, nan_is_null=True)).as_py() == len(cells):
         return "all missing"
     if kind is None:
         kind = _kind_of(cells, name=name, where=lambda i: where(int(series.index[i])))
@@ -130,13 +132,18 @@ def _kind_of(cells: pa.Array, *, name: str, where: Where) -> Kind | None:
             f"{where(0)}, column '{name}' holds {cells.type}, which can be no feature. Add it to data.drop."
         )
     levels = cells.unique().drop_null()
-    if {str(level).strip().lower() for level in levels[:3].to_pylist()} in PAIRS:
+    if len(levels) <= MAX_SPELLINGS and {level.strip().lower() for level in levels.to_pylist()} in PAIRS:
         return Kind.BOOLEAN
     refuse_mixed(cells, name=name, where=where, remedy=f"say data.kinds={{{name}:category}}")
-    if _date_format(levels) is not None:
+    if not _is_code(levels) and _date_format(levels) is not None:
         return Kind.DATE
     names_rows = len(levels) > max(FEW_LEVELS, MAX_LEVELS_OF_ROWS * (len(cells) - cells.null_count))
     return None if names_rows else Kind.CATEGORY
+
+
+def _is_code(levels: pa.Array) -> bool:
+    """Whether texts are all numbers, such as zip codes: a year or a day could be read into some."""
+    return pc.all(pc.match_substring_regex(levels, NUMBER)).as_py() is True
 
 
 def refuse_mixed(cells: pa.Array, *, name: str, where: Where, remedy: str) -> None:

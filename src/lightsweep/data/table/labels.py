@@ -28,11 +28,12 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Table:
-    """A frame, its name, and how to say where a row of it is."""
+    """A frame, its name, how to say where a row of it is, and its target columns if `data.target` is null."""
 
     name: str
     frame: pd.DataFrame
     where: Where
+    targets: Sequence[str] = ()
 
     def at(self, i: int) -> str:
         return self.where(int(self.frame.index[i]))
@@ -43,7 +44,7 @@ def target_names(target: Any, columns: Sequence[str]) -> tuple[str, ...]:
 
     Raises `ConfigError` if one is not there.
     """
-    wanted = target if isinstance(target, list | tuple) else [target]
+    wanted = target if isinstance(target, list) else [target]
     names = tuple(_name_of(one, columns) for one in wanted)
     if not names or len(set(names)) < len(names):
         raise ConfigError(f"data.target is {target}; it must name at least one column, and none twice.")
@@ -92,7 +93,7 @@ def encoded(table: Table, target: Target) -> tuple[npt.NDArray[Any], npt.NDArray
     if target.task.is_regression:
         columns = [numbers_of(arrow_of(table.frame[name]), name=name, where=table.at) for name in target.names]
         values = np.column_stack(columns)
-        return values, np.isnan(values).any(axis=1)
+        return values, np.asarray(np.isnan(values).any(axis=1))
     [name] = target.names
     texts = texts_of(arrow_of(table.frame[name]))
     labels = pd.Index([str(c) for c in target.classes]).get_indexer(pd.Index(texts)).astype(np.int64)

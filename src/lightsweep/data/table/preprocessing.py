@@ -21,9 +21,7 @@ from lightsweep.files import write_atomically
 FITTED = "preprocessing.skops"
 # All that is taken from a file beside skops' own list; none of it runs what the file says.
 TRUSTED = ["numpy.dtype"]
-ROWS_AT_ONCE = 65_536
-
-CODES = "codes"
+CELLS_AT_ONCE = 1 << 22  # of 8 bytes, and a few copies of them
 
 
 class TablePreprocessing:
@@ -48,7 +46,7 @@ class TablePreprocessing:
         one_hot_up_to: int,
         seed: int,
     ) -> "TablePreprocessing":
-        """Fit on typed rows of training; `levels` has all that training has of each category, "" where some is missing."""
+        """Fit on typed rows of training; `levels` has all that training has of each category, "" if some is missing."""
         coded = [name for name in levels if len(levels[name]) > one_hot_up_to]
         transformer = _transformer(typed, columns, levels=levels, coded=coded, scale=scale, seed=seed)
         transformer.fit(typed)
@@ -69,9 +67,12 @@ class TablePreprocessing:
 
         Raises `ConfigError` if a column is missing, or a cell is not what its column holds.
         """
-        frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=self._in_order(rows))
-        starts = range(0, max(1, len(frame)), ROWS_AT_ONCE)
-        return np.concatenate([self._matrix(frame.iloc[i : i + ROWS_AT_ONCE], where) for i in starts])
+        frame = (
+            rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=[c.name for c in self.columns.all])
+        )
+        n = rows_at_once(len(self.columns.all))
+        starts = range(0, max(1, len(frame)), n)
+        return np.concatenate([self.matrix_of(self.columns.typed(frame.iloc[i : i + n], where=where)) for i in starts])
 
     def save(self, folder: Path, **facts: Any) -> None:
         temporary = folder / f".{FITTED}.tmp"
@@ -90,13 +91,6 @@ class TablePreprocessing:
             cardinalities=record["cardinalities"],
         )
 
-    def _in_order(self, rows: Any) -> list[str]:
-        del rows
-        return [column.name for column in self.columns.all]
-
-    def _matrix(self, frame: pd.DataFrame, where: Where | None) -> Floats:
-        return self.matrix_of(self.columns.typed(frame, where=where))
-
     def matrix_of(self, typed: pd.DataFrame) -> Floats:
         """The matrix of rows that `Columns.typed` gave."""
         if not len(typed):
@@ -105,6 +99,11 @@ class TablePreprocessing:
         if self.cardinalities:
             matrix[:, -len(self.cardinalities) :] += 1  # the encoder gives -1 to what is unseen
         return matrix
+
+
+def rows_at_once(n_columns: int) -> int:
+    """So many rows of a table are made into a matrix at a time, for the sake of memory."""
+    return max(1, CELLS_AT_ONCE // n_columns)
 
 
 def _transformer(
@@ -136,7 +135,7 @@ def _transformer(
             one_hot,
         ),
         (
-            CODES,
+            "codes",
             OrdinalEncoder(
                 categories=[_as_objects(level for level in levels[name] if level != MISSING_LEVEL) for name in coded],
                 handle_unknown="use_encoded_value",

@@ -8,7 +8,7 @@ import gzip
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TextIO
 
@@ -18,6 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from lightsweep.errors import ConfigError
+from lightsweep.files import shown
 
 SEPARATORS = {".csv": ",;\t|", ".tsv": "\t"}  # of a CSV the one that its header has most of
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".feather")
@@ -40,7 +41,7 @@ def read_frame(path: Path, *, text: Collection[str] = ()) -> pd.DataFrame:
     except (OSError, EOFError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
     if not len(table):
-        raise ConfigError(f"{path} holds no rows{' below its header' if _is_text(path) else ''}.")
+        raise _no_rows(path)
     return _as_frame(table, start=0)
 
 
@@ -60,25 +61,25 @@ def read_batches(path: Path, *, rows: int = BATCH_ROWS) -> Iterator[pd.DataFrame
     except (OSError, EOFError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
     if not start:
-        raise ConfigError(f"{path} holds no rows{' below its header' if _is_text(path) else ''}.")
+        raise _no_rows(path)
 
 
 def check_file(path: Path) -> None:
     """Raise `ConfigError` unless there is a file that is not empty, of a kind that can be read."""
     if not path.is_file():
-        raise ConfigError(f"{path} does not exist." if not path.exists() else f"{path} is not a file.")
+        raise ConfigError(f"{shown(path)} does not exist." if not path.exists() else f"{shown(path)} is not a file.")
     if not path.name.lower().endswith(ENDINGS):
-        raise ConfigError(f"{path} has an ending that is not known; it must be one of {', '.join(ENDINGS)}.")
+        raise ConfigError(f"{shown(path)} has an ending that is not known; it must be one of {', '.join(ENDINGS)}.")
     if path.stat().st_size == 0:
-        raise ConfigError(f"{path} is empty.")
+        raise ConfigError(f"{shown(path)} is empty.")
 
 
-def place(path: Path, row: int, *, name: str) -> str:
+def place(path: Path, row: int) -> str:
     """Where a row is: its line in a text editor, or its number from 0 in a binary file."""
     if _is_text(path):
         for line, _ in islice(_records(path), row + 1, None):
-            return f"{name}, line {line}"
-    return f"{name}, row {row}"
+            return f"{shown(path)}, line {line}"
+    return f"{shown(path)}, row {row} (counted from 0)"
 
 
 def _is_text(path: Path) -> bool:
@@ -87,7 +88,7 @@ def _is_text(path: Path) -> bool:
 
 def _open_text(path: Path) -> TextIO:
     opened = gzip.open if path.name.lower().endswith(".gz") else open
-    file: TextIO = opened(path, "rt", encoding="utf-8-sig", newline="")  # type: ignore[operator]
+    file: TextIO = opened(path, "rt", encoding="utf-8-sig", newline="")
     return file
 
 
@@ -116,11 +117,11 @@ def _header(path: Path) -> list[str]:
     """The names of the columns; raises `ConfigError` if there are none, or one comes twice."""
     names = [name.strip() for name in next((record for _, record in _records(path)), [])]
     if not any(names):
-        raise ConfigError(f"{path} is empty: it has no header.")
+        raise ConfigError(f"{shown(path)} is empty: it has no header.")
     if _looks_like_data(names):
         raise ConfigError(
-            f"{path} has no header: its first line, {','.join(names[:6])!r}, holds numbers. Put a line above it that"
-            " names the columns."
+            f"{shown(path)} has no header: its first line, {','.join(names[:6])!r}, holds numbers. Put a line"
+            " above it that names the columns."
         )
     check_names(path, names)
     return names
@@ -132,13 +133,15 @@ def check_names(path: Path, names: Collection[str]) -> None:
     if twice:
         where = [str(i) for i, name in enumerate(names, start=1) if name == twice[0]]
         line = ", line 1" if _is_text(path) else ""
-        raise ConfigError(f"{path}{line}: the columns {' and '.join(where)} are both named '{twice[0]}'. Rename one.")
+        raise ConfigError(
+            f"{shown(path)}{line}: the columns {' and '.join(where)} are both named '{twice[0]}'. Rename one."
+        )
 
 
 def _looks_like_data(names: Collection[str]) -> bool:
     """Whether names are numbers, other than those that count the columns up: 0, 1, 2 or 2019, 2020, 2021."""
     numbers = [float(name) for name in names if re.fullmatch(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", name, re.IGNORECASE)]
-    counts_up = len(numbers) > 1 and all(b - a == 1 for a, b in zip(numbers, numbers[1:], strict=False))
+    counts_up = len(numbers) > 1 and all(b - a == 1 for a, b in pairwise(numbers))
     return bool(numbers) and not counts_up
 
 
@@ -206,13 +209,17 @@ def _as_frame(table: pa.Table, *, start: int) -> pd.DataFrame:
     return frame
 
 
+def _no_rows(path: Path) -> ConfigError:
+    return ConfigError(f"{shown(path)} holds no rows{' below its header' if _is_text(path) else ''}.")
+
+
 def _unreadable(path: Path, error: Exception) -> ConfigError:
     told = str(error)
     if "UTF8" in told:
         return _not_utf8(path)
     if "Expected" in told and "columns, got" in told:
         return _ragged(path)
-    return ConfigError(f"{path} can't be read: {' '.join(told.split())}")
+    return ConfigError(f"{shown(path)} can't be read: {' '.join(told.split())}")
 
 
 def _ragged(path: Path) -> ConfigError:
@@ -221,22 +228,22 @@ def _ragged(path: Path) -> ConfigError:
     for line, record in records:
         if len(record) != len(header):
             return ConfigError(
-                f"{path}, line {line} has {len(record)} cells, but the header names {len(header)} columns. A text that"
-                f" holds a {_separator(path)!r} must be in double quotes."
+                f"{shown(path)}, line {line} has {len(record)} cells, but the header names {len(header)} columns. A text"
+                f" that holds a {_separator(path)!r} must be in double quotes."
             )
-    return ConfigError(f"{path} has rows of different lengths.")
+    return ConfigError(f"{shown(path)} has rows of different lengths.")
 
 
 def _not_utf8(path: Path) -> ConfigError:
     opened = gzip.open if path.name.lower().endswith(".gz") else open
-    with opened(path, "rb") as file:  # type: ignore[operator]
+    with opened(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
                 return ConfigError(
-                    f"{path}, line {number} is not UTF-8 text: byte {line[error.start]:#04x} after"
+                    f"{shown(path)}, line {number} is not UTF-8 text: byte {line[error.start]:#04x} after"
                     f" {line[max(0, error.start - 20) : error.start].decode('utf-8', 'replace')!r}. Save it as UTF-8,"
                     f" for example with: iconv -f latin1 -t utf-8 {path.name} > utf8.csv"
                 )
-    return ConfigError(f"{path} is not UTF-8 text.")
+    return ConfigError(f"{shown(path)} is not UTF-8 text.")

@@ -1,10 +1,12 @@
 """Which rows of a table are for training, validation and test."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from lightsweep.data.splits import stratified_rows
 from lightsweep.data.table.columns import MISSING_LEVEL, arrow_of, days_of, is_number_type, numbers_of, texts_of
@@ -49,6 +51,10 @@ def split_rows(
 
     Raises `ConfigError` if the rows can't be cut like this.
     """
+    if val_fraction + test_fraction >= 1:
+        raise ConfigError(
+            f"data.val_fraction is {val_fraction} and data.test_fraction is {test_fraction}, which leaves no row to train."
+        )
     how = how or (Split.RANDOM if target.task.is_regression else Split.STRATIFIED)
     _check_asked(table, how=how, by=by, target=target)
     rows = np.flatnonzero(kept)
@@ -104,8 +110,7 @@ def _ranks(table: Table, rows: npt.NDArray[np.intp], *, how: Split, by: str | No
 
 
 def _groups(table: Table, rows: npt.NDArray[np.intp], by: str) -> npt.NDArray[np.intp]:
-    _, groups = np.unique(texts_of(arrow_of(table.frame[by]))[rows].astype(str), return_inverse=True)
-    return groups
+    return pd.factorize(texts_of(arrow_of(table.frame[by]))[rows])[0]
 
 
 def _whole_groups(table: Table, parts: Parts, rows: npt.NDArray[np.intp], *, by: str) -> Parts:
@@ -144,26 +149,31 @@ def _by_word(table: Table, by: str, rows: npt.NDArray[np.intp]) -> Parts:
     return parts
 
 
-def check_parts(tables: list[Table], parts: list[Parts], ys: list[Labels], *, target: Target) -> None:
+def check_parts(tables: Sequence[Table], parts: Sequence[Parts], ys: Sequence[Labels], *, target: Target) -> None:
     """Raise `ConfigError` if a split is empty, or if a class is not among the rows to learn from."""
     every, y = np.concatenate(parts), np.concatenate(ys)
     sizes = {name: int((every == part).sum()) for part, name in enumerate(NAMES)}
     if empty := [name for name, size in sizes.items() if not size]:
         told = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise ConfigError(
-            f"{tables[0].name}: no row is left for {' and '.join(empty)} ({told}). Give more rows, or another data.split."
+            f"{tables[0].name}: no row is left for {' and '.join(empty)} ({told})."
+            " Give more rows, or split them in another way, with data.split."
         )
     for label, name in enumerate(target.classes):
-        _check_class(tables[0], every, y == label, name=name, column=target.names[0])
+        of_class = y == label
+        n, n_train = int(of_class.sum()), int((every[of_class] == TRAIN).sum())
+        if n < len(NAMES) or not n_train:
+            raise ConfigError(
+                f"{_place(tables, int(of_class.argmax()))}, column '{target.names[0]}': the class '{name}' has {n} rows"
+                f" in all, of which {n_train} are for training; it needs at least {len(NAMES)}, and one to learn from."
+                " Give more such rows, or leave these out."
+            )
 
 
-def _check_class(table: Table, every: Parts, of_class: npt.NDArray[np.bool_], *, name: Any, column: str) -> None:
-    counts = [int((every[of_class] == part).sum()) for part in range(3)]
-    if sum(counts) >= 3 and counts[TRAIN]:
-        return
-    first = int(of_class.argmax())
-    place = table.at(first) if first < len(table.frame) else table.name
-    raise ConfigError(
-        f"{place}, column '{column}': the class '{name}' has {sum(counts)} rows, of which training gets"
-        f" {counts[TRAIN]}; each class must have at least 3, one of them for training. Give more such rows, or drop them."
-    )
+def _place(tables: Sequence[Table], i: int) -> str:
+    """Where the row is that is number `i` of all tables together."""
+    for table in tables:
+        if i < len(table.frame):
+            return table.at(i)
+        i -= len(table.frame)
+    raise AssertionError
