@@ -15,7 +15,7 @@ from train import main
 
 def refit(folder: Path, *overrides: str) -> Outcome:
     """Train with these overrides and ship into `folder`."""
-    settings = ["refit=true", "verbose=false", "trainer=cpu", "logger=null", "threads=1", *overrides]
+    settings = ["refit=true", "verbose=false", "trainer=cpu", "logger.csv=null", "threads=1", *overrides]
     with initialize_config_dir(config_dir=str(CONF)):
         cfg = compose("train", overrides=settings, return_hydra_config=True)
     with open_dict(cfg):

@@ -9,12 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from torch import nn
 
 import lightsweep
 import lightsweep.predict
+from lightsweep.data.preprocessing import ArrayPreprocessing
+from lightsweep.data.splits import Scaler
+from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
-from lightsweep.predict import main, predict_file
+from lightsweep.predict import main, predict_file, table_of
 from lightsweep.predictor import Predictor
+from lightsweep.task import Task
 from tests.refit import refit
 
 N = 300
@@ -209,6 +214,23 @@ def test_an_output_that_is_there_is_replaced_only_once_all_is_predicted(shipped:
     assert len(out.read_text().splitlines()) == 2
 
 
+@pytest.mark.parametrize("names", [("price",), ("price", "weight")])
+def test_values_are_in_the_unit_of_their_targets(names: tuple[str, ...]) -> None:
+    n = len(names)
+    scaler = Scaler(mean=np.full(n, 500, dtype=np.float32), std=np.full(n, 10, dtype=np.float32))
+    model = Predictor(
+        model=nn.Linear(2, n, bias=False),
+        preprocessing=ArrayPreprocessing(Scaler(mean=np.zeros(2, np.float32), std=np.ones(2, np.float32))),
+        target=Target(task=Task.REGRESSION, names=names, scaler=scaler),
+        metrics={},
+    )
+    values = model.predict([[0.0, 0.0]] * 3)
+    assert values.tolist() == ([500] * 3 if n == 1 else [[500, 500]] * 3)
+    assert table_of(model, model.outputs([[0.0, 0.0]])).to_dict("list") == {name: [500] for name in names}
+    with pytest.raises(ConfigError, match="a regression, which has no probabilities"):
+        model.predict_proba([[0.0, 0.0]])
+
+
 @pytest.fixture(scope="module")
 def of_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits") / "best"
@@ -229,13 +251,31 @@ def test_a_model_of_arrays_takes_arrays(
     assert list(read)[1:] == [f"probability_{i}" for i in range(10)]
 
 
+def test_a_model_of_an_array_file_takes_arrays_of_that_shape(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(90, 2, 2)).astype(np.float32)
+    x[:, 0, 1] = np.nan  # is left out
+    y = np.where(x[:, 1, 1] > 0, "up", "down")
+    np.savez(tmp_path / "train.npz", x=x, y=y)
+    data = ("data=arrays", f"data.path={tmp_path / 'train.npz'}", f"data.cache={tmp_path / 'cache'}")
+    refit(tmp_path / "best", *data, "trainer.max_epochs=20", "optimizer.lr=0.01")
+    model = lightsweep.load(tmp_path / "best")
+    labels = model.predict(x)
+    assert (labels == y).mean() > 0.8
+    np.save(tmp_path / "new.npy", x)
+    predict_file(tmp_path / "best", tmp_path / "new.npy", tmp_path / "out.csv")
+    assert pd.read_csv(tmp_path / "out.csv")["y"].tolist() == labels.tolist()
+    with pytest.raises(ConfigError, match="no column '3'"):
+        model.predict(x[:, 0])
+
+
 def test_the_kind_of_rows_must_be_that_of_the_model(of_digits: Path, shipped: Path, tmp_path: Path) -> None:
     table, array = tmp_path / "new.csv", tmp_path / "new.npy"
     table.write_text(HEADER + GOOD)
     np.save(array, np.zeros((2, 5)))
-    with pytest.raises(ConfigError, match=r"takes an array \(\.npy or \.npz\)"):
+    with pytest.raises(ConfigError, match="trained on an array and takes one"):
         predict_file(of_digits, table, tmp_path / "out.csv")
-    with pytest.raises(ConfigError, match="takes a table"):
+    with pytest.raises(ConfigError, match="trained on a table and needs its column names"):
         predict_file(shipped, array, tmp_path / "out.csv")
     with pytest.raises(ConfigError, match=r"the rows have the shape \(2, 5\); this model takes \(n, 64\)"):
         predict_file(of_digits, array, tmp_path / "out.csv")

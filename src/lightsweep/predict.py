@@ -93,13 +93,13 @@ def _check_paths(data: Path, output: Path) -> None:
 
 def _batches(data: Path, *, predictor: "Predictor") -> Iterator[tuple[Any, dict[str, Any]]]:
     """Some rows at a time, with how to say where one is."""
-    is_array = data.suffix in ARRAYS
-    if is_array == predictor.takes_tables:
-        takes = "a table (.csv, .parquet, ...)" if predictor.takes_tables else "an array (.npy or .npz)"
-        raise ConfigError(f"{data}: this model was trained on other data and takes {takes}.")
-    if is_array:
+    if data.suffix in ARRAYS:
+        if not predictor.takes_arrays:
+            raise ConfigError(f"{data} is an array, but this model was trained on a table and needs its column names.")
         yield from ((rows, {}) for rows in _array_batches(data))
         return
+    if not predictor.takes_frames:
+        raise ConfigError(f"{data}: this model was trained on an array and takes one, as {' or '.join(ARRAYS)}.")
     from lightsweep.data.table.reading import place, read_batches
 
     where = functools.partial(place, data)

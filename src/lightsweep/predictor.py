@@ -1,6 +1,7 @@
 """A shipped model, read back to predict raw rows."""
 
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import hydra.utils
 import numpy as np
 import numpy.typing as npt
-import pytorch_lightning as L
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightsweep.build import build
 from lightsweep.data.preprocessing import PREPROCESSING, Preprocessing, load_preprocessing
@@ -37,10 +37,10 @@ class Predictor:
     """A trained model with its preprocessing: takes rows as they were before it, features in their own unit.
 
     Rows are a DataFrame for a model of tables, with the columns that it was trained on in any order, others ignored;
-    for any other an array of shape `(n, d_in)`. `metrics` is what the test split gave.
+    for a model of arrays an array with a row of features each. `metrics` is what the test split gave.
     """
 
-    model: L.LightningModule = field(repr=False)
+    model: nn.Module = field(repr=False)
     preprocessing: Preprocessing = field(repr=False)
     target: Target
     metrics: dict[str, float]
@@ -77,8 +77,14 @@ class Predictor:
         return self.target.classes
 
     @property
-    def takes_tables(self) -> bool:
+    def takes_frames(self) -> bool:
         return hasattr(self.preprocessing, "columns")
+
+    @property
+    def takes_arrays(self) -> bool:
+        """Whether columns have no other names than their numbers."""
+        columns = getattr(self.preprocessing, "columns", None)
+        return columns is None or all(column.name.isdigit() for column in columns.all)
 
     def predict(self, rows: "Rows") -> npt.NDArray[Any]:
         """The name of the most probable class of each of the `n` rows; for a regression the value, in its own unit.
@@ -103,11 +109,25 @@ class Predictor:
 
         `where`, for a table, tells the place of a row in words, for what is said of a wrong cell.
         """
-        if self.takes_tables != hasattr(rows, "columns"):
-            takes = "a pandas DataFrame" if self.takes_tables else "an array"
-            raise ConfigError(f"rows are of type {type(rows).__name__}; this model takes {takes}.")
-        matrix = torch.from_numpy(self.preprocessing.transform(rows, **place))
+        matrix = torch.from_numpy(self.preprocessing.transform(self._fitting(rows, **place), **place))
         return in_batches(Outputs(self.model, self.target), matrix).numpy()
+
+    def _fitting(self, rows: "Rows", **place: Any) -> Any:
+        """The rows as the preprocessing takes them: a frame counted from 0 if it knows names, else an array."""
+        is_frame = hasattr(rows, "columns")
+        if not self.takes_frames or (is_frame and place):
+            return rows
+        if is_frame:
+            return rows.reset_index(drop=True)  # type: ignore[union-attr]
+        if not self.takes_arrays:
+            raise ConfigError(f"rows are of type {type(rows).__name__}; this model takes a pandas DataFrame.")
+        import pandas as pd
+
+        array = np.asarray(rows)
+        if array.ndim < 2:
+            raise ConfigError(f"the rows have the shape {array.shape}; this model takes (n, number of features).")
+        flat = array.reshape(len(array), math.prod(array.shape[1:]))
+        return pd.DataFrame(flat, columns=[str(i) for i in range(flat.shape[1])])
 
     def named(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         """The name of the most probable class of each row."""
@@ -120,10 +140,10 @@ def in_batches(outputs: Outputs, x: Tensor) -> Tensor:
     return torch.cat([outputs(part) for part in torch.split(x, EVAL_BATCH_SIZE)])
 
 
-def _built(cfg: Any, *, preprocessing: Preprocessing, target: Target) -> L.LightningModule:
+def _built(cfg: Any, *, preprocessing: Preprocessing, target: Target) -> nn.Module:
     with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
         _check_names_a_model(cfg)
-        model: L.LightningModule = build(cfg.model, d_in=preprocessing.d_in, d_out=target.d_out, optimizer=None)
+        model: nn.Module = build(cfg.model, d_in=preprocessing.d_in, d_out=target.d_out, optimizer=None)
     return model
 
 

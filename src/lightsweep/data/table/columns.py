@@ -291,6 +291,8 @@ def _truths(cells: pa.Array, *, name: str, where: Where) -> npt.NDArray[np.float
 
 def days_of(cells: pa.Array, *, date_format: str | None, name: str, where: Where) -> npt.NDArray[np.float64]:
     """Days since 1970, NaN where missing; raises `ConfigError` at the first cell that is no date."""
+    if cells.null_count == len(cells):  # of no type, if they are not from a file
+        return np.full(len(cells), np.nan)
     if is_text_type(cells.type):
         texts = texts_of(cells)
         dates = pd.to_datetime(pd.Series(texts), format=date_format or "ISO8601", errors="coerce", utc=True)
