@@ -5,28 +5,43 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hydra.utils
 import numpy as np
 import pytest
 import torch
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 import lightsweep.export
 from lightsweep.data.splits import Scaler
 from lightsweep.data.target import Target
 from lightsweep.export import ABOUT, FILES, export_model
-from lightsweep.model.mlp import MLP
+from lightsweep.facts import StoredFacts, build_model
 from lightsweep.outputs import Outputs
 from lightsweep.task import Task
+from lightsweep.trust import TRUSTED_TARGETS
+from tests.conftest import CONF
 
 CLASSES = Target(task=Task.MULTICLASS, names=("target",), classes=("a", "b", "c"))
 SCALER = Scaler(mean=np.array([5.0, -3.0], dtype=np.float32), std=np.array([2.0, 100.0], dtype=np.float32))
 PRICES = Target(task=Task.REGRESSION, names=("price", "weight"), scaler=SCALER)
 
+EVERYTHING = {
+    "layer_sizes": [8, 8],
+    "normalization": "batch",
+    "residual": True,
+    "number_embedding": "periodic",
+    "activation": "gelu",
+}
 
-def outputs_of(target: Target, *, scaler: Scaler | None = None) -> Outputs:
+
+def outputs_of(target: Target, *, scaler: Scaler | None = None, **settings: Any) -> Outputs:
     torch.manual_seed(0)
-    net = MLP(d_in=2, d_out=target.d_out, n_layers=1, hidden_size=8, dropout_rate=0.5, activation="gelu")
-    return Outputs(net, target, scaler=scaler)
+    node = OmegaConf.merge(OmegaConf.load(CONF / "model" / "mlp.yaml"), {"hidden_size": 8, **settings})
+    assert isinstance(node, DictConfig)
+    data = StoredFacts(d_in=2, cardinalities=(3,) if settings else (), target=target)
+    with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
+        return Outputs(build_model(node, data=data, optimizer=None), target, scaler=scaler)
 
 
 def run_torch(path: Path) -> Callable[[Tensor], Tensor]:
@@ -39,15 +54,15 @@ def run_onnx(path: Path) -> Callable[[Tensor], Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("name", "target", "scaler", "run"),
-    [("torch", CLASSES, SCALER, run_torch), ("onnx", PRICES, None, run_onnx)],
+    ("name", "target", "scaler", "settings", "run"),
+    [("torch", CLASSES, SCALER, {}, run_torch), ("onnx", PRICES, None, EVERYTHING, run_onnx)],
 )
 def test_an_export_computes_what_the_model_does(
-    name: str, target: Target, scaler: Scaler | None, run: Any, tmp_path: Path
+    name: str, target: Target, scaler: Scaler | None, settings: dict[str, Any], run: Any, tmp_path: Path
 ) -> None:
     if name == "onnx":
         pytest.importorskip("onnxscript")
-    outputs, x = outputs_of(target, scaler=scaler), torch.randn(7, 2) * 10
+    outputs, x = outputs_of(target, scaler=scaler, **settings), torch.tensor([[i / 2, i % 3] for i in range(7)])
     [export] = export_model(tmp_path, formats=[name], outputs=outputs, x=x, about={"columns": ["h", "w"]})
     assert export.kept, export.told
     path = tmp_path / FILES[name]

@@ -28,17 +28,18 @@ OF_THE_MODEL = ("model", "optimizer", "data.batch_size", "trainer.max_epochs")
 class Facts:
     """What a card tells. `metrics` and `rows` are by split; `columns` holds the names of the columns of each kind.
 
-    `predicted` `(n, n_classes or n_targets)` and `actual` are of the test split, None if the model's output is neither.
+    `predicted` `(n, n_classes or n_targets)` and `actual` are of the test split, None if the output is neither. Of data
+    of the user's own kind no more is known than the config.
     `search` is what the results file of a search says, empty for a single run; `exports` and `limits` are sentences.
     """
 
     config: DictConfig
-    target: Target
-    rows: Mapping[str, int]
-    columns: Mapping[str, Sequence[str]]
     metrics: Mapping[str, Mapping[str, float]]
-    predicted: Tensor | None
-    actual: Tensor
+    target: Target | None = None
+    rows: Mapping[str, int] = field(default_factory=dict)
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    predicted: Tensor | None = None
+    actual: Tensor | None = None
     search: Mapping[str, Any] = field(default_factory=dict)
     exports: Sequence[str] = ()
     limits: Sequence[str] = ()
@@ -48,8 +49,8 @@ def write_card(folder: Path, facts: Facts) -> None:
     """Write `model_card.md` and its picture. Names that come from data never become markup."""
     picture = _draw(folder, facts)
     sections = {
-        "Use": _use(facts),
-        "Task": _task(facts.target),
+        "Use": _use(facts) if facts.target else "",
+        "Task": _task(facts.target) if facts.target else "",
         "Data": _data(facts),
         "Metrics": _metrics(facts, picture=picture),
         "Hyperparameters": _table(("parameter", "value"), _values(facts.config, OF_THE_MODEL)),
@@ -89,10 +90,9 @@ def _task(target: Target) -> str:
 
 
 def _data(facts: Facts) -> str:
-    parts = [
-        _table(("setting", "value"), _values(facts.config, ("data",))),
-        _table(("split", "rows"), facts.rows.items()),
-    ]
+    parts = [_table(("setting", "value"), _values(facts.config, ("data",)))]
+    if facts.rows:
+        parts.append(_table(("split", "rows"), facts.rows.items()))
     if facts.columns:
         columns = [(kind, len(names), _names(names)) for kind, names in facts.columns.items() if names]
         parts.append(_table(("kind of column", "columns", "names"), columns))
@@ -114,11 +114,11 @@ def _metrics(facts: Facts, *, picture: str | None) -> str:
 
 def _draw(folder: Path, facts: Facts) -> str | None:
     """Draw what the model gets wrong on the test split, and give the name of the picture."""
-    if facts.predicted is None:
+    target = facts.target
+    if target is None or facts.predicted is None or facts.actual is None:
         return None
     from lightsweep.pictures import draw_confusion, draw_residuals
 
-    target = facts.target
     if target.task.is_regression:
         actual, predicted = facts.actual.double().numpy(), facts.predicted.double().numpy()
         draw_residuals(folder / RESIDUALS, actual=actual, predicted=predicted, targets=target.names)

@@ -14,11 +14,11 @@ import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import Tensor, nn
 
-from lightsweep.build import build
 from lightsweep.data.preprocessing import PREPROCESSING, Preprocessing, load_preprocessing
 from lightsweep.data.target import Target
 from lightsweep.data.tensors import EVAL_BATCH_SIZE
 from lightsweep.errors import ConfigError
+from lightsweep.facts import StoredFacts, build_model
 from lightsweep.outputs import Outputs
 from lightsweep.trust import TRUSTED_TARGETS
 
@@ -141,9 +141,10 @@ def in_batches(outputs: Outputs, x: Tensor) -> Tensor:
 
 
 def _built(cfg: Any, *, preprocessing: Preprocessing, target: Target) -> nn.Module:
+    data = StoredFacts(d_in=preprocessing.d_in, cardinalities=preprocessing.cardinalities, target=target)
     with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
         _check_names_a_model(cfg)
-        model: nn.Module = build(cfg.model, d_in=preprocessing.d_in, d_out=target.d_out, optimizer=None)
+        model: nn.Module = build_model(cfg.model, data=data, optimizer=None)
     return model
 
 

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from lightsweep.data.preprocessing import PREPROCESSING, Preprocessing
+from lightsweep.data.tensors import TensorDataModule
 from lightsweep.files import replacing, write_atomically
 from lightsweep.fitting import keep_and_announce
 from lightsweep.model_card import Facts, write_card
@@ -22,19 +24,16 @@ from lightsweep.predictor import CONFIG, METRICS, WEIGHTS, in_batches
 from lightsweep.sweeper.results import read_results
 from lightsweep.sweeper.trial import in_search
 
-LIMITS = {
-    True: (
-        "A level of a category that was not among the rows of training is taken for none of those that were.",
-        "A missing number is taken for the median of training, a missing truth for the more frequent one; a column in"
-        " which cells were missing in training has an indicator, so that the model may have learned from it.",
-        "A missing column, or a cell that is not of its column's kind, is refused; other columns are ignored.",
-        "Values far outside the range of training are not refused, and what is said of them is a guess.",
-    ),
-    False: (
-        "Features must be finite numbers, in the order of training.",
-        "Values far outside the range of training are not refused, and what is said of them is a guess.",
-    ),
-}
+TRAINING = "training + validation"
+FAR_OUTSIDE = "Values far outside the range of training are not refused, and what is said of them is a guess."
+LIMITS_OF_TABLES = (
+    "A level of a category that was not among the rows of training is taken for none of those that were.",
+    "A missing number is taken for the median of training, a missing truth for the more frequent one; a column in"
+    " which cells were missing in training has an indicator, so that the model may have learned from it.",
+    "A missing column, or a cell that is not of its column's kind, is refused; other columns are ignored.",
+    FAR_OUTSIDE,
+)
+LIMITS_OF_ARRAYS = ("Features must be finite numbers, in the order of training.", FAR_OUTSIDE)
 
 
 def ship(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data: Any) -> Outcome:
@@ -45,12 +44,15 @@ def ship(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data:
     folder = Path(HydraConfig.get().runtime.output_dir)
     n_epochs = trainer.current_epoch
     metrics = dict(trainer.test(model, datamodule=data, verbose=False)[0])
-    on_training = _metrics_on_training(trainer, model, data)
+    is_own = not hasattr(data, "preprocessing")  # a data module of the user's keeps its preprocessing to itself
+    on_training = {} if is_own else _metrics_on_training(trainer, model, data)
     model.cpu().eval()
-    _write_model(folder, cfg, model=model, data=data)
-    exports = _export(folder, cfg.export, model=model, data=data)
-    by_split = {"training + validation": on_training, "test": metrics}
-    write_card(folder, _facts(cfg, model=model, data=data, metrics=by_split, exports=exports))
+    _write_model(folder, cfg, model=model)
+    facts = Facts(config=cfg, metrics={**on_training, "test": metrics}, search=_search())
+    if not is_own:
+        data.preprocessing.save(folder, target=data.target.to_record())
+        facts = replace(facts, **_of_data(model, data), exports=_export(folder, cfg.export, model=model, data=data))
+    write_card(folder, facts)
     write_atomically(folder / METRICS, json.dumps(metrics, indent=2))
     outcome = Outcome(
         monitor=cfg.monitor, value=None, best_epoch=None, n_epochs=n_epochs, max_epochs=n_epochs, test_metrics=metrics
@@ -59,23 +61,25 @@ def ship(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data:
     return outcome
 
 
-def _metrics_on_training(trainer: L.Trainer, model: L.LightningModule, data: Any) -> dict[str, float]:
+def _metrics_on_training(
+    trainer: L.Trainer, model: L.LightningModule, data: TensorDataModule
+) -> dict[str, dict[str, float]]:
     """What the test step gives on the rows of training, under the same names, and kept out of the logs."""
     loggers, trainer.loggers = trainer.loggers, []
     try:
-        return dict(trainer.test(model, dataloaders=data.evaluation_batches("train"), verbose=False)[0])
+        metrics = trainer.test(model, dataloaders=data.evaluation_batches("train"), verbose=False)[0]
+        return {TRAINING: dict(metrics)}
     finally:
         trainer.loggers = loggers
 
 
-def _write_model(folder: Path, cfg: DictConfig, *, model: L.LightningModule, data: Any) -> None:
+def _write_model(folder: Path, cfg: DictConfig, *, model: L.LightningModule) -> None:
     with replacing(folder / WEIGHTS) as temporary:
         torch.save(model.state_dict(), temporary)
     write_atomically(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
-    data.preprocessing.save(folder, target=data.target.to_record())
 
 
-def _export(folder: Path, formats: Sequence[str], *, model: L.LightningModule, data: Any) -> list[str]:
+def _export(folder: Path, formats: Sequence[str], *, model: L.LightningModule, data: TensorDataModule) -> list[str]:
     """Write the exports and tell what became of each; what went wrong is said at once, too."""
     if not formats:
         return []
@@ -93,7 +97,7 @@ def _export(folder: Path, formats: Sequence[str], *, model: L.LightningModule, d
     return [export.told for export in exports]
 
 
-def _about_export(data: Any) -> dict[str, Any]:
+def _about_export(data: TensorDataModule) -> dict[str, Any]:
     """What a program has to know that runs an exported file."""
     scaled = hasattr(data.preprocessing, "scaler")
     is_regression = data.target.task.is_regression
@@ -105,29 +109,24 @@ def _about_export(data: Any) -> dict[str, Any]:
     }
 
 
-def _facts(
-    cfg: DictConfig,
-    *,
-    model: L.LightningModule,
-    data: Any,
-    metrics: Mapping[str, Mapping[str, float]],
-    exports: Sequence[str],
-) -> Facts:
+def _search() -> dict[str, Any]:
+    return read_results(Path(HydraConfig.get().sweep.dir)) if in_search() else {}
+
+
+def _of_data(model: L.LightningModule, data: TensorDataModule) -> dict[str, Any]:
+    """What a card tells of data and target, and of what the model makes of the test split."""
     x, actual = (part.cpu() for part in data.splits.test)
     if data.target.scaler is not None:
         actual = data.target.scaler.inverse(actual)
-    return Facts(
-        config=cfg,
-        target=data.target,
-        rows={"training + validation": len(data.splits.train[0]), "test": len(x)},
-        columns=_columns_by_kind(data.preprocessing),
-        metrics=metrics,
-        predicted=_predicted(Outputs(model, data.target), x, n=data.target.d_out),
-        actual=actual,
-        search=read_results(Path(HydraConfig.get().sweep.dir)) if in_search() else {},
-        exports=exports,
-        limits=LIMITS[hasattr(data.preprocessing, "columns")],
-    )
+    columns = _columns_by_kind(data.preprocessing)
+    return {
+        "target": data.target,
+        "rows": {TRAINING: len(data.splits.train[0]), "test": len(x)},
+        "columns": columns,
+        "predicted": _predicted(Outputs(model, data.target), x, n=data.target.d_out),
+        "actual": actual,
+        "limits": LIMITS_OF_TABLES if columns else LIMITS_OF_ARRAYS,
+    }
 
 
 def _columns_by_kind(preprocessing: Preprocessing) -> dict[str, list[str]]:

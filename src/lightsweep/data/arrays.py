@@ -1,6 +1,7 @@
 """`data=arrays`: features and targets that are arrays already, from NumPy's and torch's files."""
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -135,9 +136,12 @@ def _check_file(path: Path) -> None:
 def _loaded(path: Path) -> Any:
     try:
         if path.suffix in (".pt", ".pth"):
-            return torch.load(path, map_location="cpu", weights_only=True)
-        loaded = np.load(path, allow_pickle=False)
-        return {key: loaded[key] for key in loaded.files} if path.suffix == ".npz" else loaded
+            with warnings.catch_warnings(action="ignore"):  # of a pickle that is refused next
+                return torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
     except pickle.UnpicklingError as error:
         raise ConfigError(
             f"{shown(path)} holds more than tensors, which could be code, so it is not loaded. Save a dictionary or a"

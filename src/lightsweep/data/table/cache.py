@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lightsweep.errors import DiskFullError
+from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
 from lightsweep.files import locked
 
@@ -30,12 +30,17 @@ def made_once(cache: Path, *, name: str, about: Mapping[str, Any], make: Callabl
         return folder
     try:
         cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"data.cache is '{cache}', which can't be created: {error.strerror}.") from None
+    try:
         with locked(cache / f".{folder.name}.lock", waiting=f"another process is preparing {name}; waiting for it"):
             if not folder.is_dir():
                 _make(folder, make)
     except OSError as error:
         if disk_is_full(error, cache):
             raise DiskFullError(cache) from None
+        if isinstance(error, PermissionError):
+            raise ConfigError(f"data.cache is '{cache}', which is not yours to write.") from None
         raise
     return folder
 

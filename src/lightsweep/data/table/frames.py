@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -72,6 +73,7 @@ class FrameDataModule(TensorDataModule):
 
     def _make(self, folder: Path) -> None:
         overview = prepare(self.tables(), self.settings, folder)
+        pa.default_memory_pool().release_unused()  # Arrow would keep it
         if not self.refit:  # its columns were shown before
             print(overview, file=sys.stderr)
 

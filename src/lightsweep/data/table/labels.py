@@ -8,16 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from lightsweep.data.table.columns import (
-    MISSING_LEVEL,
-    Where,
-    arrow_of,
-    is_text_type,
-    numbers_of,
-    plain,
-    refuse_mixed,
-    texts_of,
-)
+from lightsweep.data.table.cells import MISSING_LEVEL, Where, arrow_of, is_text_type, numbers_of, plain, texts_of
+from lightsweep.data.table.columns import refuse_mixed
 from lightsweep.data.target import Target, task_of
 from lightsweep.errors import ConfigError
 from lightsweep.task import Task
@@ -45,9 +37,11 @@ def target_names(target: Any, columns: Sequence[str]) -> tuple[str, ...]:
     Raises `ConfigError` if one is not there.
     """
     wanted = target if isinstance(target, list) else [target]
+    if not wanted:
+        raise ConfigError("data.target is null; it must name a column, or a list of columns.")
     names = tuple(_name_of(one, columns) for one in wanted)
-    if not names or len(set(names)) < len(names):
-        raise ConfigError(f"data.target is {target}; it must name at least one column, and none twice.")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"data.target is {target}; it names a column twice.")
     return names
 
 
@@ -71,7 +65,7 @@ def find_target(tables: Sequence[Table], *, names: tuple[str, ...], task: Task |
         raise ConfigError(
             f"data.task is {task}, but data.target names {len(names)} columns; only regression has several."
         )
-    levels = _levels(tables, names[0])
+    levels = _levels(tables, names[0], to_find=task is None)
     if task is None and _is_quantity(levels):
         return Target(task=Task.REGRESSION, names=names)
     classes = _classes(levels)
@@ -100,11 +94,12 @@ def encoded(table: Table, target: Target) -> tuple[npt.NDArray[Any], npt.NDArray
     return labels, labels < 0
 
 
-def _levels(tables: Sequence[Table], name: str) -> list[Any]:
+def _levels(tables: Sequence[Table], name: str, *, to_find: bool) -> list[Any]:
+    """All values of the column; if the task is to be found in them, they must not be texts among numbers."""
     found: set[Any] = set()
     for table in tables:
         cells = arrow_of(table.frame[name])
-        if is_text_type(cells.type):
+        if is_text_type(cells.type) and to_find:
             refuse_mixed(cells, name=name, where=table.at, remedy="say data.task=multiclass")
         found.update(plain(level) for level in cells.unique().drop_null().to_pylist())
     return sorted(found - {MISSING_LEVEL}, key=lambda level: (isinstance(level, str), level))

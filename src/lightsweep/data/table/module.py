@@ -8,6 +8,7 @@ from lightsweep.data.table.frames import FrameDataModule, identity_of
 from lightsweep.data.table.labels import Table
 from lightsweep.data.table.preparing import TableSettings
 from lightsweep.data.table.reading import check_file, place, read_frame
+from lightsweep.errors import ConfigError
 from lightsweep.files import shown
 
 
@@ -68,8 +69,12 @@ class TableDataModule(FrameDataModule):
         return self.paths["train"].name.split(".")[0]
 
     def identity(self) -> Mapping[str, Any]:
-        for path in self.paths.values():
-            check_file(path)
+        for name, path in self.paths.items():
+            try:
+                check_file(path)
+            except ConfigError as error:
+                key = "data.path" if name == "train" else f"data.{name}_path"
+                raise ConfigError(f"{key}: {error}") from None
         return {name: identity_of(path) for name, path in self.paths.items()}
 
     def tables(self) -> dict[str, Table]:

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from lightsweep.data.table.columns import Kind, arrow_of
+from lightsweep.data.table.cells import arrow_of
+from lightsweep.data.table.columns import Kind
 from lightsweep.data.table.labels import Table
 from lightsweep.data.table.preprocessing import TablePreprocessing
 from lightsweep.data.table.splitting import NAMES, NOWHERE, Parts
@@ -55,8 +55,7 @@ def _of_kinds(table: Table, preprocessing: TablePreprocessing) -> Iterator[str]:
 
 def _missing(table: Table, name: str) -> str:
     cells = arrow_of(table.frame[name])
-    n_missing = int(np.count_nonzero(cells.is_null(nan_is_null=True)))
-    return f" ({max(n_missing / len(cells), 0.001):.1%} missing)" if n_missing else ""
+    return f" ({max(cells.null_count / len(cells), 0.001):.1%} missing)" if cells.null_count else ""
 
 
 def _listed(parts: Sequence[str]) -> str:

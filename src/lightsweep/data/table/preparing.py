@@ -76,10 +76,7 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
         )
     preprocessing = _fit(labelled, columns, settings)
     target = _with_scaler(target, labelled)
-    _write_targets(folder, labelled, target)
-    _write_matrices(folder, labelled, preprocessing)
-    preprocessing.save(folder)
-    write_atomically(folder / TARGET, json.dumps(target.to_record()))
+    _write(folder, labelled, preprocessing, target)
     overview = overview_of(
         [*tables.values()],
         parts=np.concatenate([one.parts for one in labelled]),
@@ -188,6 +185,13 @@ def _with_scaler(target: Target, labelled: Sequence[Labelled]) -> Target:
     if not target.task.is_regression:
         return target
     return replace(target, scaler=Scaler.of(np.concatenate([one.y[one.parts == TRAIN] for one in labelled])))
+
+
+def _write(folder: Path, labelled: Sequence[Labelled], preprocessing: TablePreprocessing, target: Target) -> None:
+    _write_targets(folder, labelled, target)
+    _write_matrices(folder, labelled, preprocessing)
+    preprocessing.save(folder)
+    write_atomically(folder / TARGET, json.dumps(target.to_record()))
 
 
 def _write_targets(folder: Path, labelled: Sequence[Labelled], target: Target) -> None:

@@ -15,7 +15,8 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, QuantileTransfo
 
 from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.data.splits import Floats
-from lightsweep.data.table.columns import MISSING_LEVEL, Columns, Kind, Where
+from lightsweep.data.table.cells import MISSING_LEVEL, Where
+from lightsweep.data.table.columns import Columns, Kind
 from lightsweep.files import write_atomically
 
 FITTED = "preprocessing.skops"

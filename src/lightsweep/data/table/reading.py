@@ -67,7 +67,7 @@ def read_batches(path: Path, *, rows: int = BATCH_ROWS) -> Iterator[pd.DataFrame
 def check_file(path: Path) -> None:
     """Raise `ConfigError` unless there is a file that is not empty, of a kind that can be read."""
     if not path.is_file():
-        raise ConfigError(f"{shown(path)} does not exist." if not path.exists() else f"{shown(path)} is not a file.")
+        raise ConfigError(f"{shown(path)} {'is not a file' if path.exists() else 'does not exist'}.")
     if not path.name.lower().endswith(ENDINGS):
         raise ConfigError(f"{shown(path)} has an ending that is not known; it must be one of {', '.join(ENDINGS)}.")
     if path.stat().st_size == 0:
@@ -174,7 +174,11 @@ def _text_batches(path: Path, *, types: dict[str, pa.DataType] | None) -> Iterat
     reader = pyarrow.csv.open_csv(
         str(path),
         read_options=pyarrow.csv.ReadOptions(
-            use_threads=False, block_size=BLOCK_BYTES, column_names=names, skip_rows_after_names=1
+            use_threads=False,
+            block_size=BLOCK_BYTES,
+            column_names=names,
+            skip_rows=next(_records(path))[0] - 1,  # blank lines above the header
+            skip_rows_after_names=1,
         ),
         parse_options=pyarrow.csv.ParseOptions(delimiter=_separator(path), newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
@@ -228,8 +232,8 @@ def _ragged(path: Path) -> ConfigError:
     for line, record in records:
         if len(record) != len(header):
             return ConfigError(
-                f"{shown(path)}, line {line} has {len(record)} cells, but the header names {len(header)} columns. A text"
-                f" that holds a {_separator(path)!r} must be in double quotes."
+                f"{shown(path)}, line {line} has {len(record)} cells, but the header names {len(header)} columns."
+                f" A text that holds a {_separator(path)!r} must be in double quotes."
             )
     return ConfigError(f"{shown(path)} has rows of different lengths.")
 

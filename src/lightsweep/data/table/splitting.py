@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from lightsweep.data.splits import stratified_rows
-from lightsweep.data.table.columns import MISSING_LEVEL, arrow_of, days_of, is_number_type, numbers_of, texts_of
+from lightsweep.data.table.cells import MISSING_LEVEL, arrow_of, days_of, is_number_type, numbers_of, texts_of
+from lightsweep.data.table.columns import date_format_of
 from lightsweep.data.table.labels import Table
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
@@ -53,7 +54,8 @@ def split_rows(
     """
     if val_fraction + test_fraction >= 1:
         raise ConfigError(
-            f"data.val_fraction is {val_fraction} and data.test_fraction is {test_fraction}, which leaves no row to train."
+            f"data.val_fraction is {val_fraction} and data.test_fraction is {test_fraction}, so no row is left"
+            " to train."
         )
     how = how or (Split.RANDOM if target.task.is_regression else Split.STRATIFIED)
     _check_asked(table, how=how, by=by, target=target)
@@ -78,11 +80,13 @@ def _check_asked(table: Table, *, how: Split, by: str | None, target: Target) ->
         raise ConfigError(
             "data.split is stratified, which needs classes, but the task is regression. Say data.split=random."
         )
-    if how in (Split.GROUP, Split.TIME, Split.COLUMN):
-        if by is None:
-            raise ConfigError(f"data.split is {how}, so data.split_by must name the column.")
-        if by not in table.frame.columns:
-            raise ConfigError(f"data.split_by is '{by}', but {table.name} has no such column.")
+    needs_column = how in (Split.GROUP, Split.TIME, Split.COLUMN)
+    if needs_column and by is None:
+        raise ConfigError(f"data.split is {how}, so data.split_by must name the column.")
+    if by is not None and not needs_column:
+        raise ConfigError(f"data.split_by is '{by}', but data.split is {how}. Say data.split=group, time or column.")
+    if by is not None and by not in table.frame.columns:
+        raise ConfigError(f"data.split_by is '{by}', but {table.name} has no such column.")
 
 
 def _stratified(y: Labels, *, val_fraction: float, test_fraction: float, seed: int) -> Parts:
@@ -126,7 +130,7 @@ def _moments(table: Table, by: str) -> npt.NDArray[np.float64]:
     if is_number_type(cells.type):
         moments = numbers_of(cells, name=by, where=table.at)
     else:
-        moments = days_of(cells, date_format=None, name=by, where=table.at)
+        moments = days_of(cells, date_format=date_format_of(cells), name=by, where=table.at)
     if np.isnan(moments).any():
         raise ConfigError(
             f"{table.at(int(np.isnan(moments).argmax()))}, column '{by}' is missing; data.split=time needs it."
