@@ -28,6 +28,7 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "seed": ([0, 1, 2**32 - 1], [*NO_NUMBERS, -1, 2**32, 1.0]),
     "threads": COUNTS_OR_NULL,
     "refit": SWITCHES,
+    "export": ([[], ["onnx"], ["torch", "onnx"]], [None, "onnx", ["onnx", "pickle"], 3, True]),
     "verbose": SWITCHES,
     "data.batch_size": COUNTS,
     "data.shuffle": SWITCHES,

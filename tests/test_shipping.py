@@ -15,8 +15,9 @@ from omegaconf import OmegaConf
 
 import lightsweep
 from lightsweep.data.digits import Digits
+from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.errors import ConfigError
-from lightsweep.shipping import CONFIG, METRICS, PREPROCESSING, WEIGHTS, Predictor
+from lightsweep.predictor import CONFIG, METRICS, WEIGHTS, Predictor
 from tests.command import Ran, train
 
 pytestmark = pytest.mark.slow
@@ -59,7 +60,8 @@ def test_rows() -> tuple[np.ndarray, np.ndarray]:
 def test_a_refit_writes_the_model_and_says_what_it_reached(refit: tuple[Path, Ran]) -> None:
     folder, ran = refit
     names = {path.name for path in folder.iterdir()}
-    assert names == {*FILES, "result.yaml", "train.log", "csv", ".hydra"}  # no checkpoint, no temporary file
+    card = {"model_card.md", "confusion_matrix.svg"}
+    assert names == {*FILES, *card, "result.yaml", "train.log", "csv", ".hydra"}  # no checkpoint, no temporary file
     metrics = json.loads((folder / METRICS).read_text())
     assert set(metrics) == {"test/acc", "test/loss"}
     [line] = ran.out.splitlines()
@@ -136,7 +138,7 @@ def test_any_kind_of_number_will_do_and_is_left_as_it_is(
 
 @pytest.mark.parametrize("shape", [(64,), (2, 63), (2, 65), (2, 8, 8), (0,), ()])
 def test_features_of_another_shape_are_refused(shape: tuple[int, ...], model: Predictor) -> None:
-    with pytest.raises(ValueError, match=r"x has the shape .*; this model takes \(n, 64\)\."):
+    with pytest.raises(ValueError, match=r"the rows have the shape .*; this model takes \(n, 64\)\."):
         model.predict(np.zeros(shape))
 
 
@@ -144,7 +146,7 @@ def test_features_of_another_shape_are_refused(shape: tuple[int, ...], model: Pr
 def test_features_that_are_not_finite_are_refused_and_found(value: float, model: Predictor) -> None:
     x = np.zeros((3, 64))
     x[1, 7] = value
-    with pytest.raises(ValueError, match=rf"x\[1, 7\] is {value}; this model takes finite numbers\."):
+    with pytest.raises(ValueError, match=rf"row 1, column 7 is {value}; this model takes finite numbers\."):
         model.predict_proba(x)
 
 
@@ -164,7 +166,7 @@ def test_a_model_that_is_moved_elsewhere_predicts_the_same(
 
 def test_classes_may_have_names(copied: Path, test_rows: tuple[np.ndarray, np.ndarray]) -> None:
     preprocessing = json.loads((copied / PREPROCESSING).read_text())
-    preprocessing["classes"] = [f"digit {i}" for i in range(10)]
+    preprocessing["target"]["classes"] = [f"digit {i}" for i in range(10)]
     (copied / PREPROCESSING).write_text(json.dumps(preprocessing))
     named = lightsweep.load(copied)
     assert named.predict(test_rows[0]).tolist() == [
@@ -202,7 +204,8 @@ def edit(text: str, **changes: Any) -> str:
         (PREPROCESSING, lambda text: edit(text, mean=["a"] * 64).encode()),
         (PREPROCESSING, lambda text: edit(text, mean=[0.0] * 63).encode()),
         (PREPROCESSING, lambda text: edit(text, mean=[0.0] * 63, std=[1.0] * 63).encode()),
-        (PREPROCESSING, lambda text: edit(text, classes=[0, 1]).encode()),
+        (PREPROCESSING, lambda text: edit(text, target={"task": "binary"}).encode()),
+        (PREPROCESSING, lambda text: text.replace(b", 8, 9]", b"]")),
         (METRICS, lambda text: text[:-5]),
         (CONFIG, lambda text: b""),
         (CONFIG, lambda text: text.replace(b"hidden_size: 128", b"hidden_size: 64")),

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import os
 
-    from lightsweep.shipping import Predictor
+    from lightsweep.predictor import Predictor
 
 __all__ = ["load"]
 
 
 def load(folder: str | os.PathLike[str]) -> Predictor:
-    """Read back the model that a search or `refit=true` wrote, ready to predict on raw features.
+    """Read back the model that a search or `refit=true` wrote, ready to predict raw rows.
 
-    `load("outputs/mlp/2026-11-24_12-00-00/best").predict(x)` takes an array of shape `(n, d_in)`.
+    `load("outputs/mlp/2026-11-24_12-00-00/best").predict(rows)` takes a DataFrame, or an array of shape `(n, d_in)` if
+    the model was trained on an array.
 
     Raises `ConfigError` if the folder does not hold such a model.
     """
-    from lightsweep.shipping import Predictor
+    from lightsweep.predictor import Predictor
 
     return Predictor.from_folder(folder)

@@ -3,10 +3,10 @@
 import importlib.util
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from lightsweep.errors import ConfigError
@@ -23,6 +23,10 @@ def _is_number(value: Any) -> bool:
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_list_of(value: Any, names: Collection[str]) -> bool:
+    return isinstance(value, ListConfig) and all(item in names for item in value)
 
 
 def _are(kind: Any, values: Any) -> bool:
@@ -59,6 +63,7 @@ RULES: dict[str, Rule] = {
     "seed": Rule("a whole number from 0 to 4294967295", lambda v: _is_int(v) and 0 <= v < 2**32),
     "threads": POSITIVE_INT_OR_NULL,
     "refit": BOOLEAN,
+    "export": Rule("a list of onnx and torch, such as [onnx,torch]", lambda v: _is_list_of(v, ("onnx", "torch"))),
     "verbose": BOOLEAN,
     "data.batch_size": POSITIVE_INT,
     "data.shuffle": BOOLEAN,
@@ -116,6 +121,7 @@ EXTRAS = {
     "pytorch_lightning.loggers.MLFlowLogger": ("mlflow", "mlflow"),
     "lightsweep.logger.wandb.WandbLogger": ("wandb", "wandb"),
 }
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -200,6 +206,18 @@ def _missing_extras(cfg: DictConfig) -> Iterator[str]:
                 f"logger={name} needs the package {package}, which is not installed."
                 f" Install it with: pip install -c constraints.txt -e '.[{extra}]'"
             )
+    export = OmegaConf.select(cfg, "export")
+    if isinstance(export, ListConfig) and "onnx" in export:
+        yield from _missing_onnx()
+
+
+def _missing_onnx() -> Iterator[str]:
+    missing = [package for package in ONNX_PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
+        yield (
+            f"export=[onnx] needs {', '.join(missing)}, not installed."
+            " Install what it needs with: pip install -c constraints.txt -e '.[onnx]'"
+        )
 
 
 def _shown(value: Any) -> str:

@@ -23,13 +23,19 @@ def yaml_of(content: dict[str, Any]) -> str:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write to a temporary name beside the file, force it to disk, and rename it into place."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside the file to write to, renamed into place at the end and removed if that fails."""
     process = f"{socket.gethostname()}.{os.getpid()}"  # on two hosts, or in two containers, the ids can be the same
     temporary = path.with_name(f".{path.name}.{process}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

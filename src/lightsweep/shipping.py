@@ -1,53 +1,58 @@
-"""The model that a search is for: written after a refit, read back to predict on raw features."""
+"""The model that a search is for: evaluated and written after a refit."""
 
 import json
-import os
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import hydra.utils
-import numpy as np
-import numpy.typing as npt
 import pytorch_lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
-from lightsweep.build import build
-from lightsweep.data.splits import Scaler
-from lightsweep.data.tensors import EVAL_BATCH_SIZE
-from lightsweep.errors import ConfigError
-from lightsweep.files import write_atomically
+from lightsweep.data.preprocessing import PREPROCESSING, Preprocessing
+from lightsweep.data.tensors import TensorDataModule
+from lightsweep.files import replacing, write_atomically
 from lightsweep.fitting import keep_and_announce
+from lightsweep.model_card import Facts, write_card
 from lightsweep.outcome import Outcome
-from lightsweep.trust import TRUSTED_TARGETS
+from lightsweep.outputs import Outputs
+from lightsweep.predictor import CONFIG, METRICS, WEIGHTS, in_batches
+from lightsweep.sweeper.results import read_results
+from lightsweep.sweeper.trial import in_search
 
-WEIGHTS = "model.pt"
-CONFIG = "config.yaml"
-PREPROCESSING = "preprocessing.json"
-METRICS = "metrics.json"
+TRAINING = "training + validation"
+FAR_OUTSIDE = "Values far outside the range of training are not refused, and what is said of them is a guess."
+LIMITS_OF_TABLES = (
+    "A level of a category that was not among the rows of training is taken for none of those that were.",
+    "A missing number is taken for the median of training, a missing truth for the more frequent one; a column in"
+    " which cells were missing in training has an indicator, so that the model may have learned from it.",
+    "A missing column, or a cell that is not of its column's kind, is refused; other columns are ignored.",
+    FAR_OUTSIDE,
+)
+LIMITS_OF_ARRAYS = ("Features must be finite numbers, in the order of training.", FAR_OUTSIDE)
 
 
 def ship(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data: Any) -> Outcome:
     """Evaluate the refitted model on the test split, once, and write all that predicting with it needs.
 
-    `data` has `d_in`, `d_out`, `classes` (a name per label) and `scaler`.
+    The metrics are written last: a folder that has them is complete.
     """
+    folder = Path(HydraConfig.get().runtime.output_dir)
     n_epochs = trainer.current_epoch
     metrics = dict(trainer.test(model, datamodule=data, verbose=False)[0])
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    temporary = folder / f".{WEIGHTS}.tmp"
-    torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, temporary)
-    temporary.replace(folder / WEIGHTS)
-    write_atomically(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
-    if hasattr(data, "scaler"):  # a data module of the user's own keeps its preprocessing to itself
-        preprocessing = {
-            "mean": data.scaler.mean.tolist(),
-            "std": data.scaler.std.tolist(),
-            "classes": list(data.classes),
-        }
-        write_atomically(folder / PREPROCESSING, json.dumps(preprocessing))
+    is_own = not hasattr(data, "preprocessing")  # a data module of the user's keeps its preprocessing to itself
+    on_training = {} if is_own else _metrics_on_training(trainer, model, data)
+    model.cpu().eval()
+    _write_model(folder, cfg, model=model)
+    facts = Facts(config=cfg, metrics={**on_training, "test": metrics}, search=_search())
+    if not is_own:
+        data.preprocessing.save(folder, target=data.target.to_record())
+        facts = replace(facts, **_of_data(model, data), exports=_export(folder, cfg.export, model=model, data=data))
+    write_card(folder, facts)
     write_atomically(folder / METRICS, json.dumps(metrics, indent=2))
     outcome = Outcome(
         monitor=cfg.monitor, value=None, best_epoch=None, n_epochs=n_epochs, max_epochs=n_epochs, test_metrics=metrics
@@ -56,86 +61,85 @@ def ship(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data:
     return outcome
 
 
-def _check_names_a_model(cfg: Any) -> None:
-    """Refuse what a search does not write: a folder may come from anywhere, and its config chooses what is called."""
-    if not isinstance(cfg, DictConfig) or not isinstance(cfg.get("model"), DictConfig):
-        raise ConfigError(f"{CONFIG} holds no model.")
-    nested = [key for key, value in cfg.model.items() if isinstance(value, DictConfig | ListConfig)]
-    if nested:
-        raise ConfigError(f"{CONFIG}: model.{nested[0]} is more than a value, which is not taken from a file.")
-    target = hydra.utils.get_object(cfg.model._target_)
-    if not (isinstance(target, type) and issubclass(target, torch.nn.Module)):
-        raise ConfigError(f"{CONFIG}: model._target_ is '{cfg.model._target_}', which is not the class of a model.")
+def _metrics_on_training(
+    trainer: L.Trainer, model: L.LightningModule, data: TensorDataModule
+) -> dict[str, dict[str, float]]:
+    """What the test step gives on the rows of training, under the same names, and kept out of the logs."""
+    loggers, trainer.loggers = trainer.loggers, []
+    try:
+        metrics = trainer.test(model, dataloaders=data.evaluation_batches("train"), verbose=False)[0]
+        return {TRAINING: dict(metrics)}
+    finally:
+        trainer.loggers = loggers
 
 
-@dataclass(frozen=True, kw_only=True)
-class Predictor:
-    """A trained classifier with its preprocessing: takes features in their own unit.
+def _write_model(folder: Path, cfg: DictConfig, *, model: L.LightningModule) -> None:
+    with replacing(folder / WEIGHTS) as temporary:
+        torch.save(model.state_dict(), temporary)
+    write_atomically(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
 
-    `classes` holds the name of each column of `predict_proba`; `metrics` what the test split gave.
-    """
 
-    model: L.LightningModule = field(repr=False)
-    scaler: Scaler = field(repr=False)
-    classes: tuple[int | str, ...]
-    metrics: dict[str, float]
+def _export(folder: Path, formats: Sequence[str], *, model: L.LightningModule, data: TensorDataModule) -> list[str]:
+    """Write the exports and tell what became of each; what went wrong is said at once, too."""
+    if not formats:
+        return []
+    from lightsweep.export import export_model
 
-    @classmethod
-    def from_folder(cls, folder: str | os.PathLike[str]) -> "Predictor":
-        """Read what `ship` wrote. The weights are loaded as tensors only: a file that holds code is refused.
+    scaler = getattr(data.preprocessing, "scaler", None)
+    x = data.splits.test[0].cpu()
+    if scaler is not None:  # so simple that it goes into the file
+        x = scaler.inverse(x)
+    outputs = Outputs(model, data.target, scaler=scaler)
+    exports = export_model(folder, formats=formats, outputs=outputs, x=x, about=_about_export(data))
+    for export in exports:
+        if not export.kept:
+            print(f"warning: export=[{export.name}]: {export.told}", file=sys.stderr)
+    return [export.told for export in exports]
 
-        Raises `ConfigError` if a file is missing, damaged or does not fit the others.
-        """
-        folder = Path(folder)
-        for name in (WEIGHTS, CONFIG, PREPROCESSING, METRICS):
-            if not (folder / name).is_file():
-                raise ConfigError(
-                    f"{folder} holds no {name}, so it is not the folder of a shipped model;"
-                    " a search writes one as best/, and `python train.py refit=true` writes one too."
-                )
-        try:
-            cfg = OmegaConf.load(folder / CONFIG)
-            preprocessing = json.loads((folder / PREPROCESSING).read_text(encoding="utf-8"))
-            metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-            scaler = Scaler(
-                mean=np.asarray(preprocessing["mean"], dtype=np.float32),
-                std=np.asarray(preprocessing["std"], dtype=np.float32),
-            )
-            classes = tuple(preprocessing["classes"])
-            with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
-                _check_names_a_model(cfg)
-                model: L.LightningModule = build(cfg.model, d_in=len(scaler.mean), d_out=len(classes), optimizer=None)
-            model.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
-        except ConfigError:
-            raise
-        except Exception as error:
-            raise ConfigError(f"{folder} can't be read as a shipped model: {error}") from error
-        return cls(model=model.eval(), scaler=scaler, classes=classes, metrics=metrics)
 
-    @torch.inference_mode()
-    def predict_proba(self, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Probabilities of shape `(n, len(classes))` for raw features of shape `(n, d_in)`.
+def _about_export(data: TensorDataModule) -> dict[str, Any]:
+    """What a program has to know that runs an exported file."""
+    scaled = hasattr(data.preprocessing, "scaler")
+    is_regression = data.target.task.is_regression
+    return {
+        "input": "raw features" if scaled else f"what {PREPROCESSING} makes of raw rows, as load(folder).preprocessing",
+        "columns": list(getattr(data.preprocessing, "features", [])),
+        "output": "values in the unit of the targets" if is_regression else "probabilities",
+        "outputs": list(data.target.names if is_regression else data.target.classes),
+    }
 
-        Raises `ValueError` if the features have another shape or are not finite numbers.
-        """
-        features = self._checked(x)
-        parts = [
-            torch.softmax(self.model(torch.from_numpy(self.scaler.transform(part))), dim=1).numpy()
-            for part in np.split(features, range(EVAL_BATCH_SIZE, len(features), EVAL_BATCH_SIZE))
-        ]
-        return np.concatenate(parts)
 
-    def predict(self, x: npt.ArrayLike) -> npt.NDArray[Any]:
-        """The name of the most probable class for each of the `n` rows."""
-        labels: list[int] = self.predict_proba(x).argmax(axis=1).tolist()
-        return np.asarray([self.classes[label] for label in labels])
+def _search() -> dict[str, Any]:
+    return read_results(Path(HydraConfig.get().sweep.dir)) if in_search() else {}
 
-    def _checked(self, x: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        features = np.asarray(x, dtype=np.float32)
-        d_in = len(self.scaler.mean)
-        if features.ndim != 2 or features.shape[1] != d_in:
-            raise ValueError(f"x has the shape {features.shape}; this model takes (n, {d_in}).")
-        if not np.isfinite(features).all():
-            row, column = np.argwhere(~np.isfinite(features))[0]
-            raise ValueError(f"x[{row}, {column}] is {features[row, column]}; this model takes finite numbers.")
-        return features
+
+def _of_data(model: L.LightningModule, data: TensorDataModule) -> dict[str, Any]:
+    """What a card tells of data and target, and of what the model makes of the test split."""
+    x, actual = (part.cpu() for part in data.splits.test)
+    if data.target.scaler is not None:
+        actual = data.target.scaler.inverse(actual)
+    columns = _columns_by_kind(data.preprocessing)
+    return {
+        "target": data.target,
+        "rows": {TRAINING: len(data.splits.train[0]), "test": len(x)},
+        "columns": columns,
+        "predicted": _predicted(Outputs(model, data.target), x, n=data.target.d_out),
+        "actual": actual,
+        "limits": LIMITS_OF_TABLES if columns else LIMITS_OF_ARRAYS,
+    }
+
+
+def _columns_by_kind(preprocessing: Preprocessing) -> dict[str, list[str]]:
+    columns = getattr(preprocessing, "columns", None)
+    if columns is None:
+        return {}
+    by_kind: dict[str, list[str]] = {}
+    for column in columns.all:
+        by_kind.setdefault(str(column.kind), []).append(column.name)
+    return by_kind
+
+
+@torch.inference_mode()
+def _predicted(outputs: Outputs, x: Tensor, *, n: int) -> Tensor | None:
+    predicted = in_batches(outputs, x)
+    return predicted if predicted.shape == (len(x), n) else None

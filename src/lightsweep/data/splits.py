@@ -39,6 +39,9 @@ class Scaler:
     def transform(self, x: Floats) -> Floats:
         return ((x - self.mean) / self.std).astype(np.float32)
 
+    def inverse(self, x: Tensor) -> Tensor:
+        return x * torch.from_numpy(self.std) + torch.from_numpy(self.mean)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:

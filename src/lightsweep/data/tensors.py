@@ -97,12 +97,14 @@ class TensorDataModule(L.LightningDataModule):
         return self._batches("train", batch_size=self.batch_size, shuffle_seed=self.seed if self.shuffle else None)
 
     def val_dataloader(self) -> TensorBatches | list[TensorBatches]:
-        if self.splits.val is None:
-            return []
-        return self._batches("val", batch_size=EVAL_BATCH_SIZE)
+        return [] if self.splits.val is None else self.evaluation_batches("val")
 
     def test_dataloader(self) -> TensorBatches:
-        return self._batches("test", batch_size=EVAL_BATCH_SIZE)
+        return self.evaluation_batches("test")
+
+    def evaluation_batches(self, name: str) -> TensorBatches:
+        """The rows of one split in order, in large batches."""
+        return self._batches(name, batch_size=EVAL_BATCH_SIZE)
 
     def _batches(self, name: str, *, batch_size: int, shuffle_seed: int | None = None) -> TensorBatches:
         x, y = getattr(self.splits, name)

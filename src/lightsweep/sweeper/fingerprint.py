@@ -24,6 +24,7 @@ HARMLESS = (
     "verbose",
     "threads",
     "refit",
+    "export",
     "data.cache",
     "data.data_home",
     "data.relative_to",
@@ -55,7 +56,7 @@ class Fingerprint:
     def of(cls, configs: Sequence[DictConfig], *, space: Mapping[str, str], direction: str) -> "Fingerprint":
         """Take it from the configs that show each choice of the space; the first is what all others share."""
         measured: dict[str, str] = {}
-        noted = _environment()
+        noted = environment()
         for config in reversed(configs):  # the first wins where a value differs by the choice of a group
             for key, value in _leaves(config):
                 if is_harmless(key):
@@ -135,7 +136,7 @@ def _digest(path: Path, size: int, _: int) -> str:
     return f"sha256:{digest[:16]} ({size} bytes)"
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     versions = {f"version of {name}": _version(name) for name in PACKAGES}
     return {
         "version of python": platform.python_version(),

@@ -135,6 +135,15 @@ def shipped_record(best: FrozenTrial | None, shipped: Outcome | None) -> dict[st
     return {"shipped_trial": best.number, "shipped": shipped.test_metrics}
 
 
+def read_results(folder: Path) -> dict[str, Any]:
+    """What is known of a search that has a best trial; empty if that can't be read."""
+    try:
+        results: Any = OmegaConf.to_container(OmegaConf.load(folder / RESULTS))
+        return dict(results) if "best_trial" in results else {}
+    except Exception:  # noqa: BLE001  (only the card of the model knows less)
+        return {}
+
+
 def read_shipped(folder: Path) -> dict[str, Any]:
     """What an earlier start of this search has shipped; empty if nothing, or if the file can't be read."""
     try:

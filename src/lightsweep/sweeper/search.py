@@ -280,7 +280,9 @@ class Search:
         with interruptible(), locked(results.folder / SHIPPING, waiting=waiting):
             results.take_in(study)
             best = results.tally.best
-            shipped = self._ship(jobs, best=best, shipped_before=read_shipped(results.folder) or shipped_before)
+            shipped_before = read_shipped(results.folder) or shipped_before
+            results.write()  # from which the refit learns of the search
+            shipped = self._ship(jobs, best=best, shipped_before=shipped_before)
             results.write(**shipped_record(best, shipped))
         return shipped
 

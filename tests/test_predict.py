@@ -1,0 +1,319 @@
+"""From a mixed table with missing cells to predictions: trained, shipped, and predicted on raw rows of any order."""
+
+import gzip
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import lightsweep
+import lightsweep.predict
+from lightsweep.data.preprocessing import ArrayPreprocessing
+from lightsweep.data.splits import Scaler
+from lightsweep.data.target import Target
+from lightsweep.errors import ConfigError
+from lightsweep.predict import main, predict_file, table_of
+from lightsweep.predictor import Predictor
+from lightsweep.task import Task
+from tests.refit import refit
+
+N = 300
+FEATURES = ["age", "plan", "city", "since", "member"]
+
+
+def customers(n: int = N) -> pd.DataFrame:
+    """Numbers, few and many categories, dates and booleans, a fifth of their cells missing, and two targets."""
+    rng = np.random.default_rng(0)
+    age, plan = rng.integers(18, 80, n), rng.choice(["basic", "pro", "a|b <i>"], n)
+    days = pd.to_timedelta(rng.integers(0, 1500, n), unit="D")
+    frame = pd.DataFrame(
+        {
+            "age": age,
+            "plan": plan,
+            "city": rng.choice([f"city {i}" for i in range(30)], n),
+            "since": (pd.Timestamp("2020-01-01") + days).strftime("%Y-%m-%d"),
+            "member": rng.choice([True, False], n),
+        }
+    ).astype(object)
+    score = (age - 45) / 15 + 2.0 * (plan == "pro")
+    frame = frame.mask(rng.random(frame.shape) < 0.2)
+    return frame.assign(churned=np.where(score > 0, "yes", "no"), spent=1000 + 100 * score)
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model that knows who churned. The table that it was trained on is gone."""
+    folder = tmp_path_factory.mktemp("table")
+    customers().to_csv(folder / "customers.csv", index=False)
+    refit(
+        folder / "best",
+        "data=table",
+        f"data.path={folder / 'customers.csv'}",
+        "data.target=churned",
+        "data.drop=[spent]",
+        f"data.cache={folder / 'cache'}",
+        "trainer.max_epochs=15",
+    )
+    (folder / "customers.csv").unlink()
+    shutil.rmtree(folder / "cache")
+    return folder / "best"
+
+
+@pytest.fixture(scope="module")
+def model(shipped: Path) -> Predictor:
+    return lightsweep.load(shipped)
+
+
+@pytest.fixture
+def rows() -> pd.DataFrame:
+    return customers()[FEATURES]
+
+
+def test_a_mixed_table_with_missing_cells_is_learned(model: Predictor, rows: pd.DataFrame) -> None:
+    assert model.classes == ("no", "yes")
+    assert (model.predict(rows) == customers()["churned"]).mean() > 0.8
+    assert model.metrics["test/acc"] > 0.7
+
+
+def test_columns_may_be_in_any_order_and_others_are_ignored(model: Predictor, rows: pd.DataFrame) -> None:
+    mixed_up = rows[FEATURES[::-1]].assign(more=1)
+    np.testing.assert_array_equal(model.predict_proba(mixed_up), model.predict_proba(rows))
+
+
+@pytest.mark.parametrize("column", FEATURES)
+def test_missing_cells_are_imputed(column: str, model: Predictor, rows: pd.DataFrame) -> None:
+    p = model.predict_proba(rows.head(3).assign(**{column: None}))
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("column", ["plan", "city"])
+def test_unseen_levels_are_all_alike(column: str, model: Predictor, rows: pd.DataFrame) -> None:
+    unseen = [model.predict_proba(rows.head(3).assign(**{column: level})) for level in ("Ulm", "Rome")]
+    np.testing.assert_array_equal(*unseen)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda rows: rows.drop(columns=["age", "city"]), "no column 'age' and no column 'city'"),
+        (lambda rows: rows.assign(age=["old"] + [1] * (N - 1)), r"row 0 .*, column 'age' is 'old'"),
+        (lambda rows: rows.assign(member=["perhaps"] * N), r"row 0 .*, column 'member' is 'perhaps'"),
+        (lambda rows: rows.assign(since=["soon"] * N), r"row 0 .*, column 'since' is 'soon'"),
+        (lambda rows: rows.to_numpy(), "rows are of type ndarray; this model takes a pandas DataFrame"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(
+    change: Callable[[pd.DataFrame], pd.DataFrame], told: str, model: Predictor, rows: pd.DataFrame
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        model.predict(change(rows))
+
+
+def test_no_rows_give_no_predictions(model: Predictor, rows: pd.DataFrame) -> None:
+    assert model.predict_proba(rows.head(0)).shape == (0, 2)
+
+
+def test_the_card_tells_the_columns_by_kind(shipped: Path) -> None:
+    card = (shipped / "model_card.md").read_text()
+    for line in ("| category | 2 | plan, city |", "| boolean | 1 | member |", "| date | 1 | since |", "| test | 60 |"):
+        assert line in card
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".parquet"])
+@pytest.mark.parametrize("output", ["out.csv", "out.parquet"])
+def test_a_file_is_predicted_in_batches(
+    ending: str, output: str, shipped: Path, model: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lightsweep.predict, "BATCH_ROWS", 100)
+    rows = customers()[FEATURES]
+    path = tmp_path / f"new{ending}"
+    if ending == ".parquet":
+        rows = rows.astype({"age": float})
+        rows.to_parquet(path)
+    else:
+        rows.to_csv(path, index=False)
+    assert predict_file(shipped, path, tmp_path / output) == N
+    read = pd.read_csv(tmp_path / output) if output.endswith(".csv") else pd.read_parquet(tmp_path / output)
+    assert list(read) == ["churned", "probability_no", "probability_yes"]
+    assert read["churned"].tolist() == model.predict(rows).tolist()
+    np.testing.assert_allclose(read.iloc[:, 1:], model.predict_proba(rows), atol=1e-6)
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, output}
+
+
+def told_by(shipped: Path, *arguments: str, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> str:
+    """What the command says of what it refuses."""
+    patch.setattr(sys, "argv", ["predict", str(shipped), *arguments])
+    with pytest.raises(SystemExit) as exit_code:
+        main()
+    assert exit_code.value.code == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    return said.err
+
+
+HEADER = "age,plan,city,since,member\n"
+GOOD = "30,pro,city 1,2021-05-01,True\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "output", "told"),
+    [
+        (HEADER + GOOD * 3 + "old,pro,city 1,2021-05-01,True\n", "out.csv", "new.csv, line 5, column 'age' is 'old'"),
+        ("age,plan\n30,pro\n", "out.csv", "no column 'city' and no column 'since'"),
+        (HEADER + GOOD + "1,2\n", "out.csv", "new.csv, line 3 has 2 cells"),
+        ("", "out.csv", "new.csv is empty"),
+        (HEADER + GOOD, "out.xlsx", "-o is .*out.xlsx; predictions are written as .csv or .parquet"),
+        (HEADER + GOOD, "new.csv", "-o is .*new.csv, which holds the rows to predict"),
+        (HEADER + GOOD, "nowhere/out.csv", "nowhere must be a folder that exists"),
+    ],
+)
+def test_what_can_not_be_predicted_is_one_message_and_leaves_no_file(
+    text: str,
+    output: str,
+    told: str,
+    shipped: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "new.csv").write_text(text)
+    monkeypatch.setattr(lightsweep.predict, "BATCH_ROWS", 2)
+    arguments = (str(tmp_path / "new.csv"), "-o", str(tmp_path / output))
+    said = told_by(shipped, *arguments, capsys=capsys, patch=monkeypatch)
+    assert said.startswith("error: ")
+    assert pd.Series([said]).str.contains(told).all(), said
+    assert (tmp_path / "new.csv").read_text() == text
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_is_missing_is_named(
+    shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = tmp_path / "new.csv"
+    assert "new.csv is no file" in told_by(shipped, str(new), capsys=capsys, patch=monkeypatch)
+    new.write_text(HEADER + GOOD)
+    monkeypatch.chdir(tmp_path)
+    said = told_by(tmp_path, str(new), capsys=capsys, patch=monkeypatch)
+    assert "holds no model.pt, so it is not the folder of a shipped model" in said
+
+
+def test_an_output_that_is_there_is_replaced_only_once_all_is_predicted(shipped: Path, tmp_path: Path) -> None:
+    new, out = tmp_path / "new.csv", tmp_path / "out.csv"
+    out.write_text("former")
+    new.write_text(HEADER + GOOD.replace("30", "old"))
+    with pytest.raises(ConfigError):
+        predict_file(shipped, new, out)
+    assert out.read_text() == "former"
+    new.write_text(HEADER + GOOD)
+    predict_file(shipped, new, out)
+    assert len(out.read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("names", [("price",), ("price", "weight")])
+def test_values_are_in_the_unit_of_their_targets(names: tuple[str, ...]) -> None:
+    n = len(names)
+    scaler = Scaler(mean=np.full(n, 500, dtype=np.float32), std=np.full(n, 10, dtype=np.float32))
+    model = Predictor(
+        model=nn.Linear(2, n, bias=False),
+        preprocessing=ArrayPreprocessing(Scaler(mean=np.zeros(2, np.float32), std=np.ones(2, np.float32))),
+        target=Target(task=Task.REGRESSION, names=names, scaler=scaler),
+        metrics={},
+    )
+    values = model.predict([[0.0, 0.0]] * 3)
+    assert values.tolist() == ([500] * 3 if n == 1 else [[500, 500]] * 3)
+    assert table_of(model, model.outputs([[0.0, 0.0]])).to_dict("list") == {name: [500] for name in names}
+    with pytest.raises(ConfigError, match="a regression, which has no probabilities"):
+        model.predict_proba([[0.0, 0.0]])
+
+
+@pytest.fixture(scope="module")
+def of_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("digits") / "best"
+    refit(folder, "trainer.max_epochs=1")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["new.npy", "new.npz"])
+def test_a_model_of_arrays_takes_arrays(
+    name: str, of_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lightsweep.predict, "BATCH_ROWS", 4)
+    x = np.arange(9 * 64).reshape(9, 64) % 17
+    np.save(tmp_path / name, x) if name.endswith(".npy") else np.savez(tmp_path / name, x=x)
+    predict_file(of_digits, tmp_path / name, tmp_path / "out.csv")
+    read = pd.read_csv(tmp_path / "out.csv")
+    assert read["target"].tolist() == lightsweep.load(of_digits).predict(x).tolist()
+    assert list(read)[1:] == [f"probability_{i}" for i in range(10)]
+
+
+def test_a_model_of_an_array_file_takes_arrays_of_that_shape(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(90, 2, 2)).astype(np.float32)
+    x[:, 0, 1] = np.nan  # is left out
+    y = np.where(x[:, 1, 1] > 0, "up", "down")
+    np.savez(tmp_path / "train.npz", x=x, y=y)
+    data = ("data=arrays", f"data.path={tmp_path / 'train.npz'}", f"data.cache={tmp_path / 'cache'}")
+    refit(tmp_path / "best", *data, "trainer.max_epochs=20", "optimizer.lr=0.01")
+    model = lightsweep.load(tmp_path / "best")
+    labels = model.predict(x)
+    assert (labels == y).mean() > 0.8
+    np.save(tmp_path / "new.npy", x)
+    predict_file(tmp_path / "best", tmp_path / "new.npy", tmp_path / "out.csv")
+    assert pd.read_csv(tmp_path / "out.csv")["y"].tolist() == labels.tolist()
+    with pytest.raises(ConfigError, match="no column '3'"):
+        model.predict(x[:, 0])
+
+
+def test_a_regression_with_every_embedding_is_shipped_and_exported(tmp_path: Path) -> None:
+    """The values that come back are those that were measured on the test split, in the unit of the targets."""
+    table = customers(400).assign(twice=lambda frame: frame["spent"] * 2 + 7)
+    table.to_csv(tmp_path / "customers.csv", index=False)
+    refit(
+        tmp_path / "best",
+        "data=table",
+        f"data.path={tmp_path / 'customers.csv'}",
+        "data.target=[spent,twice]",
+        "data.drop=[churned]",
+        f"data.cache={tmp_path / 'cache'}",
+        "monitor=val/rmse",
+        "model.number_embedding=piecewise_linear",
+        "model.layer_sizes=[32,32]",
+        "model.residual=true",
+        "model.normalization=batch",
+        "export=[torch]",
+        "trainer.max_epochs=10",
+    )
+    model = lightsweep.load(tmp_path / "best")
+    values = model.predict(table)
+    assert values.shape == (400, 2)
+    assert np.corrcoef(values[:, 0], table["spent"])[0, 1] > 0.8
+    card = (tmp_path / "best" / "model_card.md").read_text()
+    assert "residuals.svg" in card
+    assert "- model.pt2: at most" in card
+    predict_file(tmp_path / "best", tmp_path / "customers.csv", tmp_path / "out.csv")
+    written = pd.read_csv(tmp_path / "out.csv")
+    np.testing.assert_allclose(written[["spent", "twice"]], values, rtol=1e-4)
+    exported = torch.export.load(tmp_path / "best" / "model.pt2").module()
+    x = torch.from_numpy(model.preprocessing.transform(table))
+    np.testing.assert_allclose(exported(x).numpy(force=True), values, rtol=1e-3, atol=0.1)
+
+
+def test_the_kind_of_rows_must_be_that_of_the_model(of_digits: Path, shipped: Path, tmp_path: Path) -> None:
+    table, array = tmp_path / "new.csv", tmp_path / "new.npy"
+    table.write_text(HEADER + GOOD)
+    np.save(array, np.zeros((2, 5)))
+    with pytest.raises(ConfigError, match="trained on an array and takes one"):
+        predict_file(of_digits, table, tmp_path / "out.csv")
+    with pytest.raises(ConfigError, match="trained on a table and needs its column names"):
+        predict_file(shipped, array, tmp_path / "out.csv")
+    with pytest.raises(ConfigError, match=r"the rows have the shape \(2, 5\); this model takes \(n, 64\)"):
+        predict_file(of_digits, array, tmp_path / "out.csv")
+    array.write_bytes(gzip.compress(b"no array"))
+    with pytest.raises(ConfigError, match="can't be read as an array"):
+        predict_file(of_digits, array, tmp_path / "out.csv")
