@@ -59,6 +59,7 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data.drop=[spent]",
         f"data.cache={folder / 'cache'}",
         "trainer.max_epochs=15",
+        "optimizer.lr=0.01",
     )
     (folder / "customers.csv").unlink()
     shutil.rmtree(folder / "cache")
