@@ -19,6 +19,7 @@ def main(cfg: DictConfig) -> Outcome:
     # isort: split
     from lightsweep.build import build, build_all
     from lightsweep.callbacks.last_checkpoint import checkpoint_to_continue
+    from lightsweep.facts import build_model
     from lightsweep.fitting import outcome_of, set_up_process, trainer_arguments
     from lightsweep.shipping import ship
 
@@ -26,7 +27,7 @@ def main(cfg: DictConfig) -> Outcome:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
 
     data = build(cfg.data)
-    model = build(cfg.model, d_in=data.d_in, d_out=data.d_out, optimizer=build(cfg.optimizer))
+    model = build_model(cfg.model, data=data, optimizer=cfg.get("optimizer") and build(cfg.optimizer))
     arguments = trainer_arguments(build_all(cfg.callbacks), refit=cfg.refit)
     trainer = build(cfg.trainer, logger=build_all(cfg.logger), **arguments)
 

@@ -11,12 +11,14 @@ import tempfile
 import time
 import warnings
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import optuna
 import pytorch_lightning as L
 import torch
 import torch.nn.functional as F
+from omegaconf import OmegaConf
 
 from lightsweep.callbacks.checkpoint import BestCheckpoint
 from lightsweep.callbacks.last_checkpoint import LastCheckpoint
@@ -26,10 +28,10 @@ from lightsweep.data.synthetic import Synthetic
 from lightsweep.data.tensors import TensorDataModule
 from lightsweep.fitting import set_up_process
 from lightsweep.logger.csv import CSVLogger
-from lightsweep.model.classifier import MLPClassifier
+from lightsweep.model.module import MLPModule
 from lightsweep.sweeper.storage import open_storage
 
-SIZE: dict[str, Any] = {"n_layers": 2, "hidden_size": 128, "dropout_rate": 0.2, "activation": "relu"}
+MODEL = Path(__file__).parents[1] / "conf/model/mlp.yaml"
 ADAM = partial(torch.optim.Adam, lr=1e-3, fused=True)
 BATCH_SIZE = 64
 
@@ -41,8 +43,10 @@ def data_module(n_samples: int | None) -> TensorDataModule:
     return Synthetic(n_samples=n_samples, n_features=784, n_classes=10, **shared)
 
 
-def classifier(data: TensorDataModule) -> MLPClassifier:
-    return MLPClassifier(d_in=data.d_in, d_out=data.d_out, optimizer=ADAM, batches_per_step=None, **SIZE)
+def classifier(data: TensorDataModule) -> MLPModule:
+    settings: Any = OmegaConf.to_container(OmegaConf.load(MODEL))
+    del settings["_target_"]
+    return MLPModule(**settings, d_in=data.d_in, d_out=data.d_out, optimizer=ADAM)
 
 
 def fit(data: TensorDataModule, *, epochs: int) -> float:

@@ -9,10 +9,10 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from torch import Tensor
 
-from lightsweep.model.classifier import MLPClassifier
+from lightsweep.model.module import MLPModule
 
 
-class FaultyClassifier(MLPClassifier):
+class FaultyClassifier(MLPModule):
     """16 units raise in the first step, 24 report NaN, 32 report infinity, any other number works."""
 
     def __init__(self, *, hidden_size: int, **kwargs: Any) -> None:
@@ -31,7 +31,7 @@ class FaultyClassifier(MLPClassifier):
             super().validation_step(batch, batch_idx)
 
 
-class SlowClassifier(MLPClassifier):
+class SlowClassifier(MLPModule):
     """16 units take far too long, any other number works."""
 
     def __init__(self, *, hidden_size: int, **kwargs: Any) -> None:
@@ -47,7 +47,7 @@ class SlowClassifier(MLPClassifier):
 class CountedClassifier(FaultyClassifier):
     """Writes into its run's folder how many others were alive when it was made."""
 
-    ALIVE: ClassVar[weakref.WeakSet[MLPClassifier]] = weakref.WeakSet()
+    ALIVE: ClassVar[weakref.WeakSet[MLPModule]] = weakref.WeakSet()
 
     def __init__(self, **kwargs: Any) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)

@@ -20,10 +20,11 @@ MLP = {
     "_target_": "lightsweep.model.mlp.MLP",
     "d_in": 2,
     "d_out": 2,
-    "n_layers": 1,
-    "hidden_size": 4,
+    "sizes": [4],
     "dropout_rate": 0.0,
     "activation": "relu",
+    "normalization": "none",
+    "residual": False,
 }
 DECORATED = "build.py: this constructor is decorated, so the innermost frame of the TypeError is not Hydra's"
 
@@ -161,7 +162,7 @@ def test_a_target_that_does_not_exist_is_named(target: str, part: str) -> None:
     ("node", "part"),
     [
         ({**MLP, "depth": 3}, "part: MLP.__init__() got an unexpected keyword argument 'depth'"),
-        ({"_target_": "lightsweep.model.mlp.MLP", "d_in": 2}, "part: MLP.__init__() missing 5 required keyword-only"),
+        ({"_target_": "lightsweep.model.mlp.MLP", "d_in": 2}, "part: MLP.__init__() missing 6 required keyword-only"),
         ({"_target_": "torch.nn.Dropout", "rate": 0.1}, "unexpected keyword argument 'rate'"),
         ({"_target_": "optuna.pruners.MedianPruner", "trials": 1}, "unexpected keyword argument 'trials'"),
         pytest.param(
@@ -189,7 +190,7 @@ def test_an_argument_that_the_target_does_not_take_or_misses_is_named(node: dict
         ({"_target_": "optuna.pruners.SuccessiveHalvingPruner", "min_resource": 0}, "part: "),
         ({"_target_": "pytorch_lightning.Trainer", "accelerator": "abacus"}, "accelerator='abacus'"),
         ({"_target_": "pytorch_lightning.Trainer", "fast_dev_run": -1}, "fast_dev_run=-1"),  # MisconfigurationException
-        ({**MLP, "n_layers": "${nowhere}"}, "Interpolation key 'nowhere' not found"),
+        ({**MLP, "sizes": "${nowhere}"}, "Interpolation key 'nowhere' not found"),
     ],
 )
 def test_a_value_that_the_target_refuses_is_told_in_its_own_words(node: dict[str, Any], part: str) -> None:
@@ -203,8 +204,8 @@ def test_our_own_refusal_passes_through_as_it_is() -> None:
 
 
 def test_a_value_that_was_left_open_is_omegaconfs_own_error() -> None:
-    with pytest.raises(MissingMandatoryValue, match=r"part\.n_layers"):
-        built({**MLP, "n_layers": "???"})
+    with pytest.raises(MissingMandatoryValue, match=r"part\.sizes"):
+        built({**MLP, "sizes": "???"})
 
 
 @pytest.mark.parametrize(
@@ -212,7 +213,7 @@ def test_a_value_that_was_left_open_is_omegaconfs_own_error() -> None:
     [
         ({**MLP, "d_in": "two"}, TypeError),  # raised by torch, below MLP.__init__
         ({**MLP, "d_in": -1}, RuntimeError),
-        ({**MLP, "n_layers": "one"}, TypeError),  # raised by MLP.__init__ itself
+        ({**MLP, "sizes": 1}, TypeError),  # raised by MLP.__init__ itself
         (
             {"_target_": "lightsweep.sweeper.jobs.TrialJobs", "launcher": 0, "space": 0, "fixed": 0, "sweep_dir": 0},
             TypeError,

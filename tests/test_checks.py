@@ -16,13 +16,15 @@ from lightsweep.errors import ConfigError
 NO_NUMBERS = [None, "3", "", True, math.nan, math.inf, -math.inf, [1], {"a": 1}]
 COUNTS = ([1, 2, 10**9], [*NO_NUMBERS, 0, -1, 1.0, 2.5])
 SHARES = ([0, 0.0, 0.5, 0.999], [*NO_NUMBERS, 1, 1.0, 1.5, -0.1])
+FRACTIONS = ([0.1, 0.5], [*NO_NUMBERS, 0, 1, 1.5, -0.1])
+PATHS = ([None, "a.csv"], ["", 3, ["a.csv"]])
 SWITCHES = ([True, False], [None, 0, 1, "true", "", "no"])
 
 COUNTS_OR_NULL = ([None, 1, 64], [v for v in [*NO_NUMBERS, 0, -1, 1.5] if v is not None])
 
 TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "monitor": (["val/acc", "loss"], [None, "", 3, True, ["val/acc"]]),
-    "direction": (["maximize", "minimize"], [None, "", "max", "up", "Maximize", True, 1]),
+    "direction": (["maximize", "minimize"], ["", "max", "up", "Maximize", True, 1]),
     "seed": ([0, 1, 2**32 - 1], [*NO_NUMBERS, -1, 2**32, 1.0]),
     "threads": COUNTS_OR_NULL,
     "refit": SWITCHES,
@@ -31,10 +33,38 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "data.shuffle": SWITCHES,
     "data.n_samples": COUNTS,
     "data.n_features": COUNTS,
+    "data.path": (["a.csv"], [None, "", 3, ["a.csv"]]),
+    "data.val_path": PATHS,
+    "data.test_path": PATHS,
+    "data.y_path": PATHS,
+    "data.cache": (["outputs/cache"], [None, "", 3]),
+    "data.target": (["y", "", 0, -1, ["a", "b"], [0, "b"], None], [1.5, True, [], [1.5], {"a": 1}]),
+    "data.drop": ([None, [], ["a", "b"]], ["a", [1], 3, {"a": 1}]),
+    "data.task": ([None, "binary", "multiclass", "regression"], ["", "classes", 2]),
+    "data.kinds": ([None, {}, {"zip": "category", "n": "number"}], ["category", ["a"], {"zip": "text"}, {"zip": None}]),
+    "data.split": ([None, "stratified", "random", "group", "time", "column"], ["", "groups", 0.2]),
+    "data.split_by": ([None, "customer"], [0, ["a"], True]),
+    "data.val_fraction": FRACTIONS,
+    "data.test_fraction": FRACTIONS,
+    "data.scale": (["standard", "quantile"], [None, "", "minmax"]),
+    "data.one_hot_up_to": ([0, 12], [*NO_NUMBERS, -1, 1.5]),
+    "data.class_weights": ([None, "balanced"], ["", True, [1, 2]]),
     "data.n_classes": ([2, 10], [*NO_NUMBERS, 1, 0, 2.0]),
     "model.n_layers": COUNTS,
     "model.hidden_size": COUNTS,
+    "model.layer_sizes": ([None, [8], [256, 128]], [[], [0], [8, 0.5], ["8"], [True], 8, "8", "[8]"]),
     "model.dropout_rate": SHARES,
+    "model.activation": (["relu", "gelu", "leaky_relu"], [None, "", "ReLU", 3]),
+    "model.normalization": (["none", "batch", "layer"], [None, "", "Batch", True]),
+    "model.residual": SWITCHES,
+    "model.label_smoothing": SHARES,
+    "model.number_embedding": (["none", "piecewise_linear", "periodic"], [None, "", "ple"]),
+    "model.number_embedding_size": COUNTS,
+    "model.n_bins": COUNTS,
+    "model.n_frequencies": COUNTS,
+    "model.frequency_scale": ([1e-3, 1, 10.0], [*NO_NUMBERS, 0, -0.1]),
+    "model.category_embedding_size": COUNTS_OR_NULL,
+    "model.schedule": (["none", "one_cycle", "cosine"], [None, "", "linear"]),
     "model.batches_per_step": COUNTS_OR_NULL,
     "optimizer.lr": ([1e-8, 1, 0.1, 10.0], [*NO_NUMBERS, 0, 0.0, -0.1]),
     "optimizer.momentum": SHARES,
@@ -72,6 +102,11 @@ def test_a_bad_value_is_one_problem_that_says_what_it_must_be(key: str, value: A
     assert problem.endswith(f"; it must be {RULES[key].must_be}.")
 
 
+def test_a_data_module_of_the_users_own_may_mean_something_else_by_a_word() -> None:
+    assert problems_of(config_of(data___target_="mine.Data", data__split=0.2, data__path=None)) == []
+    assert len(problems_of(config_of(data___target_="lightsweep.data.mine", data__split=0.2, data__path=None))) == 2
+
+
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
@@ -83,7 +118,7 @@ def test_a_bad_value_is_one_problem_that_says_what_it_must_be(key: str, value: A
         ("++optimizer.lr", math.nan, "++optimizer.lr is nan; it must be a number above 0."),
         ("++optimizer.lr", 0.1, None),
         ("optimizer", "adam", None),
-        ("model.activation", 3, None),
+        ("model.some_other", 3, None),
         ("some.other.key", -1, None),
     ],
 )
@@ -134,6 +169,19 @@ def test_the_name_of_a_metric_says_which_direction_is_better(metric: str, direct
         assert all(problem.startswith(f"direction is {asked}, but monitor is '{metric}'") for problem in problems)
 
 
+@pytest.mark.parametrize(
+    ("metric", "meant"), [("val/rmse", "minimize"), ("val/acc", "maximize"), ("val/surprise", None)]
+)
+def test_the_direction_is_that_of_the_name_unless_it_is_given(metric: str, meant: str | None) -> None:
+    cfg = config_of(monitor=metric, direction="${direction_of:${monitor}}")
+    assert cfg.direction == meant
+    problems = problems_of(cfg)
+    assert len(problems) == (meant is None)
+    for problem in problems:
+        assert problem.startswith(f"direction is not known: the name of monitor '{metric}'")
+        assert problem.endswith("Add direction=maximize or direction=minimize.")
+
+
 def test_keys_that_a_config_does_not_have_are_no_problem() -> None:
     check_config(OmegaConf.create())
     check_config(OmegaConf.create({"model": {"n_layers": 1}, "data": None, "optimizer": {}}))
@@ -141,7 +189,10 @@ def test_keys_that_a_config_does_not_have_are_no_problem() -> None:
 
 @pytest.mark.parametrize(
     ("value", "part"),
-    [("???", "seed: "), ("${nowhere}", "seed: Interpolation key 'nowhere' not found")],
+    [
+        ("???", "seed is not given; it must be a whole number"),
+        ("${nowhere}", "seed: Interpolation key 'nowhere' not found"),
+    ],
 )
 def test_a_value_that_is_missing_or_points_nowhere_is_a_problem_too(value: str, part: str) -> None:
     problems = problems_of(OmegaConf.create({"seed": value, "model": {"n_layers": 0}}))

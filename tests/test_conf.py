@@ -15,9 +15,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from lightsweep.checks import problems_of
+from lightsweep.facts import FACTS
 from lightsweep.model.mlp import ACTIVATIONS
 from lightsweep.resume import written_out
-from lightsweep.sweeper.search_space import parse_request
+from lightsweep.sweeper.search_space import SearchSpace, parse_request
 from lightsweep.trust import TRUSTED_TARGETS
 
 Compose = Callable[..., DictConfig]
@@ -26,6 +27,11 @@ CONF = Path(__file__).parents[1] / "conf"
 FILES = {path.relative_to(CONF).with_suffix("").as_posix(): path for path in sorted(CONF.rglob("*.yaml"))}
 OPTIONS = [name for name in FILES if "/" in name]
 SPECIAL = {"_target_", "_partial_", "_recursive_", "_convert_"}
+GIVEN_BY_THE_USER = {
+    "data/table": ["data.path=customers.csv", "data.target=churned"],
+    "data/arrays": ["data.path=mine.npz"],
+    "data/openml": ["data.name=mnist_784"],
+}
 GIVEN_BY_TRAIN = {"d_in", "d_out", "optimizer"}  # facts of the data, and a node of its own
 
 
@@ -54,7 +60,8 @@ def takes_any(parameters: dict[str, inspect.Parameter]) -> bool:
 def chosen(option: str) -> list[str]:
     """The overrides that choose this file; what belongs to a search needs one."""
     group, _, name = option.rpartition("/")
-    return [*(["hparams_search=mlp"] if group.startswith("hydra/sweeper") else []), f"{group}={name}"]
+    search = ["hparams_search=mlp"] if group.startswith("hydra/sweeper") else []
+    return [*search, f"{group}={name}", *GIVEN_BY_THE_USER.get(option, [])]
 
 
 def wrong_values(cfg: DictConfig) -> list[str]:
@@ -123,7 +130,10 @@ def test_our_own_targets_take_keywords_without_defaults(group: str) -> None:
             if not node._target_.startswith("lightsweep.") or takes_any(parameters_of(node._target_)):
                 continue
             for name, parameter in parameters_of(node._target_).items():
-                if name != "trial":  # handed over by tests and by whoever calls the callback without Hydra
+                if name not in (
+                    "trial",
+                    *FACTS,
+                ):  # handed over by tests and by whoever calls the callback without Hydra
                     assert parameter.kind is parameter.KEYWORD_ONLY
                     assert parameter.default is parameter.empty
 
@@ -147,11 +157,28 @@ def test_the_search_space_is_as_documented(composed: Compose) -> None:
 
 
 def test_each_sample_of_the_search_space_composes_to_values_that_the_rules_take(composed: Compose) -> None:
-    space = parse_request(composed("hparams_search=mlp").hydra.sweeper.params, []).space
-    samples = space.samples()
-    assert len(samples) == 3
-    for sample in samples:
-        cfg = composed("hparams_search=mlp", *space.to_overrides(sample))
+    space = space_of("mlp", composed)
+    assert len(space.samples()) == 3
+    check_samples("mlp", space, composed)
+
+
+def test_each_sample_of_the_wide_space_composes_and_gives_a_model_what_it_takes(composed: Compose) -> None:
+    space = space_of("mlp_wide", composed)
+    check_samples("mlp_wide", space, composed)
+    model = set(OmegaConf.load(FILES["model/mlp"])) - {"_target_", "layer_sizes", "batches_per_step"}
+    searched = {name.removeprefix("model.") for name in space.distributions if name.startswith("model.")}
+    assert searched == model - {"category_embedding_size"}
+    assert {"model.n_bins", "model.n_frequencies", "optimizer.momentum"} < set(space.conditions)
+
+
+def space_of(name: str, composed: Compose) -> SearchSpace:
+    cfg = composed(f"hparams_search={name}")
+    return parse_request(cfg.hydra.sweeper.params, [], when=cfg.hydra.sweeper.when, config=cfg).space
+
+
+def check_samples(search: str, space: SearchSpace, composed: Compose) -> None:
+    for sample in space.samples():
+        cfg = composed(f"hparams_search={search}", *space.to_overrides(sample))
         assert wrong_values(cfg) == []
         for name, value in sample.items():
             there = cfg.hydra.runtime.choices[name] if name == "optimizer" else OmegaConf.select(cfg, name)
@@ -164,8 +191,27 @@ def test_sgd_has_momentum_and_a_learning_rate_of_its_own(composed: Compose) -> N
         "_partial_": True,
         "lr": 0.01,
         "momentum": 0.9,
+        "weight_decay": 0.0,
         "fused": True,
     }
+
+
+def test_every_optimizer_takes_weight_decay(composed: Compose) -> None:
+    for option in OPTIONS:
+        if option.startswith("optimizer/"):
+            assert composed(option.replace("/", "=")).optimizer.weight_decay >= 0
+
+
+@pytest.mark.parametrize(
+    ("monitor", "direction"),
+    [("val/rmse", "minimize"), ("val/loss", "minimize"), ("val/auroc", "maximize"), ("val/r2", "maximize")],
+)
+def test_the_name_of_the_metric_is_all_that_must_be_said(monitor: str, direction: str, composed: Compose) -> None:
+    cfg = composed("hparams_search=mlp", "callbacks=early_stopping", f"monitor={monitor}")
+    judges = [cfg.callbacks[name] for name in ("checkpoint", "pruning", "early_stopping")]
+    assert {judge.direction for judge in judges} == {direction}
+    assert cfg.hydra.sweeper.direction == cfg.direction == direction
+    assert wrong_values(cfg) == []
 
 
 def test_metric_direction_and_seed_are_stated_once(composed: Compose) -> None:

@@ -258,7 +258,7 @@ def test_weights_that_hold_code_are_refused_and_the_code_is_not_run(how: str, co
         {"_target_": "builtins.exec", "_args_": ["open('{touched}', 'w')"]},
         pytest.param(
             {
-                "_target_": "lightsweep.model.classifier.MLPClassifier.load_from_checkpoint",
+                "_target_": "lightsweep.model.module.MLPModule.load_from_checkpoint",
                 "checkpoint_path": "{evil}",
                 "weights_only": False,
             }

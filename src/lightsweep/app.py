@@ -23,6 +23,7 @@ from lightsweep.outcome import Outcome
 from lightsweep.resume import resumed, written_out
 from lightsweep.sweeper.password import out_of_the_command
 
+SAY_WHERE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")  # the config is, not what to do
 UNKNOWN_PLUGIN = "Unknown plugin class"  # what Hydra says of a sweeper or launcher that it has not found
 
 
@@ -111,7 +112,8 @@ def asks_for_search(arguments: Sequence[str]) -> bool:
     Hydra reads its mode from the command line alone, so a group cannot choose it.
     """
     chosen = any(re.fullmatch(r"hparams_search=(?!null$).+", argument) for argument in arguments)
-    return chosen and not any(a.startswith(("-", "hydra.mode=")) for a in arguments)
+    says_how = [a for a in arguments if a.startswith(("-", "hydra.mode=")) and a.split("=")[0] not in SAY_WHERE]
+    return chosen and not says_how
 
 
 def message_of(error: Exception, *, known_keys: Callable[[], list[str]] | None = None) -> str:
@@ -167,7 +169,9 @@ def _known_keys() -> list[str]:
 
 def keys_of(cfg: DictConfig) -> list[str]:
     """All that the command line can name in a config: its keys and its groups."""
-    keys = (key for key in _leaf_keys(cfg) if not key.startswith("hydra.sweeper.params."))  # no command line has them
+    keys = (
+        key for key in _leaf_keys(cfg) if not key.startswith(("hydra.sweeper.params.", "hydra.sweeper.when."))
+    )  # no command line has them
     return [*keys, *cfg.hydra.runtime.choices]
 
 

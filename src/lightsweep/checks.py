@@ -3,11 +3,11 @@
 import importlib.util
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from lightsweep.errors import ConfigError
 
@@ -25,16 +25,37 @@ def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _are(kind: Any, values: Any) -> bool:
+    return isinstance(values, Sequence) and not isinstance(values, str) and all(isinstance(v, kind) for v in values)
+
+
+def _are_sizes(value: Any) -> bool:
+    return value is None or (_are(int, value) and len(value) > 0 and all(map(POSITIVE_INT.holds, value)))
+
+
+def _is_target(value: Any) -> bool:
+    return value is None or isinstance(value, str) or _is_int(value) or (_are(str | int, value) and len(value) > 0)
+
+
+def _one_of(*choices: str | None) -> Rule:
+    *first, last = ["null" if choice is None else choice for choice in choices]
+    return Rule(f"{', '.join(first)} or {last}", lambda v: v in choices)
+
+
 POSITIVE_INT = Rule("a whole number of at least 1", lambda v: _is_int(v) and v >= 1)
 POSITIVE_INT_OR_NULL = Rule("a whole number of at least 1, or null", lambda v: v is None or POSITIVE_INT.holds(v))
 INT_FROM_0 = Rule("a whole number of at least 0", lambda v: _is_int(v) and v >= 0)
 POSITIVE = Rule("a number above 0", lambda v: _is_number(v) and v > 0)
 AT_LEAST_ZERO = Rule("a number of at least 0", lambda v: _is_number(v) and v >= 0)
+FROM_0_BELOW_1 = Rule("a number from 0 up to, but not including, 1", lambda v: _is_number(v) and 0 <= v < 1)
+PATH_OR_NULL = Rule("the path of a file, or null", lambda v: v is None or (isinstance(v, str) and v != ""))
+FRACTION = Rule("a number above 0 and below 1", lambda v: _is_number(v) and 0 < v < 1)
+KINDS = ("number", "category", "boolean", "date")
 BOOLEAN = Rule("true or false", lambda v: isinstance(v, bool))
 
 RULES: dict[str, Rule] = {
     "monitor": Rule("the name of a metric, such as val/acc", lambda v: isinstance(v, str) and v != ""),
-    "direction": Rule("maximize or minimize", lambda v: v in ("maximize", "minimize")),
+    "direction": Rule("maximize or minimize", lambda v: v in ("maximize", "minimize", None)),  # null is told below
     "seed": Rule("a whole number from 0 to 4294967295", lambda v: _is_int(v) and 0 <= v < 2**32),
     "threads": POSITIVE_INT_OR_NULL,
     "refit": BOOLEAN,
@@ -43,13 +64,44 @@ RULES: dict[str, Rule] = {
     "data.shuffle": BOOLEAN,
     "data.n_samples": POSITIVE_INT,
     "data.n_features": POSITIVE_INT,
+    "data.path": Rule("the path of a file", lambda v: isinstance(v, str) and v != ""),
+    "data.val_path": PATH_OR_NULL,
+    "data.test_path": PATH_OR_NULL,
+    "data.y_path": PATH_OR_NULL,
+    "data.cache": Rule("the path of a folder", lambda v: isinstance(v, str) and v != ""),
+    "data.target": Rule("the name or the index of a column, or a list of such", _is_target),
+    "data.drop": Rule("a list of columns, such as [id,name], or null", lambda v: v is None or _are(str, v)),
+    "data.task": _one_of("binary", "multiclass", "regression", None),
+    "data.kinds": Rule(
+        "null, or a kind per column, such as {zip:category}; kinds are number, category, boolean and date",
+        lambda v: v is None or (isinstance(v, Mapping) and all(kind in KINDS for kind in v.values())),
+    ),
+    "data.split": _one_of("stratified", "random", "group", "time", "column", None),
+    "data.split_by": Rule("the name of a column, or null", lambda v: v is None or isinstance(v, str)),
+    "data.val_fraction": FRACTION,
+    "data.test_fraction": FRACTION,
+    "data.scale": _one_of("standard", "quantile"),
+    "data.one_hot_up_to": INT_FROM_0,
+    "data.class_weights": _one_of("balanced", None),
     "data.n_classes": Rule("a whole number of at least 2", lambda v: _is_int(v) and v >= 2),
     "model.n_layers": POSITIVE_INT,
     "model.hidden_size": POSITIVE_INT,
-    "model.dropout_rate": Rule("a number from 0 up to, but not including, 1", lambda v: _is_number(v) and 0 <= v < 1),
+    "model.layer_sizes": Rule("a list of whole numbers of at least 1, such as [256,128], or null", _are_sizes),
+    "model.dropout_rate": FROM_0_BELOW_1,
+    "model.activation": _one_of("relu", "gelu", "silu", "tanh", "leaky_relu"),
+    "model.normalization": _one_of("none", "batch", "layer"),
+    "model.residual": BOOLEAN,
+    "model.label_smoothing": FROM_0_BELOW_1,
+    "model.number_embedding": _one_of("none", "piecewise_linear", "periodic"),
+    "model.number_embedding_size": POSITIVE_INT,
+    "model.n_bins": POSITIVE_INT,
+    "model.n_frequencies": POSITIVE_INT,
+    "model.frequency_scale": POSITIVE,
+    "model.category_embedding_size": POSITIVE_INT_OR_NULL,
+    "model.schedule": _one_of("none", "one_cycle", "cosine"),
     "model.batches_per_step": POSITIVE_INT_OR_NULL,
     "optimizer.lr": POSITIVE,
-    "optimizer.momentum": Rule("a number from 0 up to, but not including, 1", lambda v: _is_number(v) and 0 <= v < 1),
+    "optimizer.momentum": FROM_0_BELOW_1,
     "optimizer.weight_decay": AT_LEAST_ZERO,
     "trainer.max_epochs": POSITIVE_INT,
     "callbacks.early_stopping.patience": POSITIVE_INT,
@@ -87,13 +139,24 @@ def problem_of(key: str, value: Any) -> str | None:
 
 def _wrong_values(cfg: DictConfig) -> Iterator[str]:
     for key in RULES:
+        group = key.split(".")[0]
+        if group in ("data", "model") and group != key and not _is_ours(cfg, group):
+            continue  # a class of the user's own gives the words a meaning of its own
         try:
             value = OmegaConf.select(cfg, key, throw_on_missing=True, default=_ABSENT)
+        except MissingMandatoryValue:
+            yield f"{key} is not given; it must be {RULES[key].must_be}."
+            continue
         except OmegaConfBaseException as error:
             yield f"{key}: {str(error).splitlines()[0]}"
             continue
         if value is not _ABSENT and (problem := problem_of(key, value)):
             yield problem
+
+
+def _is_ours(cfg: DictConfig, group: str) -> bool:
+    target = OmegaConf.select(cfg, f"{group}._target_")
+    return target is None or str(target).startswith("lightsweep.")
 
 
 def direction_of(metric: str) -> str | None:
@@ -105,11 +168,19 @@ def direction_of(metric: str) -> str | None:
     return "minimize" if smaller else "maximize"
 
 
+OmegaConf.register_resolver("direction_of", lambda metric: direction_of(str(metric)), replace=True)
+
+
 def _wrong_direction(cfg: DictConfig) -> Iterator[str]:
     try:
         monitor, direction = OmegaConf.select(cfg, "monitor"), OmegaConf.select(cfg, "direction")
     except OmegaConfBaseException:
         return  # said already
+    if isinstance(monitor, str) and direction is None and "direction" in cfg:
+        yield (
+            f"direction is not known: the name of monitor '{monitor}' does not say whether more or less of it is"
+            " better. Add direction=maximize or direction=minimize."
+        )
     if not isinstance(monitor, str) or direction not in ("maximize", "minimize"):
         return
     meant = direction_of(monitor)

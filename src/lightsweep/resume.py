@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +22,16 @@ def keep_command(folder: Path, *, config: DictConfig) -> None:
     overrides = OmegaConf.to_container(config.hydra.overrides, resolve=False)
     assert isinstance(overrides, dict)
     kept = [override for override in [*overrides["task"], *overrides["hydra"]] if not OWN_OVERRIDES.match(override)]
-    write_atomically(folder / COMMAND, json.dumps(kept, indent=1))
+    write_atomically(folder / COMMAND, json.dumps([*config_dir_in(sys.argv[1:]), *kept], indent=1))
+
+
+def config_dir_in(arguments: Sequence[str]) -> list[str]:
+    """The folder of the user's own config files, if one is given, as one argument with an absolute path."""
+    for i, argument in enumerate(arguments):
+        flag, _, value = argument.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            return [f"--config-dir={Path(value or ''.join(arguments[i + 1 : i + 2])).absolute()}"]
+    return []
 
 
 def written_out(arguments: Sequence[str]) -> list[str]:

@@ -41,12 +41,13 @@ def ship(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data:
     torch.save({name: tensor.cpu() for name, tensor in model.state_dict().items()}, temporary)
     temporary.replace(folder / WEIGHTS)
     write_atomically(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
-    preprocessing = {
-        "mean": data.scaler.mean.tolist(),
-        "std": data.scaler.std.tolist(),
-        "classes": list(data.classes),
-    }
-    write_atomically(folder / PREPROCESSING, json.dumps(preprocessing))
+    if hasattr(data, "scaler"):  # a data module of the user's own keeps its preprocessing to itself
+        preprocessing = {
+            "mean": data.scaler.mean.tolist(),
+            "std": data.scaler.std.tolist(),
+            "classes": list(data.classes),
+        }
+        write_atomically(folder / PREPROCESSING, json.dumps(preprocessing))
     write_atomically(folder / METRICS, json.dumps(metrics, indent=2))
     outcome = Outcome(
         monitor=cfg.monitor, value=None, best_epoch=None, n_epochs=n_epochs, max_epochs=n_epochs, test_metrics=metrics

@@ -1,6 +1,7 @@
 """The data modules: what the shipped data sets hold and which loader gives which split."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ from sklearn.datasets import load_digits
 
 from lightsweep.data.batches import TensorBatches
 from lightsweep.data.digits import Digits
+from lightsweep.data.preprocessing import load_preprocessing
 from lightsweep.data.synthetic import Synthetic
 from lightsweep.data.tensors import EVAL_BATCH_SIZE, TensorDataModule
 from lightsweep.errors import ConfigError
-from lightsweep.model.classifier import MLPClassifier
+from lightsweep.model.module import MLPModule
+from lightsweep.task import Task
+from tests.model.modules import settings
 
 COMMON: dict[str, Any] = {"batch_size": 64, "shuffle": True, "seed": 0, "refit": False}
 
@@ -38,6 +42,30 @@ def test_the_digits_are_cut_as_documented(refit: bool, sizes: tuple[int, int, in
     assert list(data.classes) == list(range(10))
     loaders = (data.train_dataloader(), data.val_dataloader(), data.test_dataloader())
     assert tuple(map(n_rows, loaders)) == sizes
+
+
+def test_the_facts_that_a_model_may_ask_for_have_defaults(tmp_path: Path) -> None:
+    data = digits()
+    assert (data.task, data.targets, data.target.classes) == (Task.MULTICLASS, ("target",), tuple(range(10)))
+    assert (data.cardinalities, data.class_weights, data.target_scaler) == ((), None, None)
+    assert data.quantiles(5).shape == (64, 6)
+    assert synthetic(n_classes=2).task is Task.BINARY
+    data.preprocessing.save(tmp_path, target=data.target.to_record())
+    loaded = load_preprocessing(tmp_path)
+    x = load_digits(return_X_y=True)[0]
+    np.testing.assert_array_equal(loaded.transform(x), data.scaler.transform(x.astype(np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("x", "told"),
+    [
+        (np.zeros((3, 63)), r"the rows have the shape \(3, 63\); this model takes \(n, 64\)"),
+        (np.full((3, 64), np.inf), "row 0, column 0 is inf"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(x: np.ndarray, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        digits().preprocessing.transform(x)
 
 
 def test_the_digits_are_scikit_learns_own_in_their_own_unit() -> None:
@@ -105,16 +133,7 @@ def test_the_seed_also_decides_the_order_of_the_batches() -> None:
 
 def test_a_trainer_takes_the_module_as_it_is(quiet_trainer: dict[str, object]) -> None:
     data = synthetic()
-    model = MLPClassifier(
-        d_in=data.d_in,
-        d_out=data.d_out,
-        n_layers=1,
-        hidden_size=4,
-        dropout_rate=0.0,
-        activation="relu",
-        optimizer=partial(torch.optim.SGD, lr=0.1),
-        batches_per_step=None,
-    )
+    model = MLPModule(**settings(d_in=data.d_in, d_out=data.d_out, optimizer=partial(torch.optim.SGD, lr=0.1)))
     trainer = L.Trainer(**quiet_trainer, max_epochs=1, logger=False)
     trainer.fit(model, datamodule=data)
     assert trainer.global_step == len(data.train_dataloader()) == 1

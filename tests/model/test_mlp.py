@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from lightsweep.errors import ConfigError
-from lightsweep.model.mlp import ACTIVATIONS, MLP
+from lightsweep.model.mlp import ACTIVATIONS, MLP, Residual
 
 
 def mlp(**changes: Any) -> MLP:
-    defaults = {"d_in": 5, "d_out": 3, "n_layers": 2, "hidden_size": 8, "dropout_rate": 0.0, "activation": "relu"}
-    return MLP(**{**defaults, **changes})
+    defaults = {"d_in": 5, "d_out": 3, "sizes": [8, 8], "dropout_rate": 0.0, "activation": "relu"}
+    return MLP(**{**defaults, "normalization": "none", "residual": False, **changes})
 
 
 def of_type(net: MLP, kind: type[nn.Module]) -> list[Any]:
@@ -20,28 +20,28 @@ def of_type(net: MLP, kind: type[nn.Module]) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("n_layers", "hidden_size", "shapes"),
+    ("sizes", "shapes"),
     [
-        (1, 4, [(5, 4), (4, 3)]),
-        (1, 256, [(5, 256), (256, 3)]),
-        (2, 64, [(5, 64), (64, 64), (64, 3)]),
-        (3, 7, [(5, 7), (7, 7), (7, 7), (7, 3)]),
-        (3, 1, [(5, 1), (1, 1), (1, 1), (1, 3)]),
+        ([4], [(5, 4), (4, 3)]),
+        ([256], [(5, 256), (256, 3)]),
+        ([64, 64], [(5, 64), (64, 64), (64, 3)]),
+        ([7, 7, 7], [(5, 7), (7, 7), (7, 7), (7, 3)]),
+        ([1, 1, 1], [(5, 1), (1, 1), (1, 1), (1, 3)]),
+        ([9, 4], [(5, 9), (9, 4), (4, 3)]),
+        ([], [(5, 3)]),
     ],
 )
-def test_hidden_layers_of_one_size_then_a_linear_output(
-    n_layers: int, hidden_size: int, shapes: list[tuple[int, int]]
-) -> None:
-    net = mlp(n_layers=n_layers, hidden_size=hidden_size)
+def test_hidden_layers_of_these_sizes_then_a_linear_output(sizes: list[int], shapes: list[tuple[int, int]]) -> None:
+    net = mlp(sizes=sizes)
     assert [(layer.in_features, layer.out_features) for layer in of_type(net, nn.Linear)] == shapes
-    assert len(of_type(net, nn.ReLU)) == len(of_type(net, nn.Dropout)) == n_layers
+    assert len(of_type(net, nn.ReLU)) == len(of_type(net, nn.Dropout)) == len(sizes)
     assert isinstance(net.layers[-1], nn.Linear)  # the logits are not squashed
     assert net(torch.zeros(6, 5)).shape == (6, 3)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_each_layer_has_the_activation_of_that_name(activation: str) -> None:
-    net = mlp(activation=activation, n_layers=3)
+    net = mlp(activation=activation, sizes=[4, 4, 4])
     assert len(of_type(net, ACTIVATIONS[activation])) == 3
 
 
@@ -64,6 +64,40 @@ def test_dropout_drops_that_share_in_training_and_nothing_in_evaluation(dropout_
 
 
 def test_every_weight_learns() -> None:
-    net = mlp(n_layers=3, activation="tanh")
+    net = mlp(sizes=[8, 8, 8], activation="tanh")
     net(torch.randn(16, 5)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+@pytest.mark.parametrize(("normalization", "kind"), [("batch", nn.BatchNorm1d), ("layer", nn.LayerNorm)])
+def test_each_hidden_layer_is_normalized_before_its_activation(normalization: str, kind: type[nn.Module]) -> None:
+    layers = [type(layer) for layer in mlp(normalization=normalization).layers]
+    assert [issubclass(layer, kind) for layer in layers[:4]] == [False, True, False, False]
+    assert len(of_type(mlp(normalization=normalization), kind)) == 2
+    assert not of_type(mlp(), kind)
+
+
+@pytest.mark.parametrize("n_rows", [1, 2])
+@pytest.mark.parametrize("normalization", ["none", "batch", "layer"])
+def test_a_batch_of_one_row_trains_too(normalization: str, n_rows: int) -> None:
+    net = mlp(normalization=normalization, activation="tanh").train()
+    net(torch.randn(n_rows, 5)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+
+
+def test_an_unknown_normalization_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"model.normalization is 'group'.*none, batch, layer"):
+        mlp(normalization="group")
+
+
+@pytest.mark.parametrize(
+    ("d_in", "sizes", "n_residual"), [(5, [8, 8, 8], 2), (8, [8, 8], 1), (5, [8, 4, 4, 8], 1), (5, [8, 4], 0)]
+)
+def test_a_layer_as_wide_as_the_one_before_adds_its_input(d_in: int, sizes: list[int], n_residual: int) -> None:
+    net = mlp(d_in=d_in, sizes=sizes, residual=True)
+    blocks = of_type(net, Residual)
+    assert len(blocks) == n_residual
+    assert net(torch.randn(3, d_in)).shape == (3, 3)
+    for residual in blocks:
+        x = torch.randn(3, residual.block[0].in_features)
+        assert torch.equal(residual(x), x + residual.block(x))

@@ -24,8 +24,9 @@ from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.data.batches import TensorBatches
 from lightsweep.errors import ConfigError
 from lightsweep.logger.csv import CSVLogger
-from lightsweep.model.classifier import MLPClassifier
+from lightsweep.model.module import MLPModule
 from lightsweep.model.training_steps import Batch
+from tests.model.modules import settings
 
 ADAM = partial(torch.optim.Adam, lr=0.01, fused=True)
 LBFGS = partial(torch.optim.LBFGS, max_iter=2)
@@ -41,11 +42,9 @@ def _without_remarks(quiet_trainer: dict[str, Any]) -> None:
     """Lightning's remarks would be errors here."""
 
 
-def classifier(kind: type[MLPClassifier] = MLPClassifier, **changes: Any) -> MLPClassifier:
+def classifier(kind: type[MLPModule] = MLPModule, **changes: Any) -> MLPModule:
     torch.manual_seed(0)
-    changes = {"batches_per_step": None, **changes}
-    size = {"d_in": 4, "d_out": 3, "n_layers": 2, "hidden_size": 8}
-    return kind(**{**size, "dropout_rate": 0.3, "activation": "relu", "optimizer": ADAM, **changes})
+    return kind(**settings(**{"d_in": 4, "hidden_size": 8, "dropout_rate": 0.3, "optimizer": ADAM, **changes}))
 
 
 def batches(n: int, *, shuffle_seed: int | None = None) -> TensorBatches:
@@ -54,7 +53,7 @@ def batches(n: int, *, shuffle_seed: int | None = None) -> TensorBatches:
     return TensorBatches(x, x[:, :3].argmax(dim=1), batch_size=10, shuffle_seed=shuffle_seed)
 
 
-def fit(folder: Path, model: MLPClassifier, *callbacks: L.Callback, **changes: Any) -> L.Trainer:
+def fit(folder: Path, model: MLPModule, *callbacks: L.Callback, **changes: Any) -> L.Trainer:
     trainer = L.Trainer(
         **{
             "accelerator": "cpu",
@@ -80,7 +79,7 @@ def fit(folder: Path, model: MLPClassifier, *callbacks: L.Callback, **changes: A
 
 def trace(folder: Path, **changes: Any) -> dict[str, Any]:
     """All that a training leaves."""
-    settings = {name: changes.pop(name) for name in ("optimizer", "batches_per_step") if name in changes}
+    settings = {name: changes.pop(name) for name in ("optimizer", "batches_per_step", "schedule") if name in changes}
     model = classifier(**settings)
     trainer = fit(folder, model, **changes)
     best = torch.load(folder / "best.ckpt", weights_only=True)
@@ -141,12 +140,12 @@ class OwnPruning(PruningCallback):
     def on_before_backward(self, *_: Any) -> None: ...
 
 
-class OwnStep(MLPClassifier):
+class OwnStep(MLPModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return 2 * super().training_step(batch, batch_idx)
 
 
-class OwnSchedule(MLPClassifier):
+class OwnSchedule(MLPModule):
     def configure_optimizers(self) -> Any:
         optimizer = super().configure_optimizers()
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
@@ -170,34 +169,34 @@ def test_a_slow_step_ends_with_its_batch(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("kind", "changes", "callbacks", "obstacle"),
     [
-        (MLPClassifier, {"accumulate_grad_batches": 2}, [], "trainer.accumulate_grad_batches=2"),
-        (MLPClassifier, {"limit_train_batches": 5}, [], "trainer.limit_train_batches=5"),
-        (MLPClassifier, {"val_check_interval": 3}, [], "trainer.val_check_interval=3"),
-        (MLPClassifier, {"val_check_interval": 1}, [], "trainer.val_check_interval=1"),
-        (MLPClassifier, {"min_steps": 5}, [], "trainer.min_steps=5"),
+        (MLPModule, {"accumulate_grad_batches": 2}, [], "trainer.accumulate_grad_batches=2"),
+        (MLPModule, {"limit_train_batches": 5}, [], "trainer.limit_train_batches=5"),
+        (MLPModule, {"val_check_interval": 3}, [], "trainer.val_check_interval=3"),
+        (MLPModule, {"val_check_interval": 1}, [], "trainer.val_check_interval=1"),
+        (MLPModule, {"min_steps": 5}, [], "trainer.min_steps=5"),
         (
-            MLPClassifier,
+            MLPModule,
             {"optimizer": LBFGS},
             [],
             "optimizer._target_=torch.optim.LBFGS",
         ),
-        (MLPClassifier, {}, [LambdaCallback(on_train_batch_end=nothing)], "LambdaCallback.on_train_batch_end"),
-        (MLPClassifier, {}, [OwnCheckpoint()], "OwnCheckpoint.on_train_batch_end"),
-        (MLPClassifier, {}, [OwnPruning(**JUDGED)], "OwnPruning.on_before_backward"),
-        (MLPClassifier, {}, [StochasticWeightAveraging(0.1)], "StochasticWeightAveraging."),
-        (MLPClassifier, {}, [GradientAccumulationScheduler({0: 2})], "GradientAccumulationScheduler."),
-        (MLPClassifier, {"max_steps": 12}, [], "trainer.max_steps=12"),
-        (MLPClassifier, {}, [LooksAtGradients()], "LooksAtGradients.on_before_optimizer_step"),
-        (MLPClassifier, {}, [LearningRateMonitor()], "LearningRateMonitor.on_train_batch_start"),
-        (MLPClassifier, {}, [Timer(duration={"hours": 1})], "Timer.on_train_batch_end"),
-        (MLPClassifier, {}, [ModelCheckpoint(every_n_train_steps=2)], "ModelCheckpoint.on_train_batch_end"),
+        (MLPModule, {}, [LambdaCallback(on_train_batch_end=nothing)], "LambdaCallback.on_train_batch_end"),
+        (MLPModule, {}, [OwnCheckpoint()], "OwnCheckpoint.on_train_batch_end"),
+        (MLPModule, {}, [OwnPruning(**JUDGED)], "OwnPruning.on_before_backward"),
+        (MLPModule, {}, [StochasticWeightAveraging(0.1)], "StochasticWeightAveraging."),
+        (MLPModule, {}, [GradientAccumulationScheduler({0: 2})], "GradientAccumulationScheduler."),
+        (MLPModule, {"max_steps": 12}, [], "trainer.max_steps=12"),
+        (MLPModule, {}, [LooksAtGradients()], "LooksAtGradients.on_before_optimizer_step"),
+        (MLPModule, {}, [LearningRateMonitor()], "LearningRateMonitor.on_train_batch_start"),
+        (MLPModule, {}, [Timer(duration={"hours": 1})], "Timer.on_train_batch_end"),
+        (MLPModule, {}, [ModelCheckpoint(every_n_train_steps=2)], "ModelCheckpoint.on_train_batch_end"),
         (OwnStep, {}, [], "OwnStep.training_step"),
         (OwnSchedule, {}, [], "OwnSchedule.configure_optimizers"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_needs_single_steps_has_them_and_is_named_where_others_are_asked_for(
-    kind: type[MLPClassifier], changes: dict[str, Any], callbacks: list[L.Callback], obstacle: str, tmp_path: Path
+    kind: type[MLPModule], changes: dict[str, Any], callbacks: list[L.Callback], obstacle: str, tmp_path: Path
 ) -> None:
     settings = {"optimizer": changes.pop("optimizer")} if "optimizer" in (changes := dict(changes)) else {}
     counter = CountsSteps()
@@ -285,7 +284,7 @@ def test_half_precision_holds_the_mean_loss_of_many_rows(tmp_path: Path) -> None
 
 
 def test_a_subclass_with_hooks_of_its_own_does_not_add_up_its_evaluations(tmp_path: Path) -> None:
-    class Own(MLPClassifier):
+    class Own(MLPModule):
         def on_validation_epoch_start(self) -> None: ...
 
     usual, own = classifier(), classifier(Own)

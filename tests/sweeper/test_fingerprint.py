@@ -1,5 +1,6 @@
 """What counts as the same search, taken from the shipped config."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -50,18 +51,36 @@ def test_each_choice_of_a_group_counts_with_all_of_its_settings(composed: Compos
     assert differences(then.measured, now.measured) == {"optimizer.momentum": ("0.9", "0.5")}
 
 
-def test_a_data_file_is_known_by_its_content_and_its_path_is_noted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["path", "val_path", "test_path", "y_path"])
+def test_a_data_file_is_known_by_its_content_and_its_path_is_noted(key: str, tmp_path: Path) -> None:
     one, copy, other = (tmp_path / name for name in ("one.csv", "copy.csv", "other.csv"))
     for path, text in ((one, "a,b\n"), (copy, "a,b\n"), (other, "a,c\n")):
         path.write_text(text)
 
     def of(path: Path) -> Fingerprint:
-        return Fingerprint.of([OmegaConf.create({"data": {"path": str(path)}})], space={}, direction="maximize")
+        return Fingerprint.of([OmegaConf.create({"data": {key: str(path)}})], space={}, direction="maximize")
 
     assert differences(of(one).measured, of(copy).measured) == {}
-    assert set(differences(of(one).noted, of(copy).noted)) == {"data.path (path)"}
-    assert set(differences(of(one).measured, of(other).measured)) == {"data.path"}
-    assert "(4 bytes)" in of(one).measured["data.path"]
+    assert set(differences(of(one).noted, of(copy).noted)) == {f"data.{key} (path)"}
+    assert set(differences(of(one).measured, of(other).measured)) == {f"data.{key}"}
+    assert "(4 bytes)" in of(one).measured[f"data.{key}"]
+
+
+def test_a_file_is_known_again_after_it_was_changed_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    config = OmegaConf.create({"data": {"path": str(path)}})
+    digests = []
+    for second, text in enumerate(("a,b\n", "a,c\n")):
+        path.write_text(text)
+        os.utime(path, (second, second))
+        digests.append(Fingerprint.of([config], space={}, direction="maximize").measured["data.path"])
+    assert digests[0] != digests[1]
+
+
+def test_where_prepared_data_is_kept_means_nothing(composed: Compose) -> None:
+    table = ["data=table", "data.path=a.csv", "data.target=y"]
+    found = [fingerprint(composed, *table, f"data.cache={name}", f"data.relative_to={name}") for name in "ab"]
+    assert differences(found[0].measured, found[1].measured) == {}
 
 
 def test_the_versions_and_the_commit_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ BAD_SEARCHES = {
     "hydra.sweeper.pruner.n_warmup_steps=-1": "hydra.sweeper.pruner",
     "hydra.sweeper.sampler._target_=optuna.pruners.NopPruner": "hydra.sweeper.sampler",
     "hydra/sweeper/sampler=grid": "model.dropout_rate, optimizer.lr are continuous",
-    "monitor=val/loss": "direction is maximize, but monitor is 'val/loss', of which smaller is better.",
+    "monitor=val/surprise": "direction is not known: the name of monitor 'val/surprise' does not say",
     "direction=minimize": "direction is minimize, but monitor is 'val/acc', of which larger is better.",
     "hydra.sweeper.direction=minimize": "Say direction=maximize, or monitor another metric.",
     "seed=-1": "seed is -1; it must be a whole number from 0",
@@ -102,7 +102,7 @@ BAD_SEARCHES = {
     "trainer.strategy=choice(auto,ddp)": "trainer.strategy is 'ddp'",
     "optimizer=choice(adam,adamm)": "Did you mean adam or adamw?",
     "model=choice(3,4)": "model=3: Config group override must be a string or a list.",
-    "model.n_layer=choice(1,2)": "Did you mean model.n_layers?",
+    "model.n_layer=choice(1,2)": "Did you mean model.n_layers",
     "+model.n_layers=choice(null,1)": "NoneType is incompatible",
     "+model.activation=choice(relu,gelu)": "An item is already at 'model.activation'",
     "model.activation.kind=choice(relu,gelu)": "model.activation",
@@ -181,7 +181,7 @@ def test_all_faults_are_one_message_and_each_is_said_once(check: Check) -> None:
         "hydra.sweeper.storage=missing/x.journal",
         "hydra/sweeper/sampler=grid",
         "hydra.sweeper.pruner._target_=os.system",
-        "monitor=val/loss",
+        "monitor=val/surprise",
         "optimizer=choice(adam,adamm,sdg)",
         "model.n_layer=choice(1,2,3)",
         "optimizr.lr=choice(1,2,3)",
@@ -195,10 +195,10 @@ def test_all_faults_are_one_message_and_each_is_said_once(check: Check) -> None:
         "missing/x.journal",
         "sampler=grid",
         "os.system",
-        "monitor is 'val/loss'",
+        "monitor 'val/surprise'",
         "'optimizer/adamm'",
         "'optimizer/sdg'",
-        "Did you mean model.n_layers?",
+        "Did you mean model.n_layers",
         "Did you mean optimizer.lr or optimizer?",
         "model.hidden_size is 0",
     ):
@@ -232,7 +232,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (["hydra.sweeper.preflight=true"], ["made with other settings", "searched: choice(7, 8)  searched: 1 to 3"]),
         (
-            ["hydra.sweeper.preflight=true", "monitor=val/loss", "direction=minimize"],
+            ["hydra.sweeper.preflight=true", "monitor=val/loss"],
             ["hydra.sweeper.direction is minimize, but the study 'mlp' was made to maximize"],
         ),
         (["seed=-1"], ["seed is -1", "made with other settings"]),
@@ -337,6 +337,13 @@ def test_the_table_has_a_line_per_parameter_with_the_type_that_a_trial_gets() ->
     space = parse_request({"n": "int(interval(1, 3))", "group": "choice(a, b)", "other": "choice('true', 1)"}, []).space
     there = space_table(space, groups=["group"])
     assert [line.split() for line in there.splitlines()] == [line.split() for line in TABLE.splitlines()]
+
+
+def test_the_table_says_where_a_parameter_applies() -> None:
+    space = parse_request({"x": "1,2", "y": "range(3)"}, [], when={"y": "x=2"}).space
+    head, *rows = space_table(space, groups=[]).splitlines()
+    assert head == "Search space (some parameters apply only where others have certain values)"
+    assert [row.split()[-1] for row in rows] == ["where", "int", "x=2"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from lightsweep.callbacks.pruning_reason import pruning_reason
 from lightsweep.direction import Direction, is_better
 from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind, TrialStoppedError
+from lightsweep.model.objectives import check_suits_task
 from lightsweep.sweeper.driver import take_sigterm_back
 from lightsweep.sweeper.time_limit import check_time
 from lightsweep.sweeper.trial import current_trial, hand_back_if_orphaned, stop_is_asked
@@ -31,7 +32,8 @@ class PruningCallback(Callback):
     and a complete trial can still be the best. Several validations in one epoch are one report, of the best of them.
     Without a trial the callback only keeps the best value.
 
-    Raises `ConfigError` after the first validation if the model does not log `monitor`.
+    Raises `ConfigError` if the model does not log `monitor`: before the fit if that is a metric of another task, else
+    after the first validation.
     """
 
     looks_at_batches = False  # it looks at the clock, and half a second between two looks will do
@@ -55,6 +57,8 @@ class PruningCallback(Callback):
             self.trial = None  # a smoke test tells the study nothing
         elif stage == "fit" and self.trial is None:
             self.trial = current_trial()
+        if stage == "fit":
+            check_suits_task(self.monitor, pl_module)
 
     def on_train_start(self, *_: Any) -> None:
         if self.trial is not None:

@@ -37,7 +37,10 @@ class Scaler:
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """Standardised features `(n, d_in)` and labels `(n,)` of each split, with the scaler that made them."""
+    """Features `(n, d_in)` and targets of each split, with the scaler that made the features.
+
+    Targets are labels `(n,)`, or standardised values `(n, n_targets)`.
+    """
 
     train: tuple[Tensor, Tensor]
     val: tuple[Tensor, Tensor] | None
@@ -53,18 +56,28 @@ def _share_of_each_class(labels: Labels, fraction: float) -> npt.NDArray[np.bool
     return picked
 
 
+def stratified_rows(
+    y: Labels, *, seed: int, val_fraction: float, test_fraction: float
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The rows of training, validation and test, each class in proportion to these fractions of all rows."""
+    rest, test = _cut(np.random.default_rng(seed).permutation(len(y)), y, test_fraction)
+    train, val = _cut(rest, y, val_fraction / (1 - test_fraction))
+    return train, val, test
+
+
+def _cut(rows: npt.NDArray[np.intp], y: Labels, fraction: float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    # Not by scikit-learn, which takes a second to import, in every process that trains.
+    picked = _share_of_each_class(y[rows], fraction)
+    return rows[~picked], rows[picked]
+
+
 def split(x: Floats, y: Labels, *, seed: int, refit: bool) -> Splits:
     """Cut 64/16/20 % of the rows, each class in proportion; with `refit` training and validation are one split.
 
     Which rows are test rows depends on the seed alone, so a refit is tested on what no trial has seen.
     Raises `ConfigError` if a class has too few rows to be in every split.
     """
-    # Not by scikit-learn, which takes a second to import, in every process that trains.
-    rows = np.random.default_rng(seed).permutation(len(y))
-    is_test = _share_of_each_class(y[rows], TEST_FRACTION)
-    rest, test = rows[~is_test], rows[is_test]
-    is_val = _share_of_each_class(y[rest], VAL_FRACTION / (1 - TEST_FRACTION))
-    train, val = rest[~is_val], rest[is_val]
+    train, val, test = stratified_rows(y, seed=seed, val_fraction=VAL_FRACTION, test_fraction=TEST_FRACTION)
     classes, sizes = np.unique(y, return_counts=True)
     if any(len(np.unique(y[part])) < len(classes) for part in (train, val, test)):
         raise ConfigError(
@@ -72,7 +85,7 @@ def split(x: Floats, y: Labels, *, seed: int, refit: bool) -> Splits:
             f" (class {classes[sizes.argmin()]} has {sizes.min()}). Give more rows or fewer classes."
         )
     if refit:
-        train, val = rest, rest[:0]
+        train, val = _cut(np.random.default_rng(seed).permutation(len(y)), y, TEST_FRACTION)[0], val[:0]
     scaler = Scaler.of(x[train])
 
     def tensors(part: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor]:

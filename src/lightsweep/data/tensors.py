@@ -3,18 +3,26 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 
+import numpy as np
 import pytorch_lightning as L
+import torch
+from torch import Tensor
 
 from lightsweep.data.batches import TensorBatches
+from lightsweep.data.preprocessing import ArrayPreprocessing, Preprocessing
 from lightsweep.data.splits import Scaler, Splits
+from lightsweep.data.target import Target, task_of
+from lightsweep.task import Task
 
 EVAL_BATCH_SIZE = 4096  # nothing is learned from these batches, so only memory limits them
+ROWS_FOR_QUANTILES = 25_000
 
 
 class TensorDataModule(L.LightningDataModule):
-    """Classification data that fits into memory: a subclass gives its `splits`, and the name of each class by label.
+    """Data that fits into memory: a subclass gives its `splits`, and the name of each class by label.
 
     With `refit` the training split holds the validation rows as well and there is no validation split.
+    What a model may ask for beside `d_in` and `d_out` has defaults here that suit classes and plain numbers.
     """
 
     classes: Sequence[int | str]
@@ -36,11 +44,54 @@ class TensorDataModule(L.LightningDataModule):
 
     @property
     def d_out(self) -> int:
-        return len(self.classes)
+        return self.target.d_out
 
     @property
     def scaler(self) -> Scaler:
         return self.splits.scaler
+
+    @property
+    def target(self) -> Target:
+        return Target(task=task_of(len(self.classes)), names=("target",), classes=tuple(self.classes))
+
+    @property
+    def task(self) -> Task:
+        return self.target.task
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.target.names
+
+    @property
+    def target_scaler(self) -> Scaler | None:
+        """Mean and standard deviation of each regression target, in its own unit; None for classes."""
+        return self.target.scaler
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return ArrayPreprocessing(self.scaler)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """How many codes each of the last columns of `x` has; there are none if all columns are numbers."""
+        return self.preprocessing.cardinalities
+
+    @property
+    def class_weights(self) -> tuple[float, ...] | None:
+        return None
+
+    def quantiles(self, n_bins: int) -> Tensor:
+        """Edges of `n_bins` bins with equally many training rows, of shape `(n number columns, n_bins + 1)`.
+
+        A column with few values has edges that are equal.
+        """
+        x = self.splits.train[0]
+        every = -(-len(x) // ROWS_FOR_QUANTILES)
+        numbers = x[::every, : self.d_in - len(self.cardinalities)]
+        # Not by torch, which takes no more than 16 million values at once.
+        return torch.from_numpy(
+            np.quantile(numbers.numpy(), np.linspace(0, 1, n_bins + 1), axis=0).T.astype(np.float32)
+        )
 
     def train_dataloader(self) -> TensorBatches:
         return self._batches("train", batch_size=self.batch_size, shuffle_seed=self.seed if self.shuffle else None)

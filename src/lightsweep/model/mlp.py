@@ -1,5 +1,8 @@
 """A multilayer perceptron."""
 
+from collections.abc import Collection, Sequence
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightsweep.errors import ConfigError
@@ -14,25 +17,67 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+class BatchNorm(nn.BatchNorm1d):
+    """As `nn.BatchNorm1d`, which refuses to train on a batch of one row: that goes by the running mean and variance."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and len(x) == 1:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        return super().forward(x)
+
+
+NORMALIZATIONS: dict[str, type[nn.Module] | None] = {"none": None, "batch": BatchNorm, "layer": nn.LayerNorm}
+
+
+class Residual(nn.Module):
+    """Adds to the output of `block` its input, which is of the same shape."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor) -> Tensor:
+        sum_: Tensor = x + self.block(x)
+        return sum_
+
+
 class MLP(nn.Module):
-    """`n_layers` hidden layers of `hidden_size` units, each with activation and dropout, then a linear output.
+    """Hidden layers of `sizes` units, each with normalization, activation and dropout, then a linear output.
+
+    With `residual` a layer that is as wide as the one before adds that one's output to its own.
 
     Shape: `(batch, d_in)` in, `(batch, d_out)` out.
-    Raises `ConfigError` if the activation is not one of `ACTIVATIONS`.
+    Raises `ConfigError` if the activation or the normalization is not a known one.
     """
 
     def __init__(
-        self, *, d_in: int, d_out: int, n_layers: int, hidden_size: int, dropout_rate: float, activation: str
+        self,
+        *,
+        d_in: int,
+        d_out: int,
+        sizes: Sequence[int],
+        dropout_rate: float,
+        activation: str,
+        normalization: str,
+        residual: bool,
     ) -> None:
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ConfigError(f"model.activation is '{activation}'; it must be one of {', '.join(ACTIVATIONS)}.")
+        check_is_one_of("model.activation", activation, ACTIVATIONS)
+        check_is_one_of("model.normalization", normalization, NORMALIZATIONS)
+        norm = NORMALIZATIONS[normalization]
         layers: list[nn.Module] = []
-        for _ in range(n_layers):
-            layers += [nn.Linear(d_in, hidden_size), ACTIVATIONS[activation](), Dropout(dropout_rate)]
-            d_in = hidden_size
+        for size in sizes:
+            normed = [norm(size)] if norm else []
+            layer = [nn.Linear(d_in, size), *normed, ACTIVATIONS[activation](), Dropout(dropout_rate)]
+            layers += [Residual(nn.Sequential(*layer))] if residual and size == d_in and layers else layer
+            d_in = size
         self.layers = nn.Sequential(*layers, nn.Linear(d_in, d_out))
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.layers(x)
-        return logits
+        out: Tensor = self.layers(x)
+        return out
+
+
+def check_is_one_of(key: str, value: str, known: Collection[str]) -> None:
+    if value not in known:
+        raise ConfigError(f"{key} is '{value}'; it must be one of {', '.join(known)}.")

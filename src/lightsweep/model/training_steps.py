@@ -1,5 +1,6 @@
 """Several mini-batches per Lightning step: a small network computes for less time than Lightning needs for one step."""
 
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
@@ -21,6 +22,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightsweep.errors import ConfigError
+from lightsweep.model.mlp import check_is_one_of
+from lightsweep.model.schedules import SCHEDULES
 
 Batch = tuple[Tensor, Tensor]
 OptimizerOf = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -79,13 +82,21 @@ class TrainingSteps(L.LightningModule):
     depend on it. What works by the step alone, such as gradient accumulation or a callback that looks at each batch,
     makes null mean 1.
 
+    With a `schedule` each step's learning rate is the optimizer's times a factor, which depends on the share of all
+    steps up to `max_epochs` that were made, and on nothing else: a fit that goes on from a checkpoint follows it, and a
+    shorter fit goes through all of it in fewer steps.
+
     Logs `train/loss` once per epoch, the mean over all rows. Raises `ConfigError` in `setup` if `batches_per_step` is
     more than 1 and something needs single steps.
     """
 
-    def __init__(self, *, optimizer: OptimizerOf, batches_per_step: int | None) -> None:
+    def __init__(self, *, optimizer: OptimizerOf, schedule: str, batches_per_step: int | None) -> None:
         super().__init__()
+        check_is_one_of("model.schedule", schedule, SCHEDULES)
         self.optimizer_of = optimizer
+        self.schedule = schedule
+        self._factor_of = SCHEDULES[schedule]
+        self._n_steps = 0  # of the whole fit, if there is a schedule
         self.batches_per_step = batches_per_step
         self._n_at_most = batches_per_step
         self._losses: list[Tensor] = []
@@ -127,6 +138,17 @@ class TrainingSteps(L.LightningModule):
     def on_train_start(self) -> None:
         if not self.automatic_optimization:
             _take_over_count(self.trainer)
+        if self._factor_of is not None:
+            self._n_steps = _n_steps(self.trainer, schedule=self.schedule)
+
+    def _set_learning_rate(self, step: int) -> None:
+        """Where there is a schedule: that of the step of this number, counted from 0 over the whole fit."""
+        if self._factor_of is None:
+            return
+        factor = self._factor_of(step / self._n_steps)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
 
     def configure_gradient_clipping(
         self,
@@ -145,6 +167,7 @@ class TrainingSteps(L.LightningModule):
         self._forget_losses()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self._set_learning_rate(self.trainer.global_step)
         loss = self.loss_of(batch)
         self._keep_loss(loss, n_rows=len(batch[1]))
         if self.trainer.is_last_batch:
@@ -158,6 +181,7 @@ class TrainingSteps(L.LightningModule):
         device = self.device
         is_plain = type(self.trainer.precision_plugin) is Precision
         deadline = time.monotonic() + SECONDS_PER_STEP
+        first_step = self.trainer.global_step
         n_batches = 0
         for fetched in dataloader_iter:
             batch = fetched[0] if is_plain else self.trainer.precision_plugin.convert_input(fetched[0])
@@ -167,6 +191,7 @@ class TrainingSteps(L.LightningModule):
             for parameter in parameters:  # as `zero_grad` does, which takes longer to find out what it need not do
                 parameter.grad = None
             loss.backward()  # type: ignore[no-untyped-call]
+            self._set_learning_rate(first_step + n_batches)
             if clip:
                 self.configure_gradient_clipping(optimizer, clip, self.trainer.gradient_clip_algorithm)
             optimizer.step()
@@ -243,6 +268,17 @@ def _can_wait(callback: Callback, hook: str) -> bool:
 
 def _scaler_of(trainer: L.Trainer) -> object | None:
     return getattr(trainer.precision_plugin, "scaler", None)
+
+
+def _n_steps(trainer: L.Trainer, *, schedule: str) -> int:
+    """How many optimizer steps the whole fit is to make."""
+    n_steps = trainer.estimated_stepping_batches
+    if not math.isfinite(n_steps):
+        raise ConfigError(
+            f"model.schedule is {schedule}, which must know how long the training is: set trainer.max_epochs, and use"
+            " data that tells its number of batches; or say model.schedule=none."
+        )
+    return int(n_steps)
 
 
 def _take_over_count(trainer: L.Trainer) -> None:

@@ -59,7 +59,7 @@ class _Composer:
                 yield from self._faults_of_values(cfg, sample)
 
     def _overrides(self, sample: dict[str, Any], names: Sequence[str]) -> list[str]:
-        return self.space.to_overrides({name: sample[name] for name in names})
+        return self.space.to_overrides({name: sample[name] for name in names if name in sample})
 
     def _compose(self, groups: Sequence[str]) -> tuple[DictConfig | None, list[str]]:
         """Compose these choices; where that can't be done, find out which are at fault and go on without them."""
@@ -83,7 +83,7 @@ class _Composer:
 
     def _faults_of_values(self, cfg: DictConfig, sample: dict[str, Any]) -> Iterator[str]:
         written = []
-        for name in self.values:
+        for name in (n for n in self.values if n in sample):
             [override] = self._overrides(sample, [name])
             try:
                 # As Hydra itself does it after composing the groups.

@@ -6,6 +6,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+import lightsweep.checks  # noqa: F401  (registers the resolver that `direction` may stand behind)
+
 DRIVER = "LIGHTSWEEP_DRIVER"  # the environment variable that tells workers who the driver is
 SWEEPER_TARGET = "lightsweep.sweeper.sweeper.LightsweepSweeper"
 
@@ -21,7 +23,7 @@ class LightsweepConf:
     pruner: Any = MISSING
 
     # maximize or minimize the monitored metric
-    direction: str = MISSING
+    direction: str | None = MISSING
 
     # Where the study is kept: null is study.journal in the folder of the search; else the path of a journal file,
     # or any URL that Optuna takes, such as sqlite:///study.db
@@ -62,6 +64,9 @@ class LightsweepConf:
 
     # The search space: config path or group to a sweep of Hydra's override grammar
     params: dict[str, str] = field(default_factory=dict)
+
+    # Where a parameter of the space applies, if not everywhere: config path to other=value, or other=value,value
+    when: dict[str, str] = field(default_factory=dict)
 
 
 ConfigStore.instance().store(

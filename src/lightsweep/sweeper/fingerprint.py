@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ HARMLESS = (
     "verbose",
     "threads",
     "refit",
+    "data.cache",
+    "data.data_home",
+    "data.relative_to",
     "model.batches_per_step",
     "trainer.accelerator",
     "trainer.devices",
@@ -120,9 +124,15 @@ def _file(value: Any) -> Path | None:
 
 
 def _content_of(path: Path) -> str:
+    status = path.stat()
+    return _digest(path.resolve(), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)  # a search asks for each choice of its groups, and a table can be large
+def _digest(path: Path, size: int, _: int) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return f"sha256:{digest[:16]} ({path.stat().st_size} bytes)"
+    return f"sha256:{digest[:16]} ({size} bytes)"
 
 
 def _environment() -> dict[str, str]:

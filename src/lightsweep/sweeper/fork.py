@@ -77,7 +77,7 @@ def take_over(source: Source, study: optuna.Study, *, space: SearchSpace, now: F
     finished = [
         t for t in source.study.get_trials(deepcopy=False) if fate_of(t) in ("complete", "pruned", "infeasible")
     ]
-    fitting = [trial for trial in finished if _lies_in(trial, space.distributions)]
+    fitting = [trial for trial in finished if _lies_in(trial, space)]
     changed = differences(source.fingerprint.measured, now.measured)
     changed_beside_space = [key for key in changed if not is_within(key, list(space.distributions))]
     where = f"fork: of {len(finished)} finished trials of {shown(source.folder)}"
@@ -110,11 +110,12 @@ def _location(folder: Path, *, storage: str) -> tuple[str, str]:
     return (storage if "***" in url else url), name
 
 
-def _lies_in(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]) -> bool:
-    if trial.params.keys() != distributions.keys():
+def _lies_in(trial: FrozenTrial, space: SearchSpace) -> bool:
+    if trial.params.keys() != set(space.applicable(trial.params)):
         return False
+    dists = {name: space.distributions[name] for name in trial.params}
     try:
-        return all(d._contains(d.to_internal_repr(trial.params[name])) for name, d in distributions.items())
+        return all(d._contains(d.to_internal_repr(trial.params[name])) for name, d in dists.items())
     except (ValueError, TypeError):
         return False
 
@@ -130,7 +131,7 @@ def _copied(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution], *
         state=TrialState(trial.state),
         value=trial.value,
         params=trial.params,
-        distributions=dict(distributions),
+        distributions={name: distributions[name] for name in trial.params},
         intermediate_values=trial.intermediate_values,
         user_attrs={**trial.user_attrs, FORKED_FROM: source.name_of(trial)},
         constraints=trial.constraints,

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
@@ -46,6 +46,7 @@ class Settings:
     fork: str | None
     preflight: bool
     params: Mapping[str, str]
+    when: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_search(
@@ -67,7 +68,7 @@ def check_search(
         raise ConfigError("hydra.launcher has no _target_. Choose one with hydra/launcher=...")
     sampler, pruner, faults = _built(settings, request.space)
     faults = [
-        *settings_faults(settings, launcher=launcher),
+        *settings_faults(settings, launcher=launcher, told_with_monitor="direction" in config),
         *request_faults(request, config_loader=config_loader, config=config),
         *faults,
         *place_faults(Path(config.hydra.sweep.dir).absolute(), url),
@@ -90,8 +91,11 @@ def check_search(
     return sampler, pruner
 
 
-def settings_faults(settings: Settings, *, launcher: str) -> list[str]:
-    """What is wrong in `hydra.sweeper` and with the launcher, of which `launcher` is the target."""
+def settings_faults(settings: Settings, *, launcher: str, told_with_monitor: bool = False) -> list[str]:
+    """What is wrong in `hydra.sweeper` and with the launcher, of which `launcher` is the target.
+
+    `told_with_monitor`: a direction that is not known is among the faults of the config that has the monitor.
+    """
     problems = [
         f"hydra.sweeper.{key} is {getattr(settings, key)}; it must be {rule.must_be}."
         for key, rule in (
@@ -105,7 +109,7 @@ def settings_faults(settings: Settings, *, launcher: str) -> list[str]:
         )
         if not rule.holds(getattr(settings, key)) and not (key in MAY_BE_NULL and getattr(settings, key) is None)
     ]
-    if settings.direction not in DIRECTIONS:
+    if settings.direction not in DIRECTIONS and not (settings.direction is None and told_with_monitor):
         problems.append(f"hydra.sweeper.direction is '{settings.direction}'; it must be maximize or minimize.")
     if not re.fullmatch(r"\w[\w.-]*", settings.study_name):
         problems.append(

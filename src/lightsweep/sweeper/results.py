@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial
 
 from lightsweep.files import write_atomically, yaml_of
 from lightsweep.outcome import Outcome
+from lightsweep.resume import config_dir_in
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FATES, fate_of
 from lightsweep.sweeper.jobs import TrialJobs
 
@@ -124,7 +125,7 @@ class Results:
     def command(self, trial: FrozenTrial) -> str:
         """What to type to train this trial again, as one run outside the search."""
         overrides = [*self.jobs.overrides(trial.params), "hydra.mode=RUN"]
-        return shlex.join(["python", sys.argv[0], *overrides])
+        return shlex.join(["python", sys.argv[0], *config_dir_in(sys.argv[1:]), *overrides])
 
 
 def shipped_record(best: FrozenTrial | None, shipped: Outcome | None) -> dict[str, Any]:

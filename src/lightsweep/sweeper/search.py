@@ -147,7 +147,7 @@ class Search:
             sys.exit(ending.exit_code)
 
     def _request(self, arguments: Sequence[str]) -> Request:
-        request = parse_request(self.settings.params, arguments)
+        request = parse_request(self.settings.params, arguments, when=self.settings.when, config=self.config)
         direction = self.settings.direction
         if direction != OmegaConf.select(self.config, "direction", default=direction):
             # The checkpoints of the trials must follow the study.
@@ -188,7 +188,7 @@ class Search:
     def _fingerprint(self, request: Request) -> Fingerprint:
         loader = self.hydra_context.config_loader
         groups = group_names(request.space, loader)
-        by_choice = {tuple(sample[g] for g in groups): sample for sample in reversed(request.space.samples())}
+        by_choice = {tuple(sample.get(g) for g in groups): sample for sample in reversed(request.space.samples())}
         configs = [
             loader.load_sweep_config(self.config, [*request.fixed, *request.space.to_overrides(sample)])
             for sample in reversed(by_choice.values())
@@ -314,4 +314,8 @@ class Search:
             shutil.rmtree(jobs.sweep_dir / BEST, ignore_errors=True)
             raise
         assert isinstance(outcome, Outcome)
+        if outcome.failed:
+            raise ConfigError(
+                f"the search is done, but refitting its best trial failed: {outcome.failed}. Everything else is there."
+            )
         return outcome

@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString, Transformer
 from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
+from omegaconf import DictConfig
 from optuna import Trial
 from optuna.distributions import (
     BaseDistribution,
@@ -18,6 +19,7 @@ from optuna.distributions import (
 
 from lightsweep.checks import problem_of
 from lightsweep.errors import ConfigError, together
+from lightsweep.sweeper.conditions import Condition, parse_conditions, settled
 
 MAX_GRID_POINTS = 1_000_000
 
@@ -28,16 +30,37 @@ class SearchSpace:
 
     `texts` holds how each choice of a categorical parameter is written as an override: Optuna keeps choices as
     plain values, and those alone don't tell the string 'true' from the boolean. `choices` holds what each is meant
-    to be in a job.
+    to be in a job. A parameter with a condition comes after the one that it depends on, and applies where it holds.
     """
 
     distributions: dict[str, BaseDistribution]
     texts: dict[str, dict[tuple[type, Any], str]]
     choices: dict[str, dict[tuple[type, Any], Any]] = field(default_factory=dict)
+    conditions: dict[str, Condition] = field(default_factory=dict)
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
-        """Let the trial draw a value for every parameter."""
-        return {name: trial._suggest(name, dist) for name, dist in self.distributions.items()}
+        """Let the trial draw a value for every parameter that applies."""
+        drawn: dict[str, Any] = {}
+        for name, dist in self.distributions.items():
+            if self._applies(name, drawn):
+                drawn[name] = trial._suggest(name, dist)
+        return drawn
+
+    def applicable(self, params: Mapping[str, Any]) -> list[str]:
+        """The parameters that apply where these have their values, whether they have one or not."""
+        known: dict[str, Any] = {}
+        names = []
+        for name in self.distributions:
+            if self._applies(name, known):
+                names.append(name)
+                known |= {name: params[name]} if name in params else {}
+        return names
+
+    def _applies(self, name: str, params: Mapping[str, Any]) -> bool:
+        return name not in self.conditions or self.conditions[name].holds(params)
+
+    def _only_applicable(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: params[name] for name in self.applicable(params)}
 
     def to_overrides(self, params: Mapping[str, Any]) -> list[str]:
         """Write parameters as Hydra overrides, such that Hydra reads back the same values of the same types."""
@@ -52,22 +75,37 @@ class SearchSpace:
 
     def smallest(self) -> dict[str, Any]:
         """The low end of every range, the least of every choice of numbers, and the first of any other choice."""
-        return {name: _extreme(dist, pick=min, end=0) for name, dist in self.distributions.items()}
+        return self._only_applicable({n: _extreme(dist, pick=min, end=0) for n, dist in self.distributions.items()})
 
     def largest(self) -> dict[str, Any]:
         """The high end of every range, the greatest of every choice of numbers, and the last of any other choice."""
-        return {name: _extreme(dist, pick=max, end=-1) for name, dist in self.distributions.items()}
+        return self._only_applicable({n: _extreme(dist, pick=max, end=-1) for n, dist in self.distributions.items()})
 
     def n_points(self) -> int | None:
-        """How many points the space has, None if one of its parameters is continuous."""
+        """How many points the space has, None if one of its parameters is continuous, or has a condition."""
+        if self.conditions:
+            return None
         counts = [_n_values(dist) for dist in self.distributions.values()]
         return None if None in counts else math.prod(filter(None, counts))
 
     def samples(self) -> list[dict[str, Any]]:
-        """As few parameter sets as show every choice, and both ends of every range, at least once."""
+        """Parameter sets that show every choice, and both ends of every range, at least once; not many."""
         ends = {name: _ends(dist) for name, dist in self.distributions.items()}
         n_sets = max(map(len, ends.values()), default=0)
-        return [{name: values[min(i, len(values) - 1)] for name, values in ends.items()} for i in range(n_sets)]
+        whole = [{name: values[min(i, len(values) - 1)] for name, values in ends.items()} for i in range(n_sets)]
+        sets = [self._only_applicable(params) for params in whole]
+        for name in self.conditions:
+            shown = [params[name] for params in sets if name in params]
+            missing = [value for value in ends[name] if value not in shown]
+            sets += [self._only_applicable({**whole[0], **self._cause(name), name: value}) for value in missing]
+        return sets
+
+    def _cause(self, name: str) -> dict[str, Any]:
+        """Values of other parameters with which this one applies."""
+        if name not in self.conditions:
+            return {}
+        condition = self.conditions[name]
+        return {**self._cause(condition.parent), condition.parent: condition.values[0]}
 
     def problems(self) -> list[str]:
         """What is wrong with the ends of the ranges and with the choices."""
@@ -79,7 +117,15 @@ class SearchSpace:
         ]
 
     def grid(self) -> dict[str, list[Any]]:
-        """All values of every parameter. Raises `ConfigError` if one is continuous or the grid is too large."""
+        """All values of every parameter.
+
+        Raises `ConfigError` if one is continuous or has a condition, or if the grid is too large.
+        """
+        if self.conditions:
+            raise ConfigError(
+                f"hydra/sweeper/sampler=grid gives every parameter a value, but {', '.join(self.conditions)} apply only"
+                " where others have certain values. Fix these or those on the command line, or take another sampler."
+            )
         continuous = [n for n, d in self.distributions.items() if isinstance(d, FloatDistribution) and d.step is None]
         if continuous:
             raise ConfigError(
@@ -91,7 +137,10 @@ class SearchSpace:
 
     def described(self) -> dict[str, str]:
         """Each range or list of choices as a person reads it, and as two spaces are compared."""
-        return {name: _described(dist) for name, dist in self.distributions.items()}
+        return {name: _described(dist) + self._where(name) for name, dist in self.distributions.items()}
+
+    def _where(self, name: str) -> str:
+        return f" if {self.conditions[name].text}" if name in self.conditions else ""
 
 
 @dataclass(frozen=True)
@@ -103,10 +152,17 @@ class Request:
     fixed_by_user: list[str]
 
 
-def parse_request(params: Mapping[str, str], arguments: Sequence[str]) -> Request:
+def parse_request(
+    params: Mapping[str, str],
+    arguments: Sequence[str],
+    *,
+    when: Mapping[str, str] | None = None,
+    config: DictConfig | None = None,
+) -> Request:
     """Merge the config's space with the command line, which may widen, replace or fix any of its parameters.
 
-    Raises `ConfigError` for a range that makes no sense; Hydra's own errors for what can't be parsed.
+    `when` says of some of them where they apply, and `config` has the values of what is not searched.
+    Raises `ConfigError` for a range or a condition that makes no sense; Hydra's own errors for what can't be parsed.
     """
     parser = OverridesParser.create()
     configured = parser.parse_overrides([f"{name}={text}" for name, text in params.items()])
@@ -125,11 +181,15 @@ def parse_request(params: Mapping[str, str], arguments: Sequence[str]) -> Reques
         fixed.append(override.input_line or "")
         if sweeps.pop(key.lstrip("+~"), None) is not None:
             fixed_by_user.append(key.lstrip("+~"))
+    asked = parse_conditions(when or {}, known=[*params, *sweeps])
+    names, conditions = settled(sweeps, asked, config=config)
+    sweeps = {name: sweeps[name] for name in names}
     choices = {name: override for name, override in sweeps.items() if override.is_choice_sweep()}
     space = SearchSpace(
         distributions=_distributions(sweeps),
         texts={name: _texts(override) for name, override in choices.items()},
         choices={name: _meanings(override) for name, override in choices.items()},
+        conditions=conditions,
     )
     return Request(space=space, fixed=fixed, fixed_by_user=fixed_by_user)
 

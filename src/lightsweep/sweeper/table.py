@@ -16,7 +16,13 @@ def space_table(space: SearchSpace, *, groups: Sequence[str]) -> str:
 
     `groups` are the parameters whose values choose a config and are no values themselves.
     """
-    rows = [HEADER, *(_row(space, name, is_group=name in groups) for name in space.distributions)]
+    rows: list[tuple[str, ...]] = [
+        HEADER,
+        *(_row(space, name, is_group=name in groups) for name in space.distributions),
+    ]
+    if space.conditions:
+        where = [space.conditions[name].text if name in space.conditions else "" for name in space.distributions]
+        rows = [(*row, text) for row, text in zip(rows, ["where", *where], strict=True)]
     return "\n".join([f"Search space ({_size(space)})", *aligned(rows)])
 
 
@@ -31,6 +37,8 @@ def _size(space: SearchSpace) -> str:
     if n_points is not None:
         return f"{n_points:,} points"
     continuous = [name for name, d in space.distributions.items() if isinstance(d, FloatDistribution) and not d.step]
+    if not continuous:
+        return "some parameters apply only where others have certain values"
     return f"without end: {', '.join(continuous)} {'is' if len(continuous) == 1 else 'are'} continuous"
 
 

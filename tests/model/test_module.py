@@ -1,9 +1,10 @@
-"""The classifier in a real trainer: it learns, and what it logs is what was measured."""
+"""The module in a real trainer: it learns, and what it logs is what was measured."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as L
 import torch
@@ -11,7 +12,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from lightsweep.data.batches import TensorBatches
-from lightsweep.model.classifier import MLPClassifier
+from lightsweep.data.splits import Scaler
+from lightsweep.model.module import MLPModule
+from lightsweep.task import Task
+from tests.model.modules import settings
 
 
 @pytest.fixture(autouse=True)
@@ -19,18 +23,8 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-def classifier(**changes: Any) -> MLPClassifier:
-    defaults = {
-        "d_in": 2,
-        "d_out": 3,
-        "n_layers": 2,
-        "hidden_size": 16,
-        "dropout_rate": 0.0,
-        "activation": "relu",
-        "optimizer": partial(torch.optim.Adam, lr=0.05),
-        "batches_per_step": None,
-    }
-    return MLPClassifier(**{**defaults, **changes})
+def classifier(**changes: Any) -> MLPModule:
+    return MLPModule(**settings(**{"hidden_size": 16, **changes}))
 
 
 def three_clouds(n: int, *, batch_size: int = 32) -> TensorBatches:
@@ -72,9 +66,10 @@ def test_training_lowers_the_loss_and_separates_the_classes(trainer: L.Trainer) 
 def test_it_logs_these_metrics_and_no_other(trainer: L.Trainer) -> None:
     model = classifier()
     trainer.fit(model, three_clouds(60), three_clouds(30))
-    assert set(trainer.callback_metrics) == {"train/loss", "val/loss", "val/acc"}
+    of_classes = ("loss", "acc", "f1_macro", "auroc", "balanced_acc")
+    assert set(trainer.callback_metrics) == {"train/loss", *(f"val/{name}" for name in of_classes)}
     [tested] = trainer.test(model, three_clouds(30), verbose=False)
-    assert set(tested) == {"test/loss", "test/acc"}
+    assert set(tested) == {f"test/{name}" for name in of_classes}
 
 
 @pytest.mark.parametrize("batch_size", [200, 32, 7])  # the last batch is short, and must not weigh as much
@@ -129,3 +124,68 @@ def test_the_module_itself_gives_logits() -> None:
     x = torch.randn(5, 2)
     assert model(x).shape == (5, 3)
     assert torch.equal(model(x), model.net(x))
+
+
+def values(n: int, *, n_targets: int = 1) -> TensorBatches:
+    x = torch.randn(n, 2)
+    return TensorBatches(x, torch.stack([x.sum(dim=1), x[:, 0]][:n_targets], dim=1), batch_size=32, shuffle_seed=None)
+
+
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_a_regression_learns_and_logs_its_own_metrics(n_targets: int, trainer: L.Trainer) -> None:
+    scaler = Scaler(mean=np.zeros(n_targets, np.float32), std=np.full(n_targets, 10, np.float32))
+    model = classifier(task=Task.REGRESSION, d_out=n_targets, target_scaler=scaler)
+    data = values(300, n_targets=n_targets)
+    trainer.fit(model, data, values(90, n_targets=n_targets))
+    there = trainer.callback_metrics
+    assert set(there) == {"train/loss", "val/loss", "val/rmse", "val/mae", "val/r2"}
+    assert there["val/r2"] > 0.9
+    assert there["val/rmse"] ** 2 == pytest.approx(100 * there["val/loss"].item(), rel=0.3)
+    assert model(data.x).shape == (300, n_targets)
+
+
+OPTIONS: dict[str, list[Any]] = {
+    "layer_sizes": [[8], [16, 8, 4]],
+    "normalization": ["batch", "layer"],
+    "residual": [True],
+    "label_smoothing": [0.1],
+    "number_embedding": ["piecewise_linear", "periodic"],
+    "class_weights": [(1.0, 2.0, 3.0)],
+    "schedule": ["one_cycle", "cosine"],
+}
+
+
+@pytest.mark.parametrize(("option", "value"), [(name, value) for name, values in OPTIONS.items() for value in values])
+@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.REGRESSION])
+def test_every_option_trains_for_every_task(task: Task, option: str, value: Any, quiet_trainer: dict[str, Any]) -> None:
+    trainer = L.Trainer(**quiet_trainer, max_epochs=3, logger=False)
+    data = values(150, n_targets=2) if task.is_regression else three_clouds(150)
+    model = classifier(task=task, d_out=2 if task.is_regression else 3, **{option: value})
+    before = [p.clone() for p in model.parameters()]
+    trainer.fit(model, data, data)
+    assert all(not torch.equal(p, b) for p, b in zip(model.parameters(), before, strict=True))
+    assert trainer.callback_metrics["val/r2" if task.is_regression else "val/acc"] > 0.5
+
+
+def test_layer_sizes_stand_in_place_of_number_and_size() -> None:
+    layers = [m for m in classifier(layer_sizes=[7, 5]).net.modules() if isinstance(m, nn.Linear)]
+    assert [layer.out_features for layer in layers] == [7, 5, 3]
+
+
+def test_class_weights_make_a_rare_class_count(quiet_trainer: dict[str, Any]) -> None:
+    data = unbalanced(200, batch_size=50)
+    found = []
+    for weights in (None, (1 / 1.8, 1 / 0.2)):
+        trainer = L.Trainer(**quiet_trainer, max_epochs=3, logger=False)
+        torch.manual_seed(0)
+        model = classifier(d_out=2, class_weights=weights)
+        trainer.fit(model, data, data)
+        found.append((model.eval()(data.x).argmax(dim=1) == 1).sum().item())
+    assert found[0] < 5 < 20 < found[1]
+
+
+def test_codes_of_categories_are_embedded_and_learned(trainer: L.Trainer) -> None:
+    codes = torch.arange(300) % 6
+    data = TensorBatches(torch.stack([torch.randn(300), codes], dim=1), codes // 2, batch_size=32, shuffle_seed=None)
+    trainer.fit(classifier(cardinalities=(6,)), data, data)
+    assert trainer.callback_metrics["val/acc"] == 1.0

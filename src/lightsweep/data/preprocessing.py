@@ -1,0 +1,77 @@
+"""From raw rows to the float matrix that a model takes, kept in a folder without pickle."""
+
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from lightsweep.data.splits import Floats, Scaler
+from lightsweep.errors import ConfigError
+from lightsweep.files import write_atomically
+
+PREPROCESSING = "preprocessing.json"
+
+
+class Preprocessing(Protocol):
+    """`cardinalities` has one number per trailing column of the matrix that holds codes for a learned embedding."""
+
+    @property
+    def d_in(self) -> int: ...
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]: ...
+
+    def transform(self, rows: Any) -> Floats:
+        """The matrix of shape `(n, d_in)`, of a DataFrame or of an array whose columns are in the order of training.
+
+        Raises `ConfigError` if the rows do not fit what was fitted.
+        """
+
+    def save(self, folder: Path, **facts: Any) -> None:
+        """Write `preprocessing.json`, with `facts` beside it as they are, and what else loading needs."""
+
+
+class ArrayPreprocessing:
+    """Numbers in a fixed order, each standardised."""
+
+    cardinalities: tuple[int, ...] = ()
+
+    def __init__(self, scaler: Scaler) -> None:
+        self.scaler = scaler
+
+    @property
+    def d_in(self) -> int:
+        return len(self.scaler.mean)
+
+    def transform(self, rows: npt.ArrayLike) -> Floats:
+        x = np.asarray(rows, dtype=np.float32)
+        if x.ndim != 2 or x.shape[1] != self.d_in:
+            raise ConfigError(f"the rows have the shape {x.shape}; this model takes (n, {self.d_in}).")
+        if not np.isfinite(x).all():
+            row, column = np.argwhere(~np.isfinite(x))[0]
+            raise ConfigError(f"row {row}, column {column} is {x[row, column]}; this model takes finite numbers.")
+        return self.scaler.transform(x)
+
+    def save(self, folder: Path, **facts: Any) -> None:
+        fitted = {"kind": "scaler", "mean": self.scaler.mean.tolist(), "std": self.scaler.std.tolist()}
+        write_atomically(folder / PREPROCESSING, json.dumps({**fitted, **facts}))
+
+
+def load_preprocessing(folder: Path) -> Preprocessing:
+    """Read what `save` wrote; nothing in the files is executed.
+
+    Raises `ConfigError` if a file is missing or is anything else.
+    """
+    try:
+        record = json.loads((folder / PREPROCESSING).read_text(encoding="utf-8"))
+        if record.get("kind", "scaler") == "table":
+            from lightsweep.data.table.preprocessing import TablePreprocessing
+
+            return TablePreprocessing.load(folder, record)
+        return ArrayPreprocessing(Scaler(**{key: np.asarray(record[key], dtype=np.float32) for key in ("mean", "std")}))
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{folder / PREPROCESSING} can't be read as a preprocessing: {error}") from error

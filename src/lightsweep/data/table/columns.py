@@ -1,0 +1,213 @@
+"""What the columns of a table are, and the cells as plain floats and texts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lightsweep.data.table.cells import (
+    Where,
+    arrow_of,
+    date_parts,
+    days_of,
+    is_date_type,
+    is_number_type,
+    is_text_type,
+    numbers_of,
+    texts_of,
+    truths_of,
+)
+from lightsweep.errors import ConfigError
+
+DATE_FORMATS = ("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y")
+PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
+NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+MOSTLY = 0.9  # a column of texts of which so many are numbers, or dates, is one with wrong cells
+MAX_LEVELS_OF_ROWS = 0.5  # a text column with more levels than that names its rows
+FEW_LEVELS = 50  # that few are never too many
+
+A_FEW = 100  # cells
+MAX_SPELLINGS = 6  # of true and false: Yes, yes, YES, ...
+
+
+class Kind(StrEnum):
+    NUMBER = "number"
+    CATEGORY = "category"
+    BOOLEAN = "boolean"
+    DATE = "date"
+
+
+@dataclass(frozen=True)
+class Column:
+    """`date_format` is that of dates that are written as text; `has_time` says whether they have hours."""
+
+    name: str
+    kind: Kind
+    date_format: str | None = None
+    has_time: bool = False
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of the numbers that a date becomes."""
+        return [f"{self.name} ({part})" for part in ("days", "month", "weekday", *(["hour"] if self.has_time else []))]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that a model takes, whatever else a table has and in whatever order."""
+
+    all: tuple[Column, ...]
+
+    def named(self, kind: Kind) -> list[str]:
+        return [column.name for column in self.all if column.kind is kind]
+
+    @property
+    def numbers(self) -> list[str]:
+        """The typed columns of numbers, those of dates among them."""
+        return [name for c in self.all for name in _names_of(c) if c.kind in (Kind.NUMBER, Kind.DATE)]
+
+    def typed(self, frame: pd.DataFrame, *, where: Where | None = None) -> pd.DataFrame:
+        """Floats with NaN for missing, dates as several of them, and texts with "" for missing.
+
+        `where` takes the frame's index, which must be numbers then. Raises `ConfigError` if a column is missing, or a
+        cell is not what its column holds.
+        """
+        if missing := [column.name for column in self.all if column.name not in frame.columns]:
+            raise ConfigError(f"the table has no column {' and no column '.join(map(repr, missing))}.")
+        cells: dict[str, npt.NDArray[Any]] = {}
+        for column in self.all:
+            cells.update(_typed(column, frame[column.name], where))
+        return pd.DataFrame(cells, index=frame.index, copy=False)
+
+    def to_record(self) -> list[dict[str, Any]]:
+        return [asdict(column) for column in self.all]
+
+    @classmethod
+    def from_record(cls, record: Sequence[Mapping[str, Any]]) -> "Columns":
+        return cls(tuple(Column(**{**column, "kind": Kind(column["kind"])}) for column in record))
+
+
+def find_columns(
+    frame: pd.DataFrame, *, names: Sequence[str], kinds: Mapping[str, str], where: Where
+) -> tuple[Columns, dict[str, str]]:
+    """Find the kind of each column, or take it from `kinds`; gives also which were left out, and why.
+
+    Raises `ConfigError` if a column can be no feature, or `kinds` names one that is not there.
+    """
+    if unknown := set(kinds) - set(frame.columns):
+        raise ConfigError(f"data.kinds names '{min(unknown)}', but there is no such column.")
+    found: list[Column] = []
+    left_out: dict[str, str] = {}
+    for name in names:
+        column = _found(frame[name], name=name, kind=kinds.get(name), where=where)
+        if isinstance(column, Column):
+            found.append(column)
+        else:
+            left_out[name] = column
+    return Columns(tuple(found)), left_out
+
+
+def _found(series: "pd.Series[Any]", *, name: str, kind: str | None, where: Where) -> Column | str:
+    cells = arrow_of(series)
+    if cells.null_count == len(cells):
+        return "all missing"
+    if kind is None:
+        kind = _kind_of(cells, name=name, where=lambda i: where(int(series.index[i])))
+        if kind is None:
+            return "names the rows: most have a value of their own"
+    if kind == Kind.DATE:
+        return _found_date(cells, name=name, where=lambda i: where(int(series.index[i])))
+    return Column(name, Kind(kind))
+
+
+def _kind_of(cells: pa.Array, *, name: str, where: Where) -> Kind | None:
+    """None if nearly each row has a value of its own."""
+    if pa.types.is_boolean(cells.type):
+        return Kind.BOOLEAN
+    if is_number_type(cells.type):
+        return Kind.NUMBER
+    if is_date_type(cells.type):
+        return Kind.DATE
+    if not is_text_type(cells.type):
+        raise ConfigError(
+            f"{where(0)}, column '{name}' holds {cells.type}, which can be no feature. Add it to data.drop."
+        )
+    levels = cells.unique().drop_null()
+    if len(levels) <= MAX_SPELLINGS and {level.strip().lower() for level in levels.to_pylist()} in PAIRS:
+        return Kind.BOOLEAN
+    refuse_mixed(cells, name=name, where=where, remedy=f"say data.kinds={{{name}:category}}")
+    if not _is_code(levels) and date_format_of(levels) is not None:
+        return Kind.DATE
+    names_rows = len(levels) > max(FEW_LEVELS, MAX_LEVELS_OF_ROWS * (len(cells) - cells.null_count))
+    return None if names_rows else Kind.CATEGORY
+
+
+def _is_code(levels: pa.Array) -> bool:
+    """Whether texts are all numbers, such as zip codes: a year or a day could be read into some."""
+    return pc.all(pc.match_substring_regex(levels, NUMBER)).as_py() is True
+
+
+def refuse_mixed(cells: pa.Array, *, name: str, where: Where, remedy: str) -> None:
+    """Raise `ConfigError` if most of these texts are numbers, but not all."""
+    is_number = pc.match_substring_regex(cells, NUMBER)
+    n_numbers = pc.sum(is_number).as_py() or 0
+    n_there = len(cells) - cells.null_count
+    if not MOSTLY * n_there <= n_numbers < n_there:
+        return
+    first = pc.index(is_number, False).as_py()
+    raise ConfigError(
+        f"{where(first)}, column '{name}' is {cells[first].as_py()!r}, but {n_numbers} of {n_there} cells are numbers."
+        f" Mend or empty such cells ({n_there - n_numbers} there are), or {remedy}."
+    )
+
+
+def _found_date(cells: pa.Array, *, name: str, where: Where) -> Column:
+    date_format = date_format_of(cells)
+    days = days_of(cells, date_format=date_format, name=name, where=where)
+    return Column(name, Kind.DATE, date_format, bool((np.nan_to_num(days) % 1 > 0).any()))
+
+
+def _names_of(column: Column) -> list[str]:
+    return column.parts if column.kind is Kind.DATE else [column.name]
+
+
+def _typed(column: Column, series: "pd.Series[Any]", where: Where | None) -> dict[str, npt.NDArray[Any]]:
+    cells = arrow_of(series)
+
+    def at(i: int) -> str:
+        return where(int(series.index[i])) if where else f"row {i} (counted from 0)"
+
+    if column.kind is Kind.CATEGORY:
+        return {column.name: texts_of(cells)}
+    if column.kind is Kind.BOOLEAN:
+        return {column.name: truths_of(cells, name=column.name, where=at)}
+    if column.kind is Kind.DATE:
+        days = days_of(cells, date_format=column.date_format, name=column.name, where=at)
+        return dict(zip(column.parts, date_parts(days), strict=False))
+    return {column.name: numbers_of(cells, name=column.name, where=at)}
+
+
+def date_format_of(cells: pa.Array) -> str | None:
+    """The format that fits most of these texts, None if none does, or if they are dates already.
+
+    Of two that fit equally well it is the first, so 01/02/2024 is in January.
+    """
+    if not is_text_type(cells.type):
+        return None
+    texts = pd.Series(texts_of(cells.unique().drop_null()))
+    share, best = max((_share_of_dates(texts, one), -i) for i, one in enumerate(DATE_FORMATS))
+    return DATE_FORMATS[-best] if share >= MOSTLY else None
+
+
+def _share_of_dates(texts: "pd.Series[Any]", date_format: str) -> float:
+    def share(some: "pd.Series[Any]") -> float:
+        return float(pd.to_datetime(some, format=date_format, errors="coerce", utc=True).notna().mean())
+
+    few = share(texts[:A_FEW])
+    return share(texts) if few > 0.5 else few  # mostly it is none, and soon seen

@@ -1,0 +1,137 @@
+"""A data module over whatever can be read as tables: prepared once, mapped by every trial."""
+
+import importlib.metadata
+import json
+import logging
+import sys
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from lightsweep.data.preprocessing import Preprocessing, load_preprocessing
+from lightsweep.data.splits import Scaler, Splits
+from lightsweep.data.table.cache import made_once
+from lightsweep.data.table.labels import Table
+from lightsweep.data.table.preparing import OVERVIEW, TARGET, TableSettings, prepare
+from lightsweep.data.target import Target
+from lightsweep.data.tensors import TensorDataModule
+
+log = logging.getLogger(__name__)
+
+LIBRARIES = ("scikit-learn", "skops", "pandas", "pyarrow")
+
+
+class FrameDataModule(TensorDataModule):
+    """A subclass says what it reads, and reads it; the first who asks, of all processes, prepares it below `cache`."""
+
+    def __init__(
+        self,
+        *,
+        settings: TableSettings,
+        class_weights: str | None,
+        cache: str,
+        relative_to: str,
+        batch_size: int,
+        shuffle: bool,
+    ) -> None:
+        super().__init__(batch_size=batch_size, shuffle=shuffle, seed=settings.seed, refit=settings.refit)
+        self.settings = settings
+        self.weighting = class_weights
+        self.relative_to = Path(relative_to)
+        self.cache = self.relative_to / cache
+        self._folder: Path | None = None
+
+    @property
+    @abstractmethod
+    def short_name(self) -> str:
+        """A name for the data, which can be that of a folder."""
+
+    @abstractmethod
+    def identity(self) -> Mapping[str, Any]:
+        """What tells the data from other data, and from itself after a change."""
+
+    @abstractmethod
+    def tables(self) -> dict[str, Table]:
+        """Read the data: "train", and "val" or "test" where they are tables of their own."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the prepared data lies."""
+        if self._folder is None:
+            versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+            about = {"data": self.identity(), "settings": vars(self.settings), "versions": versions}
+            self._folder = made_once(self.cache, name=self.short_name, about=about, make=self._make)
+            _log_once(self._folder)
+        return self._folder
+
+    def _make(self, folder: Path) -> None:
+        overview = prepare(self.tables(), self.settings, folder)
+        pa.default_memory_pool().release_unused()  # Arrow would keep it
+        if not self.refit:  # its columns were shown before
+            print(overview, file=sys.stderr)
+
+    @property
+    def splits(self) -> Splits:
+        return _mapped_splits(self.folder)
+
+    @property
+    def target(self) -> Target:
+        return _read_target(self.folder)
+
+    @property
+    def classes(self) -> Sequence[int | str]:  # type: ignore[override]
+        return self.target.classes
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return _read_preprocessing(self.folder)
+
+    @property
+    def class_weights(self) -> tuple[float, ...] | None:
+        """With these each class counts alike in training: rows / (classes x rows of the class)."""
+        if self.weighting is None or self.task.is_regression:
+            return None
+        counts = torch.bincount(self.splits.train[1], minlength=self.d_out)
+        return tuple((counts.sum() / (len(counts) * counts)).tolist())
+
+
+def identity_of(path: Path) -> list[Any]:
+    """What changes when a file does."""
+    status = path.stat()
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+
+
+@lru_cache(maxsize=32)
+def _log_once(folder: Path) -> None:
+    log.info("%s", (folder / OVERVIEW).read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=4)  # trials of one process share the tensors, and those of one machine the pages behind them
+def _mapped_splits(folder: Path) -> Splits:
+    train, val, test = (_mapped(folder, name) for name in ("train", "val", "test"))
+    d_in = train[0].shape[1]
+    unscaled = Scaler(mean=np.zeros(d_in, dtype=np.float32), std=np.ones(d_in, dtype=np.float32))
+    return Splits(train=train, val=val if len(val[0]) else None, test=test, scaler=unscaled)
+
+
+def _mapped(folder: Path, name: str) -> tuple[Tensor, Tensor]:
+    # Copy on write: torch wants to be allowed to write, and nobody else would see it.
+    x, y = (np.load(folder / f"{part}_{name}.npy", mmap_mode="c", allow_pickle=False) for part in "xy")
+    return torch.from_numpy(x), torch.from_numpy(y)
+
+
+@lru_cache(maxsize=4)
+def _read_target(folder: Path) -> Target:
+    return Target.from_record(json.loads((folder / TARGET).read_text(encoding="utf-8")))
+
+
+@lru_cache(maxsize=4)
+def _read_preprocessing(folder: Path) -> Preprocessing:
+    return load_preprocessing(folder)

@@ -1,0 +1,86 @@
+"""`data=table`: your own table, in a file or three."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightsweep.data.table.frames import FrameDataModule, identity_of
+from lightsweep.data.table.labels import Table
+from lightsweep.data.table.preparing import TableSettings
+from lightsweep.data.table.reading import check_file, place, read_frame
+from lightsweep.errors import ConfigError
+from lightsweep.files import shown
+
+
+class TableDataModule(FrameDataModule):
+    """A CSV, TSV, Parquet or Feather file, which is cut into splits as far as they are not files of their own."""
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        val_path: str | None,
+        test_path: str | None,
+        target: str | int | list[str | int],
+        drop: list[str] | None,
+        task: str | None,
+        kinds: dict[str, str] | None,
+        split: str | None,
+        split_by: str | None,
+        val_fraction: float,
+        test_fraction: float,
+        scale: str,
+        one_hot_up_to: int,
+        class_weights: str | None,
+        cache: str,
+        relative_to: str,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        refit: bool,
+    ) -> None:
+        settings = TableSettings(
+            target=target,
+            drop=drop,
+            task=task,
+            kinds=kinds,
+            split=split,
+            split_by=split_by,
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            scale=scale,
+            one_hot_up_to=one_hot_up_to,
+            seed=seed,
+            refit=refit,
+        )
+        super().__init__(
+            settings=settings,
+            class_weights=class_weights,
+            cache=cache,
+            relative_to=relative_to,
+            batch_size=batch_size,
+            shuffle=shuffle,
+        )
+        given = {"train": path, "val": val_path, "test": test_path}
+        self.paths = {name: self.relative_to / one for name, one in given.items() if one}
+
+    @property
+    def short_name(self) -> str:
+        return self.paths["train"].name.split(".")[0]
+
+    def identity(self) -> Mapping[str, Any]:
+        for name, path in self.paths.items():
+            try:
+                check_file(path)
+            except ConfigError as error:
+                key = "data.path" if name == "train" else f"data.{name}_path"
+                raise ConfigError(f"{key}: {error}") from None
+        return {name: identity_of(path) for name, path in self.paths.items()}
+
+    def tables(self) -> dict[str, Table]:
+        return {name: self._table(path) for name, path in self.paths.items()}
+
+    def _table(self, path: Path) -> Table:
+        # What is said to be no number stays as it is written: 01234 is no 1234.
+        as_text = [name for name, kind in (self.settings.kinds or {}).items() if kind != "number"]
+        return Table(name=shown(path), frame=read_frame(path, text=as_text), where=lambda row: place(path, row))

@@ -1,0 +1,253 @@
+"""Tables from files: CSV, TSV, Parquet and Feather become DataFrames of Arrow columns, which are compact.
+
+A row's number, in the index of each frame, counts from 0 below the header.
+"""
+
+import csv
+import gzip
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import TextIO
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from lightsweep.errors import ConfigError
+from lightsweep.files import shown
+
+SEPARATORS = {".csv": ",;\t|", ".tsv": "\t"}  # of a CSV the one that its header has most of
+ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".feather")
+# "?" is how the UCI repository writes a missing cell.
+MISSING = ["", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A"]
+BLOCK_BYTES = 1 << 24
+BATCH_ROWS = 65_536
+
+CONVERSION = re.compile(r"In CSV column #(\d+): .*CSV conversion error to [^:]+: invalid value '(.*)'", re.DOTALL)
+
+
+def read_frame(path: Path, *, text: Collection[str] = ()) -> pd.DataFrame:
+    """Read a whole file; the columns named in `text` stay as they are written, "01" for one.
+
+    Raises `ConfigError` if the file is missing, of an unknown kind, empty, or damaged.
+    """
+    check_file(path)
+    try:
+        table = _read_text(path, text=text) if _is_text(path) else pa.Table.from_batches(_binary_batches(path))
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    if not len(table):
+        raise _no_rows(path)
+    return _as_frame(table, start=0)
+
+
+def read_batches(path: Path, *, rows: int = BATCH_ROWS) -> Iterator[pd.DataFrame]:
+    """Read a file of any size, at most so many rows at a time; the cells of a text file stay text.
+
+    Raises as `read_frame` does, what is wrong further down not before it gets there.
+    """
+    check_file(path)
+    start = 0
+    try:
+        for batch in _text_batches(path, types=None) if _is_text(path) else _binary_batches(path, rows=rows):
+            for offset in range(0, len(batch), rows):
+                part = batch.slice(offset, rows)
+                yield _as_frame(pa.Table.from_batches([part]), start=start)
+                start += len(part)
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+    if not start:
+        raise _no_rows(path)
+
+
+def check_file(path: Path) -> None:
+    """Raise `ConfigError` unless there is a file that is not empty, of a kind that can be read."""
+    if not path.is_file():
+        raise ConfigError(f"{shown(path)} {'is not a file' if path.exists() else 'does not exist'}.")
+    if not path.name.lower().endswith(ENDINGS):
+        raise ConfigError(f"{shown(path)} has an ending that is not known; it must be one of {', '.join(ENDINGS)}.")
+    if path.stat().st_size == 0:
+        raise ConfigError(f"{shown(path)} is empty.")
+
+
+def place(path: Path, row: int) -> str:
+    """Where a row is: its line in a text editor, or its number from 0 in a binary file."""
+    if _is_text(path):
+        for line, _ in islice(_records(path), row + 1, None):
+            return f"{shown(path)}, line {line}"
+    return f"{shown(path)}, row {row} (counted from 0)"
+
+
+def _is_text(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(tuple(SEPARATORS))
+
+
+def _open_text(path: Path) -> TextIO:
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    file: TextIO = opened(path, "rt", encoding="utf-8-sig", newline="")
+    return file
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Each record, header included, with the line it begins on; blank lines are none."""
+    with _open_text(path) as file:
+        reader = csv.reader(file, delimiter=_separator(path))
+        line = 1
+        for record in reader:
+            if record:
+                yield line, record
+            line = reader.line_num + 1
+
+
+def _separator(path: Path) -> str:
+    ending = ".tsv" if ".tsv" in path.name.lower()[-7:] else ".csv"
+    try:
+        with _open_text(path) as file:
+            header = next((line for line in file if line.strip()), "")
+    except UnicodeDecodeError:
+        raise _not_utf8(path) from None
+    return max(SEPARATORS[ending], key=header.count)
+
+
+def _header(path: Path) -> list[str]:
+    """The names of the columns; raises `ConfigError` if there are none, or one comes twice."""
+    names = [name.strip() for name in next((record for _, record in _records(path)), [])]
+    if not any(names):
+        raise ConfigError(f"{shown(path)} is empty: it has no header.")
+    if _looks_like_data(names):
+        raise ConfigError(
+            f"{shown(path)} has no header: its first line, {','.join(names[:6])!r}, holds numbers. Put a line"
+            " above it that names the columns."
+        )
+    check_names(path, names)
+    return names
+
+
+def check_names(path: Path, names: Collection[str]) -> None:
+    """Raise `ConfigError` if two columns have one name."""
+    twice = [name for name, n in Counter(names).items() if n > 1 and name]
+    if twice:
+        where = [str(i) for i, name in enumerate(names, start=1) if name == twice[0]]
+        line = ", line 1" if _is_text(path) else ""
+        raise ConfigError(
+            f"{shown(path)}{line}: the columns {' and '.join(where)} are both named '{twice[0]}'. Rename one."
+        )
+
+
+def _looks_like_data(names: Collection[str]) -> bool:
+    """Whether names are numbers, other than those that count the columns up: 0, 1, 2 or 2019, 2020, 2021."""
+    numbers = [float(name) for name in names if re.fullmatch(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", name, re.IGNORECASE)]
+    counts_up = len(numbers) > 1 and all(b - a == 1 for a, b in pairwise(numbers))
+    return bool(numbers) and not counts_up
+
+
+def _read_text(path: Path, *, text: Collection[str]) -> pa.Table:
+    """Let Arrow find the types in the first block; where a later block is otherwise, begin again with a wider type."""
+    types = dict.fromkeys(text, pa.string())
+    names = _header(path)
+    while True:
+        try:
+            batches = list(_text_batches(path, types=types))
+            return pa.Table.from_batches(batches, schema=batches[0].schema) if batches else pa.table({})
+        except pa.ArrowInvalid as error:
+            if (found := CONVERSION.search(str(error))) is None:
+                raise
+            name = names[int(found[1])]
+            types[name] = pa.float64() if _is_number(found[2]) and types.get(name) != pa.float64() else pa.string()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _text_batches(path: Path, *, types: dict[str, pa.DataType] | None) -> Iterator[pa.RecordBatch]:
+    """The blocks of the file, with these types for some columns; None reads all of them as text."""
+    names = _header(path)
+    reader = pyarrow.csv.open_csv(
+        str(path),
+        read_options=pyarrow.csv.ReadOptions(
+            use_threads=False,
+            block_size=BLOCK_BYTES,
+            column_names=names,
+            skip_rows=next(_records(path))[0] - 1,  # blank lines above the header
+            skip_rows_after_names=1,
+        ),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=_separator(path), newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()) if types is None else types,
+            include_columns=[name for name in names if name],  # a saved index has no name
+            null_values=MISSING,
+            strings_can_be_null=True,
+            true_values=["\0"],  # "yes" and "True" keep their spelling: they may name classes
+            false_values=["\0"],
+        ),
+    )
+    if any(pa.types.is_binary(field.type) for field in reader.schema):
+        raise _not_utf8(path)
+    yield from (batch for batch in reader if len(batch))
+
+
+def _binary_batches(path: Path, *, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    if path.name.lower().endswith(".parquet"):
+        with pyarrow.parquet.ParquetFile(path) as file:
+            check_names(path, file.schema_arrow.names)
+            yield from file.iter_batches(batch_size=rows)
+        return
+    with pa.ipc.open_file(pa.memory_map(str(path))) as file:
+        check_names(path, file.schema.names)
+        yield from (file.get_batch(i) for i in range(file.num_record_batches))
+
+
+def _as_frame(table: pa.Table, *, start: int) -> pd.DataFrame:
+    saved_index = [name for name in table.column_names if name.startswith("__index_level_")]
+    frame: pd.DataFrame = table.drop_columns(saved_index).to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+    frame.index = pd.RangeIndex(start, start + len(frame))
+    return frame
+
+
+def _no_rows(path: Path) -> ConfigError:
+    return ConfigError(f"{shown(path)} holds no rows{' below its header' if _is_text(path) else ''}.")
+
+
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    told = str(error)
+    if "UTF8" in told:
+        return _not_utf8(path)
+    if "Expected" in told and "columns, got" in told:
+        return _ragged(path)
+    return ConfigError(f"{shown(path)} can't be read: {' '.join(told.split())}")
+
+
+def _ragged(path: Path) -> ConfigError:
+    records = _records(path)
+    _, header = next(records)
+    for line, record in records:
+        if len(record) != len(header):
+            return ConfigError(
+                f"{shown(path)}, line {line} has {len(record)} cells, but the header names {len(header)} columns."
+                f" A text that holds a {_separator(path)!r} must be in double quotes."
+            )
+    return ConfigError(f"{shown(path)} has rows of different lengths.")
+
+
+def _not_utf8(path: Path) -> ConfigError:
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    with opened(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return ConfigError(
+                    f"{shown(path)}, line {number} is not UTF-8 text: byte {line[error.start]:#04x} after"
+                    f" {line[max(0, error.start - 20) : error.start].decode('utf-8', 'replace')!r}. Save it as UTF-8,"
+                    f" for example with: iconv -f latin1 -t utf-8 {path.name} > utf8.csv"
+                )
+    return ConfigError(f"{shown(path)} is not UTF-8 text.")

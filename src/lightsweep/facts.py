@@ -1,0 +1,94 @@
+"""What a model may be told of the data: those facts that its constructor names, and no other."""
+
+import inspect
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from lightsweep.build import build
+from lightsweep.data.splits import Scaler
+from lightsweep.data.target import Target
+from lightsweep.errors import ConfigError
+from lightsweep.task import Task
+
+FACTS = ("d_in", "d_out", "task", "classes", "cardinalities", "class_weights", "target_scaler", "quantiles")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFacts:
+    """In place of a data module, where a shipped model is built again: there is no data then, nothing is trained."""
+
+    d_in: int
+    cardinalities: tuple[int, ...]
+    target: Target
+    class_weights: None = None  # of the loss alone
+
+    @property
+    def d_out(self) -> int:
+        return self.target.d_out
+
+    @property
+    def task(self) -> Task:
+        return self.target.task
+
+    @property
+    def classes(self) -> tuple[int | str, ...]:
+        return self.target.classes
+
+    @property
+    def target_scaler(self) -> Scaler | None:
+        return self.target.scaler
+
+    def quantiles(self, n_bins: int) -> Tensor:
+        """Of the right shape; the edges themselves come with the weights."""
+        return torch.zeros(self.d_in - len(self.cardinalities), n_bins + 1)
+
+
+def build_model(node: DictConfig, *, data: Any, optimizer: Any) -> Any:
+    """Build the node of a model with the facts of the data that its target names, and the optimizer if there is one.
+
+    Raises what `build` and `facts_for` raise.
+    """
+    named = OmegaConf.create({"model": {"_target_": node["_target_"], "_partial_": True}})
+    target = build(named.model).func  # looked up by the rules of what may be called
+    given = facts_for(target, data, without=[str(key) for key in node])
+    if optimizer is not None or any(parameter.name == "optimizer" for parameter in _parameters(target)):
+        given["optimizer"] = optimizer
+    return build(node, **given)
+
+
+def facts_for(target: Callable[..., Any], data: Any, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """The attributes of `data`, by name, that the signature of `target` asks for.
+
+    Raises `ConfigError` if one is not there that has no default and is not among `without`.
+    """
+    asked = {parameter.name: parameter for parameter in _parameters(target) if parameter.name in FACTS}
+    missing = [
+        name
+        for name, parameter in asked.items()
+        if parameter.default is parameter.empty and name not in without and not hasattr(data, name)
+    ]
+    if missing:
+        raise ConfigError(
+            f"model._target_ takes {', '.join(missing)}, but data._target_ is {type(data).__name__}, which has no such"
+            " attribute. Add it to the data module, or give the model's parameter a default."
+        )
+    return {name: getattr(data, name) for name in FACTS if name in asked and hasattr(data, name)}
+
+
+def _parameters(target: Callable[..., Any]) -> Iterator[inspect.Parameter]:
+    """Those of the signature; where it hands `**kwargs` on, as a subclass does, also those of the next class."""
+    if not isinstance(target, type):
+        yield from inspect.signature(target).parameters.values()
+        return
+    for kind in target.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        parameters = inspect.signature(vars(kind)["__init__"]).parameters.values()
+        yield from parameters
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return

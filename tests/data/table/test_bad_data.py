@@ -1,0 +1,238 @@
+"""What is wrong with a file is one message, which names file, column and row as far as there are such."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lightsweep.data.table.module import TableDataModule
+from lightsweep.errors import ConfigError
+from tests.data.table.tables import arrays, table
+
+GOOD = [f"{i},{'ab'[i % 2]}" for i in range(40)]
+
+
+def lines(*changed: tuple[int, str], header: str = "x,y", rows: list[str] = GOOD) -> str:
+    """A good file, but for these lines, counted as a text editor counts them."""
+    text = [header, *rows]
+    for number, line in changed:
+        text[number - 1] = line
+    return "\n".join(text) + "\n"
+
+
+def with_column(name: str, cells: list[str]) -> str:
+    return "\n".join([f"{name},x,y", *(f"{cell},{row}" for cell, row in zip(cells, GOOD, strict=True))]) + "\n"
+
+
+CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
+    "empty file": ("", {}, "a.csv is empty."),
+    "blank lines alone": ("\n\n", {}, "a.csv is empty: it has no header."),
+    "header alone": ("x,y\n", {}, "a.csv holds no rows below its header."),
+    "no header": ("5.1,3.5,setosa\n4.9,3,setosa\n", {}, "a.csv has no header: its first line, '5.1,3.5,setosa'"),
+    "duplicate names": (
+        lines(header="x,y,x", rows=[f"{row},1" for row in GOOD]),
+        {},
+        "a.csv, line 1: the columns 1 and 3 are both named 'x'",
+    ),
+    "target absent": (lines(), {"target": "z"}, "data.target is 'z', but the table has no such column. It has: x, y."),
+    "no target": (lines(), {"target": None}, "data.target is null; it must name a column"),
+    "a target twice": (lines(), {"target": ["y", -1]}, "it names a column twice"),
+    "target index out of range": (lines(), {"target": 2}, "data.target is '2', but the table has no such column"),
+    "one class": (lines(rows=["1,a"] * 30), {}, "a.csv, column 'y' has nothing to tell apart: every row is 'a'"),
+    "a class with fewer rows than splits": (
+        lines((8, "6,c"), (9, "7,c")),
+        {},
+        "a.csv, line 8, column 'y': the class 'c' has 2 rows in all",
+    ),
+    "no column left": (with_column("void", [""] * 40), {"drop": ["x"]}, "a.csv has no column left to learn from"),
+    "infinite value": (lines((6, "inf,a")), {}, "a.csv, line 6, column 'x' is inf"),
+    "infinite target": (lines((6, "1,-inf"), rows=[f"{i},{i}.5" for i in range(40)]), {}, "line 6, column 'y' is -inf"),
+    "mixed types": (
+        lines((7, "many,a"), (12, "few,b")),
+        {},
+        "a.csv, line 7, column 'x' is 'many', but 38 of 40 cells are numbers. Mend or empty such cells (2 there are)",
+    ),
+    "mixed types behind a cell of two lines": (
+        with_column("note", ['"two\nlines"', *["one"] * 39]).replace("one,4,", "one,few,"),
+        {},
+        "a.csv, line 7, column 'x' is 'few'",
+    ),
+    "wrong encoding": (lines((9, "1,ä")).encode("latin1"), {}, "a.csv, line 9 is not UTF-8 text: byte 0xe4 after '1,'"),
+    "wrong encoding in the header": ("ä,y\n1,2\n".encode("latin1"), {}, "a.csv, line 1 is not UTF-8 text"),
+    "UTF-16": ("x,y\n1,2\n".encode("utf-16"), {}, "a.csv, line 1 is not UTF-8 text"),
+    "ragged, too short": (lines((5, "3")), {}, "a.csv, line 5 has 1 cells, but the header names 2 columns"),
+    "ragged, too long": (lines((5, "3,a,b")), {}, "a.csv, line 5 has 3 cells, but the header names 2 columns"),
+    "0 rows left": (
+        lines(rows=["1,"] * 30),
+        {"task": "regression"},
+        "a.csv has no rows left: the target 'y' is missing",
+    ),
+    "regression target with text": (
+        lines((4, "1,high"), rows=[f"{i},{i}.5" for i in range(40)]),
+        {"task": "regression"},
+        "a.csv, line 4, column 'y' is 'high', which is not a number",
+    ),
+    "a target that is mostly numbers": (
+        lines((4, "1,high"), rows=[f"{i},{i}.5" for i in range(40)]),
+        {},
+        "a.csv, line 4, column 'y' is 'high', but 39 of 40 cells are numbers",
+    ),
+    "cells that the task makes classes": (
+        lines((4, "1,high"), rows=[f"{i},{i % 4}" for i in range(40)]),
+        {"task": "multiclass"},
+        "a.csv, line 4, column 'y': the class 'high' has 1 rows in all",
+    ),
+    "a date among dates that is none": (
+        with_column(
+            "t", ["01.02.2024"] * 5 + [f"{i + 10}.03.2024" for i in range(20)] + ["soon"] + ["07.08.2024"] * 14
+        ),
+        {},
+        "a.csv, line 27, column 't' is 'soon', which is not a date like those of this column",
+    ),
+    "more classes than binary has": (
+        lines(rows=[f"{i},{'abc'[i % 3]}" for i in range(40)]),
+        {"task": "binary"},
+        "data.task is binary, but a.csv, column 'y' has 3 classes: a, b, c",
+    ),
+    "several targets that are classes": (
+        lines(),
+        {"target": ["x", "y"], "task": "multiclass"},
+        "data.task is multiclass, but data.target names 2 columns",
+    ),
+    "unknown column to drop": (lines(), {"drop": ["z"]}, "data.drop names 'z', but a.csv has no such column"),
+    "unknown column of a kind": (lines(), {"kinds": {"z": "number"}}, "data.kinds names 'z'"),
+    "a number that is said to be a date": (
+        lines(),
+        {"kinds": {"x": "date"}},
+        "line 2, column 'x' is '0', which is not a",
+    ),
+    "a text that is said to be a number": (
+        with_column("t", ["7", "b", *["c"] * 38]),
+        {"kinds": {"t": "number"}},
+        "a.csv, line 3, column 't' is 'b', which is not a number",
+    ),
+    "group column absent": (
+        lines(),
+        {"split": "group", "split_by": "g"},
+        "data.split_by is 'g', but a.csv has no such",
+    ),
+    "group column not named": (
+        lines(),
+        {"split": "group"},
+        "data.split is group, so data.split_by must name the column",
+    ),
+    "a column that no split asks for": (
+        lines(),
+        {"split_by": "x"},
+        "data.split_by is 'x', but data.split is stratified",
+    ),
+    "unknown split": (
+        with_column("s", ["train", "test", "later", *["val"] * 37]),
+        {"split": "column", "split_by": "s"},
+        "a.csv, line 4, column 's' is 'later'; with data.split=column it must be train, val or test",
+    ),
+    "no time": (
+        with_column("t", ["2020-01-01", "", *["2020-01-03"] * 38]),
+        {"split": "time", "split_by": "t"},
+        "a.csv, line 3, column 't' is missing; data.split=time needs it",
+    ),
+    "a split without rows": (
+        with_column("g", ["one"] * 40),
+        {"split": "group", "split_by": "g"},
+        "a.csv: no row is left for train and val (train 0, val 0, test 40)",
+    ),
+    "stratified values": (
+        lines(rows=[f"{i},{i}.5" for i in range(40)]),
+        {"split": "stratified"},
+        "data.split is stratified, which needs classes",
+    ),
+    "fractions that leave nothing": (
+        lines(),
+        {"val_fraction": 0.5, "test_fraction": 0.5},
+        "so no row is left to train",
+    ),
+    "a test file without a column": (lines(), {"test_path": "b.csv"}, "b.csv has no column 'x', which a.csv has"),
+}
+
+
+@pytest.mark.parametrize(("content", "settings", "told"), CASES.values(), ids=CASES)
+def test_a_bad_table_is_told_in_one_message(
+    content: str | bytes, settings: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+    Path("b.csv").write_text("u,y\n1,a\n")
+    assert told in message_of(table(tmp_path, **settings))
+    assert [path.name for path in Path("cache").glob("a-*")] == []
+
+
+def message_of(data: Any) -> str:
+    with pytest.raises(ConfigError) as error:
+        _ = data.splits
+    return str(error.value)
+
+
+def test_a_file_that_is_not_there_or_of_an_unknown_kind_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.xlsx").write_text("x")
+    Path("folder.csv").mkdir()
+    Path("a.parquet").write_text("no parquet")
+    Path("a.csv.gz").write_text("no gzip")
+    Path("a.csv").write_text(lines())
+    assert message_of(table(tmp_path, "none.csv")) == "data.path: none.csv does not exist."
+    assert message_of(table(tmp_path, test_path="none.csv")) == "data.test_path: none.csv does not exist."
+    assert message_of(table(tmp_path, "folder.csv")) == "data.path: folder.csv is not a file."
+    assert "a.xlsx has an ending that is not known; it must be one of .csv" in message_of(table(tmp_path, "a.xlsx"))
+    assert "a.parquet can't be read" in message_of(table(tmp_path, "a.parquet"))
+    assert "a.csv.gz can't be read" in message_of(table(tmp_path, "a.csv.gz"))
+
+
+def test_a_row_of_a_binary_file_is_counted_from_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"x": [1.0, 2.0, np.inf, *[0.0] * 37], "y": [*"ab"] * 20}).to_parquet("a.parquet")
+    assert "a.parquet, row 2 (counted from 0), column 'x' is inf" in message_of(table(tmp_path, "a.parquet"))
+
+
+def save_npz(**content: Any) -> Callable[[], None]:
+    return lambda: np.savez("a.npz", **content)
+
+
+def save_pt(content: Any) -> Callable[[], None]:
+    return lambda: torch.save(content, "a.pt")
+
+
+X, Y = np.arange(60.0).reshape(30, 2), np.arange(30) % 2
+
+ARRAY_CASES: dict[str, tuple[Callable[[], None], str, str]] = {
+    "lengths differ": (save_npz(x=X, y=Y[:-1]), "a.npz", "a.npz: x has 30 rows, but y has 29"),
+    "no y": (save_npz(x=X, z=Y), "a.npz", "a.npz holds the keys x, z; it must hold two arrays, x and y"),
+    "objects": (save_npz(x=X, y=np.array([{}] * 30)), "a.npz", "a.npz can't be read: it holds Python objects"),
+    "infinite": (save_npz(x=np.where(X == 7, np.inf, X), y=Y), "a.npz", "row 3 (counted from 0), column '1' is inf"),
+    "no rows": (save_npz(x=X[:0], y=Y[:0]), "a.npz", "x has the shape (0, 2), so it is empty"),
+    "y of three dimensions": (save_npz(x=X, y=np.zeros((30, 2, 2))), "a.npz", "y has the shape (30, 2, 2)"),
+    "texts in x": (save_npz(x=X.astype(str), y=Y), "a.npz", "a.npz: x has the type <U32"),
+    "code": (save_pt(TableDataModule), "a.pt", "a.pt holds more than tensors, which could be code"),
+    "three tensors": (save_pt([torch.zeros(3)] * 3), "a.pt", "a.pt holds list; it must hold two arrays, x and y"),
+    "plain pickle": (lambda: Path("a.pt").write_bytes(pickle.dumps(Path)), "a.pt", "a.pt holds more than tensors"),
+    "no archive": (lambda: Path("a.npz").write_text("x"), "a.npz", "a.npz can't be read"),
+    "one array": (lambda: np.save("a.npy", X), "a.npy", "a .npy file holds one array, so it needs data.y_path"),
+    "unknown ending": (lambda: Path("a.mat").write_text("x"), "a.mat", "a.mat has an ending that is not known"),
+    "missing file": (lambda: None, "a.npz", "a.npz does not exist."),
+    "empty file": (lambda: Path("a.pt").touch(), "a.pt", "a.pt is empty."),
+}
+
+
+@pytest.mark.parametrize(("save", "path", "told"), ARRAY_CASES.values(), ids=ARRAY_CASES)
+def test_bad_arrays_are_told_in_one_message(
+    save: Callable[[], None], path: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save()
+    assert told in message_of(arrays(tmp_path, path))

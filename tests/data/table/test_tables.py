@@ -1,0 +1,427 @@
+"""Tables in files become tensors: what is found in them, how they are split, scaled, kept and shared."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import torch
+from omegaconf import DictConfig
+
+from lightsweep.build import build
+from lightsweep.data.preprocessing import load_preprocessing
+from lightsweep.data.table import frames
+from lightsweep.data.table.cache import made_once
+from lightsweep.data.table.reading import place, read_batches, read_frame
+from lightsweep.data.target import Target
+from lightsweep.errors import ConfigError
+from lightsweep.task import Task
+from lightsweep.trust import TRUSTED_TARGETS
+from tests.data.table.tables import mixed, table
+
+WRITERS: dict[str, Any] = {
+    "a.csv": lambda frame, path: frame.to_csv(path, index=False),
+    "a.csv.gz": lambda frame, path: frame.to_csv(path, index=False),
+    "a.tsv": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
+    "semicolons.csv": lambda frame, path: frame.to_csv(path, index=False, sep=";"),
+    "with_index.csv": lambda frame, path: frame.to_csv(path),
+    "bom.csv": lambda frame, path: frame.to_csv(path, index=False, encoding="utf-8-sig"),
+    "a.parquet": lambda frame, path: frame.to_parquet(path),
+    "a.feather": lambda frame, path: frame.to_feather(path),
+}
+DROP = ["v", "w"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_kind_of_file_gives_the_same_tensors(name: str, tmp_path: Path) -> None:
+    frame = mixed(100)
+    WRITERS["a.csv"](frame, tmp_path / "reference.csv")
+    WRITERS[name](frame, tmp_path / name)
+    expected, found = (
+        table(tmp_path, path, drop=DROP, kinds={"zip": "category"}, one_hot_up_to=4) for path in ("reference.csv", name)
+    )
+    assert found.cardinalities == expected.cardinalities != ()
+    torch.testing.assert_close(found.splits.train[0], expected.splits.train[0])
+    assert torch.equal(found.splits.test[1], expected.splits.test[1])
+
+
+def test_the_kinds_of_columns_are_found_and_shown_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = mixed().assign(void=None, id=[f"row {i}" for i in range(400)])
+    frame.loc[[3, 5], "y"] = None
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    data = table(tmp_path, drop=DROP, kinds={"zip": "category"})
+    x, y = data.splits.train
+    assert (data.task, list(data.classes), data.targets, data.d_out) == (Task.BINARY, ["No", "Yes"], ("y",), 2)
+    assert data.cardinalities == (31, 41)  # cities and zips, and one for the unseen
+    assert (data.d_in, x.dtype, y.dtype) == (x.shape[1], torch.float32, torch.int64)
+    assert torch.isfinite(x).all()
+    told = capsys.readouterr().err
+    for line in (
+        "398 rows (256 train, 63 val, 79 test), 21 features",
+        "target    y, binary: No 74%, Yes 26%",
+        "number    age (18.2% missing), visits",
+        "category  plan (",
+        "boolean   vip (",
+        "date      since (",
+        "left out  void: all missing",
+        "left out  id: names the rows",
+        "dropped   2 rows whose target is missing",
+    ):
+        assert line in told
+    _ = table(tmp_path, drop=DROP, kinds={"zip": "category"}, batch_size=7).splits
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("cells", "task", "classes"),
+    [
+        (["b", "a"], "binary", ("a", "b")),
+        (["yes", "no"], "binary", ("no", "yes")),
+        (["True", "False"], "binary", ("False", "True")),
+        (["1", "0"], "binary", (0, 1)),
+        (["3.0", "1.0", "2.0"], "multiclass", (1, 2, 3)),
+        ([str(i) for i in range(20)], "multiclass", tuple(range(20))),
+        ([str(i) for i in range(21)], "regression", ()),
+        (["0.5", "1"], "regression", ()),
+    ],
+)
+def test_the_task_is_found_from_the_target(
+    cells: list[str], task: str, classes: tuple[Any, ...], tmp_path: Path
+) -> None:
+    rows = [f"{i},{cell}" for i, cell in enumerate(cells * 12)]
+    (tmp_path / "a.csv").write_text("\n".join(["x,y", *rows]))
+    data = table(tmp_path)
+    assert (data.task, tuple(data.classes)) == (task, classes)
+
+
+@pytest.mark.parametrize("kind", ["table", "arrays"])
+def test_the_shipped_config_is_enough_but_for_what_only_the_user_knows(
+    kind: str, tmp_path: Path, composed: Callable[..., DictConfig]
+) -> None:
+    pd.DataFrame({"x": range(50), "y": ["a", "b"] * 25}).to_csv(tmp_path / "a.csv", index=False)
+    np.savez(tmp_path / "a.npz", x=np.arange(100.0).reshape(50, 2), y=np.arange(50) % 2)
+    given = {"table": ["data.path=a.csv", "data.target=y"], "arrays": ["data.path=a.npz"]}
+    cfg = composed(f"data={kind}", *given[kind], f"data.relative_to={tmp_path}")
+    with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
+        data = build(cfg.data)
+    assert (data.d_out, len(data.splits.test[0])) == (2, 10)
+    assert list((tmp_path / "outputs" / "cache").glob("a-*")) == [data.folder]
+
+
+def test_numbers_are_classes_if_the_task_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(["x,y", *(f"{i},{i % 30}" for i in range(300))]))
+    assert table(tmp_path, task="multiclass").d_out == 30
+    assert table(tmp_path, target=-1, task="regression").d_out == 1
+
+
+def test_regression_targets_are_standardised_by_the_training_rows(tmp_path: Path) -> None:
+    frame = mixed()
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    data = table(tmp_path, target=["v", "w"], drop=["y"])
+    y, scaler = data.splits.train[1], data.target_scaler
+    assert scaler is not None
+    assert (data.d_out, data.targets, y.dtype, y.shape[1]) == (2, ("v", "w"), torch.float32, 2)
+    torch.testing.assert_close(y.mean(dim=0), torch.zeros(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(y.std(dim=0, correction=0), torch.ones(2))
+    every = torch.cat([y, *(part[1] for part in (data.splits.val, data.splits.test) if part)]).numpy()
+    restored = np.sort(every * scaler.std + scaler.mean, axis=0)
+    np.testing.assert_allclose(restored, np.sort(frame[["v", "w"]].to_numpy(), axis=0), rtol=1e-4, atol=1e-4)
+    assert Target.from_record(data.target.to_record()).to_record() == data.target.to_record()
+
+
+def numbered(folder: Path, **columns: Any) -> None:
+    """A table whose feature `i` is the number of the row."""
+    n = 100
+    pd.DataFrame({"i": range(n), "y": ["a", "b"] * (n // 2), **columns}).to_csv(folder / "a.csv", index=False)
+
+
+def rows_of(data: Any) -> list[list[int]]:
+    """The numbers of the rows of each split."""
+    [scaler] = [data.preprocessing.transformer.named_transformers_["numbers"]["scale"]]
+    parts = (data.splits.train, data.splits.val, data.splits.test)
+    return [
+        [] if p is None else (p[0][:, 0].numpy() * scaler.scale_[0] + scaler.mean_[0]).round().astype(int).tolist()
+        for p in parts
+    ]
+
+
+SPLITS: dict[str, dict[str, Any]] = {
+    "stratified": {},
+    "random": {},
+    "group": {"split_by": "g"},
+    "time": {"split_by": "t"},
+    "column": {"split_by": "s"},
+}
+
+
+@pytest.fixture
+def splittable(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    times = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.permutation(100), unit="D")
+    words = ["train"] * 60 + ["valid"] * 20 + ["test"] * 20
+    numbered(tmp_path, g=[f"g{i // 5}" for i in range(100)], t=times.strftime("%d/%m/%Y"), s=words)
+    return tmp_path
+
+
+@pytest.mark.parametrize("how", SPLITS)
+def test_test_rows_depend_on_the_seed_alone_and_a_refit_joins_the_others(how: str, splittable: Path) -> None:
+    settings = {"split": how, "drop": [c for c in "gts" if c != SPLITS[how].get("split_by")], **SPLITS[how]}
+    train, val, test = rows_of(table(splittable, **settings))
+    assert sorted(train + val + test) == list(range(100))
+    assert rows_of(table(splittable, **settings, refit=True)) == [sorted(train + val), [], test]
+    if how != "column":
+        assert rows_of(table(splittable, **settings, val_fraction=0.3))[2] == test
+    if how in ("stratified", "random", "group"):
+        assert rows_of(table(splittable, **settings, seed=1))[2] != test
+        assert (len(val), len(test)) == pytest.approx((16, 20), abs=5)
+
+
+def test_each_way_to_split_keeps_what_it_promises(splittable: Path) -> None:
+    frame = pd.read_csv(splittable / "a.csv")
+    days = pd.to_datetime(frame["t"], format="%d/%m/%Y")
+    train, val, test = rows_of(table(splittable, split="group", split_by="g", drop=["t", "s"]))
+    groups = [set(frame["g"][part]) for part in (train, val, test)]
+    assert len(set.union(*groups)) == sum(map(len, groups))
+    train, val, test = rows_of(table(splittable, split="time", split_by="t", drop=["g", "s"]))
+    assert days[train].max() < days[val].min() <= days[val].max() < days[test].min()
+    train, val, test = rows_of(table(splittable, split="column", split_by="s", drop=["g", "t"]))
+    assert (train, val, test) == (list(range(60)), list(range(60, 80)), list(range(80, 100)))
+    data = table(splittable, drop=["g", "t", "s"])
+    assert [torch.bincount(part[1]).tolist() for part in (data.splits.train, data.splits.test)] == [[32, 32], [10, 10]]
+    assert data.d_in == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "sizes"),
+    [
+        ({}, (64, 16, 20)),
+        ({"test_path": "b.csv"}, (84, 16, 50)),
+        ({"val_path": "b.csv"}, (80, 50, 20)),
+        ({"val_path": "b.csv", "test_path": "b.csv"}, (100, 50, 50)),
+    ],
+)
+def test_splits_may_be_files_of_their_own(given: dict[str, str], sizes: tuple[int, ...], tmp_path: Path) -> None:
+    numbered(tmp_path)
+    pd.read_csv(tmp_path / "a.csv")[:50][["y", "i"]].to_csv(tmp_path / "b.csv", index=False)
+    data = table(tmp_path, **given)
+    assert data.splits.val is not None
+    assert (len(data.splits.train[0]), len(data.splits.val[0]), len(data.splits.test[0])) == sizes
+
+
+@pytest.mark.parametrize("scale", ["standard", "quantile"])
+def test_rows_outside_the_training_split_do_not_move_the_preprocessing(scale: str, tmp_path: Path) -> None:
+    numbered(tmp_path, g=["here"] * 100)
+    [_, val, test] = rows_of(table(tmp_path, drop=["g"]))
+    frame = pd.read_csv(tmp_path / "a.csv")
+    frame.to_csv(tmp_path / "b.csv", index=False)
+    frame.loc[val + test, "i"] = 1e6
+    frame.loc[val + test, "g"] = "elsewhere"
+    frame.to_csv(tmp_path / "c.csv", index=False)
+    before, after = (table(tmp_path, path, scale=scale) for path in ("b.csv", "c.csv"))
+    assert torch.equal(before.splits.train[0], after.splits.train[0])
+    assert after.splits.test[0][:, 1].tolist() == [0.0] * 20  # unseen in training, so no level at all
+
+
+def test_what_was_not_seen_or_is_missing_has_a_place(tmp_path: Path) -> None:
+    mixed().to_csv(tmp_path / "a.csv", index=False)
+    data = table(tmp_path, drop=DROP)
+    row = dict.fromkeys(mixed().columns) | {"city": "elsewhere", "plan": "none such", "other": 1}
+    [x] = data.preprocessing.transform(pd.DataFrame([row]))
+    features = dict(zip(data.preprocessing.features, x.tolist(), strict=True))  # type: ignore[attr-defined]
+    assert features["city"] == 0
+    assert [features[f"plan_{level}"] for level in ("", "basic", "plus", "pro")] == [0, 0, 0, 0]
+    assert features["missingindicator_age"] == features["missingindicator_since (days)"] == 1
+    assert np.isfinite(x).all()
+
+
+def test_a_preprocessing_is_the_same_after_it_was_saved(tmp_path: Path) -> None:
+    frame = mixed()
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    fitted = table(tmp_path, drop=DROP, scale="quantile").preprocessing
+    (tmp_path / "saved").mkdir()
+    fitted.save(tmp_path / "saved", target={"task": "binary"})
+    loaded = load_preprocessing(tmp_path / "saved")
+    assert (loaded.d_in, loaded.cardinalities) == (fitted.d_in, fitted.cardinalities)
+    expected = fitted.transform(frame)
+    batches = list(read_batches(tmp_path / "a.csv", rows=150))
+    assert [len(batch) for batch in batches] == [150, 150, 100]
+    reversed_columns = [batch[[*batch.columns[::-1]]] for batch in batches]
+    np.testing.assert_allclose(np.concatenate([loaded.transform(b) for b in reversed_columns]), expected, atol=1e-5)
+    with pytest.raises(ConfigError, match="the table has no column 'city'"):
+        loaded.transform(frame.drop(columns="city"))
+
+
+def test_a_saved_preprocessing_that_was_exchanged_is_refused(tmp_path: Path) -> None:
+    import skops.io
+    from sklearn.preprocessing import FunctionTransformer
+
+    numbered(tmp_path)
+    table(tmp_path).preprocessing.save(tmp_path)
+    skops.io.dump(FunctionTransformer(os.system), tmp_path / "preprocessing.skops")
+    with pytest.raises(ConfigError, match="can't be read as a preprocessing"):
+        load_preprocessing(tmp_path)
+
+
+def test_rows_of_a_python_frame_are_named_by_their_number(tmp_path: Path) -> None:
+    numbered(tmp_path)
+    frame = pd.DataFrame({"i": [1, "two"]}, index=["a", "b"])
+    with pytest.raises(ConfigError, match=r"row 1 \(counted from 0\), column 'i' is 'two', which is not a number"):
+        table(tmp_path).preprocessing.transform(frame)
+
+
+def test_a_table_that_is_prepared_bit_by_bit_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed(100).to_csv(tmp_path / "a.csv", index=False)
+    whole = table(tmp_path, drop=DROP).splits
+    monkeypatch.setattr("lightsweep.data.table.preprocessing.CELLS_AT_ONCE", 60)
+    monkeypatch.setattr("lightsweep.data.table.reading.BLOCK_BYTES", 1000)
+    bits = table(tmp_path, drop=DROP, cache="bits").splits
+    for one, other in ((whole.train, bits.train), (whole.test, bits.test)):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+
+
+def test_a_share_of_the_rows_is_enough_to_fit_and_all_levels_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed(missing=0).to_csv(tmp_path / "a.csv", index=False)
+    monkeypatch.setattr("lightsweep.data.table.preparing.ROWS_TO_FIT", 60)
+    data = table(tmp_path, drop=DROP)
+    assert data.cardinalities == (31,)
+    mean = data.splits.train[0][:, 0].mean().item()
+    assert mean != pytest.approx(0, abs=1e-6)
+    assert mean == pytest.approx(0, abs=0.5)
+
+
+def test_cells_that_are_no_number_are_missing_in_a_binary_file_too(tmp_path: Path) -> None:
+    x = np.where(np.arange(60) % 5 == 0, np.nan, np.arange(60) % 3)
+    frame = pa.table({"x": pa.array(x), "code": pa.array(x), "void": pa.array([np.nan] * 60), "y": ["a", "b"] * 30})
+    pyarrow.parquet.write_table(frame, tmp_path / "a.parquet")
+    data = table(tmp_path, "a.parquet", kinds={"code": "category"})
+    assert data.preprocessing.features == [  # type: ignore[attr-defined]
+        *("x", "missingindicator_x", "code_", "code_0", "code_1", "code_2")
+    ]
+
+
+def test_classes_can_count_alike(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(["x,y", *(f"{i},{'a' if i % 4 else 'b'}" for i in range(100))]))
+    assert table(tmp_path).class_weights is None
+    weights = table(tmp_path, class_weights="balanced").class_weights
+    assert weights == pytest.approx((2 / 3, 2), rel=1e-3)
+
+
+def test_trials_share_what_one_has_prepared_until_the_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbered(tmp_path)
+    first = table(tmp_path)
+    x = first.splits.train[0]
+    assert table(tmp_path, batch_size=3).splits.train[0].data_ptr() == x.data_ptr()
+    with monkeypatch.context() as patched:
+        patched.setattr(frames, "prepare", None)
+        assert table(tmp_path, shuffle=False).folder == first.folder
+    assert table(tmp_path, scale="quantile").folder != first.folder
+    numbered(tmp_path, more=range(100))
+    assert table(tmp_path).d_in == 2
+
+
+def test_what_is_mapped_does_not_change_the_files(tmp_path: Path) -> None:
+    numbered(tmp_path)
+    data = table(tmp_path)
+    before = (data.folder / "x_train.npy").read_bytes()
+    data.splits.train[0].zero_()
+    assert (data.folder / "x_train.npy").read_bytes() == before
+
+
+def make_slowly(folder: Path) -> None:
+    (folder / f"made by {os.getpid()}").touch()
+    time.sleep(0.3)
+
+
+def call(cache: Path) -> None:
+    made_once(cache, name="it", about={}, make=make_slowly)
+
+
+def test_of_two_processes_that_start_at_once_one_prepares(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    both = [fork.Process(target=call, args=(tmp_path,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    [folder] = tmp_path.glob("it-*")
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_process_that_was_killed_while_it_prepared_blocks_nobody(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    process = fork.Process(target=call, args=(tmp_path,))
+    process.start()
+    while not list(tmp_path.glob(".it-*.tmp/made*")):
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    assert not list(tmp_path.glob("it-*"))
+    call(tmp_path)
+    [made] = tmp_path.glob("it-*/made*")
+    assert made.name == f"made by {os.getpid()}"
+
+
+def test_a_cache_that_can_not_be_written_is_the_users_to_mend(tmp_path: Path) -> None:
+    numbered(tmp_path)
+    (tmp_path / "cache").touch()
+    with pytest.raises(ConfigError, match=r"data\.cache is '.*cache', which can't be created: File exists"):
+        _ = table(tmp_path).splits
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "line"),
+    [
+        ("\n\nx,y\n1,a\n\n2,b\n", {"x": [1, 2], "y": ["a", "b"]}, 6),
+        ('"x\nz",y\n1,a\n', {"x\nz": [1], "y": ["a"]}, 3),
+        ("x,y\r\n1,a\r\n2,b", {"x": [1, 2], "y": ["a", "b"]}, 3),
+        ("x\ty\n1\ta\n", {"x": [1], "y": ["a"]}, 2),
+        ("x,y,\n1,a,\n2,b,\n", {"x": [1, 2], "y": ["a", "b"]}, 3),
+        ('x,y\n"1","a ""q"", b"\n', {"x": [1], "y": ['a "q", b']}, 2),
+        ("2019,2020,y\n3,4,a\n", {"2019": [3], "2020": [4], "y": ["a"]}, 2),
+    ],
+)
+def test_a_text_file_may_be_written_in_many_ways(
+    text: str, columns: dict[str, list[Any]], line: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text, newline="")
+    frame = read_frame(path)
+    assert frame.to_dict("list") == columns
+    assert place(path, len(frame) - 1).endswith(f"a.csv, line {line}")
+    [batch] = read_batches(path)
+    assert batch.to_dict("list") == {name: [str(cell) for cell in cells] for name, cells in columns.items()}
+
+
+def test_a_later_block_may_widen_the_type_of_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightsweep.data.table.reading.BLOCK_BYTES", 64)
+    rows = ["1,,01,2024-01-01"] * 30 + ["1.5,7,02,2024-01-01 10:00", "2,x,03,"]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["number,text,code,date", *rows]))
+    frame = read_frame(path, text=["code"])
+    assert [str(kind) for kind in frame.dtypes] == ["double[pyarrow]", *["string[pyarrow]"] * 3]
+    assert frame.loc[30].tolist() == [1.5, "7", "02", "2024-01-01 10:00"]
+    assert frame["text"].isna().sum() == 30
+    assert place(path, 30).endswith("a.csv, line 32")
+
+
+def test_quantiles_are_the_edges_of_bins_with_equally_many_rows(tmp_path: Path) -> None:
+    mixed(missing=0).to_csv(tmp_path / "a.csv", index=False)
+    data = table(tmp_path, drop=DROP)
+    edges = data.quantiles(4)
+    assert edges.shape == (data.d_in - len(data.cardinalities), 5)
+    assert (edges.diff(dim=1) >= 0).all()
+    inside = (data.splits.train[0][:, :1] < edges[0, 1:-1]).float().mean(dim=0)
+    torch.testing.assert_close(inside, torch.tensor([0.25, 0.5, 0.75]), atol=0.02, rtol=0)

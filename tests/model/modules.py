@@ -1,0 +1,20 @@
+"""The model of conf/model/mlp.yaml with its values there, for tests that change one or two."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+CONF = Path(__file__).parents[2] / "conf/model/mlp.yaml"
+SETTINGS: dict[str, Any] = {
+    name: value
+    for name, value in OmegaConf.to_container(OmegaConf.load(CONF)).items()  # type: ignore[union-attr]
+    if name != "_target_"
+}
+
+
+def settings(**changes: Any) -> dict[str, Any]:
+    optimizer = partial(torch.optim.Adam, lr=0.05)
+    return {**SETTINGS, "d_in": 2, "d_out": 3, "dropout_rate": 0.0, "optimizer": optimizer, **changes}

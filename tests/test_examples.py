@@ -1,0 +1,73 @@
+"""The examples: a model and data of one's own, in files outside of the package, trained and searched like ours."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra.utils
+import optuna
+import pytest
+import pytorch_lightning as L
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from lightsweep.build import build
+from lightsweep.callbacks.pruning import PruningCallback
+from lightsweep.checks import problems_of
+from lightsweep.facts import build_model
+from lightsweep.trust import TRUSTED_TARGETS
+from tests.command import ROOT, train
+
+OWN = ROOT / "examples" / "own_model"
+OVERRIDES = ["hparams_search=two_towers", "data=spirals", "data.n=300"]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The example in a folder that has nothing to do with this repository."""
+    folder = tmp_path / "mine"
+    shutil.copytree(OWN, folder)
+    monkeypatch.syspath_prepend(folder)
+    with hydra.utils.execution_whitelist((*TRUSTED_TARGETS, "own_model.*", "own_data.*")):
+        yield folder
+
+
+def test_a_model_and_data_of_ones_own_are_built_and_pruned_like_ours(
+    elsewhere: Path, quiet_trainer: dict[str, Any]
+) -> None:
+    search_path = f"hydra.searchpath=[file://{elsewhere / 'conf'}]"
+    with initialize_config_dir(config_dir=str(ROOT / "conf")):
+        cfg = compose("train", overrides=[search_path, *OVERRIDES, "model.width=8"], return_hydra_config=True)
+    assert problems_of(cfg) == []
+    data = build(cfg.data)
+    model = build_model(cfg.model, data=data, optimizer=build(cfg.optimizer))
+    assert [type(thing).__module__ for thing in (data, model)] == ["own_data", "own_model"]
+    assert model.deep[0].out_features == 8
+    study = optuna.create_study(direction=cfg.direction, pruner=optuna.pruners.ThresholdPruner(lower=1.1))
+    pruning = PruningCallback(monitor=cfg.monitor, direction=cfg.direction, trial=study.ask())
+    L.Trainer(**quiet_trainer, max_epochs=5, logger=False, callbacks=[pruning]).fit(model, datamodule=data)
+    assert pruning.pruned is not None
+    assert pruning.n_epochs == 1
+
+
+@pytest.mark.slow
+def test_a_search_of_ones_own_model_runs_in_workers_and_ships(elsewhere: Path) -> None:
+    ran = train(
+        "--config-dir",
+        "mine/conf",
+        *OVERRIDES,
+        "trainer.max_epochs=2",
+        "hydra/launcher=processes",
+        "hydra.sweeper.n_trials=2",
+        cwd=elsewhere.parent,
+        PYTHONPATH=str(elsewhere),
+        LIGHTSWEEP_TRUST="own_model.*,own_data.*",
+    )
+    assert ran.code == 0, ran.err
+    [folder] = elsewhere.parent.glob("outputs/two_towers/*")
+    results = OmegaConf.load(folder / "optimization_results.yaml")
+    assert results.n_trials.complete == 2
+    assert results.shipped["test/acc"] > 0.4
+    assert f"--config-dir={elsewhere / 'conf'}" in results.command
+    assert (folder / "best" / "model.pt").is_file()
