@@ -103,3 +103,14 @@ def test_lightning_moves_the_order_on_from_epoch_to_epoch(quiet_trainer: dict[st
     loader = batches(12, batch_size=5, seed=4)
     assert model.epochs == {epoch: list(itertools.chain(*labels(loader, epoch=epoch))) for epoch in range(3)}
     assert model.epochs[0] != model.epochs[1]
+
+
+@pytest.mark.parametrize("at_once", [1, 6, 7, 1000])
+def test_how_many_rows_are_gathered_at_once_changes_no_batch(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    x, y = torch.arange(46.0).reshape(23, 2), torch.arange(23)
+    batches = TensorBatches(x, y, batch_size=3, shuffle_seed=5)
+    expected = list(batches)
+    monkeypatch.setattr("lightsweep.data.batches.SHUFFLED_AT_ONCE", at_once)
+    gathered = list(batches)
+    assert [len(part) for _, part in gathered] == [3, 3, 3, 3, 3, 3, 3, 2]
+    assert all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(gathered, expected, strict=True))

@@ -14,7 +14,7 @@ from lightsweep.data.batches import TensorBatches
 from lightsweep.data.digits import Digits
 from lightsweep.data.preprocessing import load_preprocessing
 from lightsweep.data.synthetic import Synthetic
-from lightsweep.data.tensors import EVAL_BATCH_SIZE, TensorDataModule
+from lightsweep.data.tensors import EVAL_BATCH_SIZE, TensorDataModule, _fits
 from lightsweep.errors import ConfigError
 from lightsweep.model.module import MLPModule
 from lightsweep.task import Task
@@ -138,3 +138,11 @@ def test_a_trainer_takes_the_module_as_it_is(quiet_trainer: dict[str, object]) -
     trainer.fit(model, datamodule=data)
     assert trainer.global_step == len(data.train_dataloader()) == 1
     assert "test/acc" in trainer.test(model, datamodule=data, verbose=False)[0]
+
+
+@pytest.mark.parametrize(("free_bytes", "fits"), [(10_000, True), (700, False)])
+def test_data_that_would_fill_a_gpu_stay_where_they_are(
+    monkeypatch: pytest.MonkeyPatch, free_bytes: int, fits: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_bytes, 80_000))
+    assert _fits(torch.zeros(10, 10), torch.device("cuda")) is fits

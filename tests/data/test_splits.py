@@ -119,6 +119,13 @@ def test_a_constant_feature_becomes_zero_and_others_standard_units() -> None:
     assert scaler.transform(x).tolist() == [[0.0, -1.0], [0.0, 1.0]]
 
 
+def test_features_of_one_unit_keep_their_differences() -> None:
+    x = np.array([[0.0, 4.0], [0.0, 8.0]], dtype=np.float32)
+    scaler = Scaler.of(x, one_unit=True)
+    assert scaler.mean.tolist() == [3.0, 3.0]
+    np.testing.assert_allclose(scaler.std, [x.std(), x.std()])
+
+
 def test_large_offsets_do_not_cost_the_scaler_its_precision() -> None:
     x = (1e4 + np.random.default_rng(0).standard_normal((20_000, 8))).astype(np.float32)
     scaler = Scaler.of(x)

@@ -24,7 +24,8 @@ class Digits(TensorDataModule):
 @lru_cache(maxsize=2)  # every trial of a process shares the tensors, which nobody writes to
 def _digit_splits(*, seed: int, refit: bool) -> Splits:
     table = _read_table()
-    return split(table[:, :-1].astype(np.float32), table[:, -1].astype(np.int64), seed=seed, refit=refit)
+    x, y = table[:, :-1].astype(np.float32), table[:, -1].astype(np.int64)
+    return split(x, y, seed=seed, refit=refit, one_unit=True)
 
 
 def _read_table() -> npt.NDArray[np.float64]:

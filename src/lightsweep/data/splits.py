@@ -24,11 +24,16 @@ class Scaler:
     std: Floats
 
     @classmethod
-    def of(cls, x: Floats) -> "Scaler":
-        std = x.std(axis=0, dtype=np.float64)
+    def of(cls, x: Floats, *, one_unit: bool = False) -> "Scaler":
+        """With `one_unit` all features share mean and deviation, as the pixels of a picture do.
+
+        Each by its own, a pixel that is nearly always 0 would outweigh all others where it isn't.
+        """
+        axis = None if one_unit else 0
+        mean, std = x.mean(axis=axis, dtype=np.float64), x.std(axis=axis, dtype=np.float64)
         return cls(
-            mean=x.mean(axis=0, dtype=np.float64).astype(np.float32),
-            std=np.where(std > 0, std, 1.0).astype(np.float32),
+            mean=np.broadcast_to(mean, x.shape[1:]).astype(np.float32),
+            std=np.broadcast_to(np.where(std > 0, std, 1.0), x.shape[1:]).astype(np.float32),
         )
 
     def transform(self, x: Floats) -> Floats:
@@ -71,10 +76,11 @@ def _cut(rows: npt.NDArray[np.intp], y: Labels, fraction: float) -> tuple[npt.ND
     return rows[~picked], rows[picked]
 
 
-def split(x: Floats, y: Labels, *, seed: int, refit: bool) -> Splits:
+def split(x: Floats, y: Labels, *, seed: int, refit: bool, one_unit: bool = False) -> Splits:
     """Cut 64/16/20 % of the rows, each class in proportion; with `refit` training and validation are one split.
 
     Which rows are test rows depends on the seed alone, so a refit is tested on what no trial has seen.
+    `one_unit` says that all features share a unit, see `Scaler.of`.
     Raises `ConfigError` if a class has too few rows to be in every split.
     """
     train, val, test = stratified_rows(y, seed=seed, val_fraction=VAL_FRACTION, test_fraction=TEST_FRACTION)
@@ -86,7 +92,7 @@ def split(x: Floats, y: Labels, *, seed: int, refit: bool) -> Splits:
         )
     if refit:
         train, val = _cut(np.random.default_rng(seed).permutation(len(y)), y, TEST_FRACTION)[0], val[:0]
-    scaler = Scaler.of(x[train])
+    scaler = Scaler.of(x[train], one_unit=one_unit)
 
     def tensors(part: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(scaler.transform(x[part])), torch.from_numpy(y[part])

@@ -108,5 +108,14 @@ class TensorDataModule(L.LightningDataModule):
         x, y = getattr(self.splits, name)
         if self.trainer is not None:  # once per fit instead of once per batch
             device = self.trainer.strategy.root_device
-            x, y = x.to(device), y.to(device)
+            if _fits(x, device):
+                x, y = x.to(device), y.to(device)
         return TensorBatches(x, y, batch_size=batch_size, shuffle_seed=shuffle_seed)
+
+
+def _fits(x: Tensor, device: torch.device) -> bool:
+    """Whether the data leave room on the device; if not, each batch is moved when its turn comes."""
+    if device.type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return x.nbytes < free / 2
