@@ -1,7 +1,10 @@
-"""Neither SciPy's statistics nor what tables need is imported to train on the digits, and SciPy is left as it is."""
+"""What training on the digits does without is not imported, and nothing of it is lost to those who ask for it."""
 
+import os
 import subprocess
 import sys
+
+import pytest
 
 CHECK = """
 import sys
@@ -11,10 +14,23 @@ import pytorch_lightning, scipy, torchmetrics
 assert L is pytorch_lightning
 from lightsweep.data.digits import Digits
 Digits(batch_size=8, shuffle=True, seed=0, refit=False).splits
-assert not {"sklearn", "scipy.stats", "pandas", "pyarrow", "skops"} & {*sys.modules}
+assert not {"sklearn", "scipy.stats", "pandas", "pyarrow", "skops", "matplotlib"} & {*sys.modules}
 assert scipy.signal.windows.hann(3)[1] == 1
 import scipy.signal
 assert scipy.signal is sys.modules["scipy.signal"] and scipy.signal.__file__
+"""
+
+
+PLOT = """
+import sys
+import lightsweep.lightning
+import torch, torchmetrics
+metric = torchmetrics.MeanMetric()
+metric.update(torch.tensor(2.0))
+figure, axes = metric.plot()
+import matplotlib, matplotlib.axes, matplotlib.pyplot
+assert isinstance(axes, matplotlib.axes.Axes) and isinstance(figure, matplotlib.pyplot.Figure)
+assert all(sys.modules[name].__file__ for name in ("matplotlib", "matplotlib.axes", "matplotlib.pyplot"))
 """
 
 
@@ -22,6 +38,11 @@ def test_scipy_signal_is_neither_loaded_nor_lost() -> None:
     subprocess.run([sys.executable, "-c", CHECK], check=True)
 
 
-def test_what_is_there_already_stays() -> None:
-    check = "from scipy import signal; import lightsweep.lightning; assert sys.modules['scipy.signal'] is signal"
-    subprocess.run([sys.executable, "-c", f"import sys; {check}"], check=True)
+def test_torchmetrics_can_still_plot() -> None:
+    subprocess.run([sys.executable, "-c", PLOT], check=True, env={**os.environ, "MPLBACKEND": "agg"})
+
+
+@pytest.mark.parametrize("name", ["scipy.signal", "matplotlib.pyplot"])
+def test_what_is_there_already_stays(name: str) -> None:
+    check = f"import sys, {name} as there; import lightsweep.lightning; assert sys.modules['{name}'] is there"
+    subprocess.run([sys.executable, "-c", check], check=True)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -419,3 +420,27 @@ def test_browser_draws_every_figure_within_the_width_of_a_phone(hostile: bool, t
     assert 'data-widths="390"' in dom
     assert "<title>evil</title>" not in dom
     assert "<img" not in dom
+
+
+IMPORTED = """
+import sys
+from pathlib import Path
+import optuna
+from lightsweep.report import write_report
+study = optuna.create_study()
+study.optimize(lambda trial: trial.suggest_float("x", 0, 1) + 0.1 * trial.suggest_float("y", 0, 1), n_trials=12)
+write_report(study, Path(sys.argv[1]), title="digits", monitor="val/loss", facts={})
+assert not {"matplotlib", "sklearn", "scipy.stats", "pandas"} & {*sys.modules}
+optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0))
+optuna.importance.MeanDecreaseImpurityImportanceEvaluator(n_trees=2).evaluate(study)
+assert optuna.visualization.matplotlib.plot_slice(study) is not None
+assert optuna.visualization.plot_rank(study) is not None  # its colours are Matplotlib's
+from optuna.visualization.matplotlib import plot_edf
+assert sys.modules["sklearn.ensemble"].__file__ and sys.modules["optuna.visualization.matplotlib"].__file__
+"""
+
+
+def test_a_report_imports_only_what_it_draws_with_and_takes_nothing_from_others(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", IMPORTED, str(tmp_path / "report.html")]
+    subprocess.run(command, check=True, env={**os.environ, "MPLBACKEND": "agg"})
+    assert "PED-ANOVA" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -1,47 +1,30 @@
-"""Lightning, imported a second faster: torchmetrics would load all of `scipy.signal` to give it back an old name."""
+"""Lightning, imported more than a second faster: without what torchmetrics loads and nobody uses here.
+
+It would load all of `scipy.signal` to give it back an old name, and Matplotlib for the types of its plots.
+"""
 
 import contextlib
-import importlib
-import sys
 from collections.abc import Iterator
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any
 
-import scipy
-
-SIGNAL = "scipy.signal"
-
-
-class _StandIn(ModuleType):
-    """Has what torchmetrics looks for, and makes way for the real module if anything else is asked of it."""
-
-    hamming = None
-
-    def leave(self) -> None:
-        if sys.modules.get(SIGNAL) is self:
-            del sys.modules[SIGNAL], vars(scipy)["signal"]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        self.leave()
-        return getattr(importlib.import_module(SIGNAL), name)
+from lightsweep.stand_ins import StandIn, standing_in
 
 
 @contextlib.contextmanager
-def _without_scipy_signal() -> Iterator[None]:
-    if SIGNAL in sys.modules:
+def _style(*names: Any, **options: Any) -> Iterator[None]:
+    from matplotlib import pyplot as plt
+
+    with plt.style.context(*names, **options):
         yield
-        return
-    stand_in = _StandIn(SIGNAL)
-    sys.modules[SIGNAL] = vars(scipy)["signal"] = stand_in
-    try:
-        yield
-    finally:
-        stand_in.leave()
 
 
-with _without_scipy_signal():
+AXES = StandIn("matplotlib.axes", Axes=object)
+PYPLOT = StandIn("matplotlib.pyplot", Figure=object, style=SimpleNamespace(context=_style))
+COLORS = SimpleNamespace(Colormap=object)
+MATPLOTLIB = StandIn("matplotlib", axes=AXES, pyplot=PYPLOT, colors=COLORS)
+
+with standing_in(StandIn("scipy.signal", hamming=None)), standing_in(MATPLOTLIB, AXES, PYPLOT):
     import pytorch_lightning as L
 
 __all__ = ["L"]

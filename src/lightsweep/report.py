@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import importlib
 import math
 import secrets
 import warnings
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -18,6 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lightsweep.files import write_atomically
+from lightsweep.stand_ins import StandIn, standing_in
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FATES, fate_of
 
 if TYPE_CHECKING:
@@ -46,8 +49,26 @@ def write_report(study: optuna.Study, path: Path, *, title: str, monitor: str, f
     """
     search = _Search.of(study, monitor=monitor)
     with _quiet_optuna():
+        _import_figures()
         sections = [_facts(facts), *(section.html(search) for section in SECTIONS)]
     write_atomically(path, _page(title=title, search=search, body="\n".join(sections)))
+
+
+def _import_figures() -> None:
+    """Optuna's, a second faster: without those of Matplotlib, and without scikit-learn, for importances of its own."""
+    name = "optuna.visualization.matplotlib"
+    there = SimpleNamespace(is_successful=lambda: True, check=lambda: None)
+    its_imports = StandIn(f"{name}._matplotlib_imports", _imports=there, plt=StandIn("matplotlib.pyplot"))
+    with standing_in(StandIn(name), its_imports):
+        importlib.import_module("optuna.visualization")
+    with standing_in(StandIn("sklearn.ensemble", RandomForestRegressor=_random_forest)):
+        importlib.import_module("optuna.importance")
+
+
+def _random_forest(**options: Any) -> Any:
+    from sklearn.ensemble import RandomForestRegressor
+
+    return RandomForestRegressor(**options)
 
 
 class _CannotDrawError(Exception):

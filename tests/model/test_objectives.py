@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lightsweep.data.splits import Scaler
 from lightsweep.errors import ConfigError
+from lightsweep.model import objectives
 from lightsweep.model.objectives import METRICS, Classification, Objective, Regression, auroc, check_suits_task
 from lightsweep.task import Task
 
@@ -63,6 +64,31 @@ def test_auroc_of_two_classes_is_that_of_the_second() -> None:
 def test_auroc_counts_the_pairs_that_are_in_order(scores: list[float], expected: float) -> None:
     logits = torch.stack([torch.zeros(4), torch.tensor(scores, dtype=torch.float32)], dim=1)
     assert auroc(logits, torch.tensor([0, 0, 1, 1])).item() == expected
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 288])
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+@pytest.mark.parametrize("scale", [0.01, 1, 1000])
+def test_auroc_counts_each_pair_whatever_is_equal(n_classes: int, n: int, scale: float) -> None:
+    logits, labels = rows(n_classes, n=n)
+    scores, is_own = (scale * logits).softmax(dim=1), F.one_hot(labels, n_classes).bool()
+    won = []
+    for score, own in list(zip(scores.T, is_own.T, strict=True))[1 if n_classes == 2 else 0 :]:
+        difference = score[own].unsqueeze(1) - score[~own]
+        won += [((difference > 0) + 0.5 * (difference == 0)).mean().item()] if difference.numel() else []
+    expected = pytest.approx(np.mean(won), rel=1e-5) if won else pytest.approx(np.nan, nan_ok=True)
+    assert auroc(scale * logits, labels).item() == expected
+
+
+def test_auroc_of_a_model_that_has_diverged_is_that_of_chance() -> None:
+    assert auroc(torch.full((50, 3), np.nan), rows(3, n=50)[1]) == 0.5
+
+
+def test_rows_are_sorted_alike_with_numpy_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, labels = rows(3)
+    with_numpy = auroc(logits, labels)
+    monkeypatch.setattr(objectives, "_sorted", lambda keys: keys.sort(dim=1).values)
+    assert auroc(logits, labels) == with_numpy
 
 
 def test_a_class_without_rows_does_not_count() -> None:

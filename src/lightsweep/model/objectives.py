@@ -5,6 +5,7 @@ Sums are kept on the device and read once per epoch: a metric object of torchmet
 
 from typing import Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -113,13 +114,14 @@ class ClassEvaluation:
     def metrics(self) -> dict[str, Tensor]:
         assert isinstance(self._counts, Tensor)
         right, predicted, actual = self._counts.float()
-        mean_f1 = _mean(2 * right / (predicted + actual), where=predicted + actual > 0)
+        of = torch.stack([predicted + actual, actual])
+        f1_macro, balanced_acc = _mean(torch.stack([2 * right, right]) / of, where=of > 0)
         return {
             "loss": torch.as_tensor(self._loss_sum / self.n_rows),
             "acc": self._counts[0].sum() / self.n_rows,
-            "f1_macro": mean_f1,
+            "f1_macro": f1_macro,
             "auroc": auroc(torch.cat(self._logits), torch.cat(self._labels)),
-            "balanced_acc": _mean(right / actual, where=actual > 0),
+            "balanced_acc": balanced_acc,
         }
 
 
@@ -172,27 +174,38 @@ class ValueEvaluation:
 def auroc(logits: Tensor, labels: Tensor) -> Tensor:
     """The probability that a row of a class is given more of it than a row of another; half of it for equals.
 
-    From the sum of ranks, as Mann and Whitney have it. NaN if no class has rows both of its own and of others.
+    Counted as Mann and Whitney do. NaN if no class has rows both of its own and of others.
     """
     scores = logits.softmax(dim=1).T.contiguous()
     classes = torch.arange(len(scores), device=labels.device).unsqueeze(1)
     if len(scores) == 2:  # what one class wins the other loses
         scores, classes = scores[1:], classes[1:]
-    scores, order = scores.sort(dim=1)
-    is_own = labels[order] == classes
-    rank = torch.searchsorted(scores, scores) + torch.searchsorted(scores, scores, right=True) + 1  # twice the rank
-    n_own = is_own.sum(dim=1)
-    n_other = len(labels) - n_own
-    n_won = (rank * is_own).sum(dim=1) - n_own * (n_own + 1)  # twice, too
+    # Floats from 0 to 1 are in the order of their bits, of which the highest two are zeros: there is room for a label.
+    keys = _sorted(scores.view(torch.int32) << 1 | (labels == classes))
+    is_own = keys & 1  # after the others of the same score
+    n_up_to = (1 - is_own).cumsum(dim=1)  # others
+    is_higher = (keys[:, 1:] ^ keys[:, :-1]) > 1
+    n_below = (is_higher * n_up_to[:, :-1]).cummax(dim=1).values
+    n_won = (is_own * n_up_to).sum(dim=1) + (is_own[:, 1:] * n_below).sum(dim=1)  # twice
+    n_other = n_up_to[:, -1]
+    n_own = len(labels) - n_other
     return _mean(n_won / (2.0 * n_own * n_other), where=n_own * n_other > 0)
+
+
+def _sorted(rows: Tensor) -> Tensor:
+    """Each row by itself. NumPy, without torch's record of who came from where, is several times faster."""
+    if rows.device.type == "cpu":
+        return torch.from_numpy(np.sort(rows.numpy(), axis=1))
+    return rows.sort(dim=1).values
 
 
 def _counts(predicted: Tensor, labels: Tensor, *, n_classes: int) -> Tensor:
     """Per class how many rows are predicted rightly, are predicted, and are there: `(3, n_classes)`."""
     right = torch.where(predicted == labels, labels, n_classes)  # one more, for what is wrong
-    counts = [torch.bincount(each, minlength=n_classes + 1)[:n_classes] for each in (right, predicted, labels)]
-    return torch.stack(counts)
+    bins = torch.cat([right, predicted + (n_classes + 1), labels + 2 * (n_classes + 1)])
+    return torch.bincount(bins, minlength=3 * (n_classes + 1)).view(3, n_classes + 1)[:, :n_classes]
 
 
 def _mean(values: Tensor, *, where: Tensor) -> Tensor:
-    return torch.where(where, values, 0.0).sum() / where.sum()
+    """Along the last dimension."""
+    return torch.where(where, values, 0.0).sum(dim=-1) / where.sum(dim=-1)
