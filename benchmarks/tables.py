@@ -30,7 +30,8 @@ from lightsweep.data.table.splitting import TEST, split_rows
 
 HERE = Path(__file__).resolve().parent
 TARGET = "target"
-SEARCH = ["hparams_search=mlp", "trainer=cpu"]  # the same for every table
+# The same for every table.
+SEARCH = ["hparams_search=mlp", "trainer.max_epochs=50", "hydra.sweeper.n_trials=30", "trainer=cpu"]
 FOR_REGRESSION = ["monitor=val/rmse"]
 
 

@@ -65,7 +65,7 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "model.n_frequencies": COUNTS,
     "model.frequency_scale": ([1e-3, 1, 10.0], [*NO_NUMBERS, 0, -0.1]),
     "model.category_embedding_size": COUNTS_OR_NULL,
-    "model.schedule": (["none", "one_cycle", "cosine"], [None, "", "linear"]),
+    "model.schedule": (["none", "one_cycle", "cosine", None], ["", "linear"]),
     "model.batches_per_step": COUNTS_OR_NULL,
     "optimizer.lr": ([1e-8, 1, 0.1, 10.0], [*NO_NUMBERS, 0, 0.0, -0.1]),
     "optimizer.momentum": SHARES,

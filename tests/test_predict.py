@@ -289,6 +289,7 @@ def test_a_regression_with_every_embedding_is_shipped_and_exported(tmp_path: Pat
         "model.normalization=batch",
         "export=[torch]",
         "trainer.max_epochs=10",
+        "optimizer.lr=0.01",
     )
     model = lightsweep.load(tmp_path / "best")
     values = model.predict(table)

@@ -61,6 +61,7 @@ class Predictor:
                 raise ConfigError(
                     f"{folder} holds no {name}, so it is not the folder of a shipped model;"
                     " a search writes one as best/, and `python train.py refit=true` writes one too."
+                    " Of a data module of your own without `preprocessing`, only weights and config are there."
                 )
         try:
             cfg = OmegaConf.load(folder / CONFIG)

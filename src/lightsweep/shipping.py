@@ -52,6 +52,8 @@ def ship(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data:
     if not is_own:
         data.preprocessing.save(folder, target=data.target.to_record())
         facts = replace(facts, **_of_data(model, data), exports=_export(folder, cfg.export, model=model, data=data))
+    elif cfg.export:
+        print(f"warning: export={cfg.export}: {type(data).__name__} has no `preprocessing`: no export", file=sys.stderr)
     write_card(folder, facts)
     write_atomically(folder / METRICS, json.dumps(metrics, indent=2))
     outcome = Outcome(
