@@ -84,7 +84,7 @@ def refused(*arguments: str, cwd: Path) -> str:
     [
         (["data=digit"], ["Could not find 'data/digit'", "digits", "Did you mean digits?"]),
         (["optimizer=adamm"], ["Could not find 'optimizer/adamm'", "Did you mean adam or adamw?"]),
-        (["hparams_search=mlpp"], ["Could not find 'hparams_search/mlpp'", "Did you mean mlp?"]),
+        (["hparams_search=mlpp"], ["Could not find 'hparams_search/mlpp'", "Did you mean mlp or mlp_wide?"]),
         (["modl=mlp"], ["Could not override 'modl'", "Did you mean model?"]),
         (["model.n_layer=3"], ["Could not override 'model.n_layer'", "Did you mean model.n_layers"]),
         (["lr=0.1"], ["Could not override 'lr'", "Did you mean optimizer.lr?"]),
@@ -106,7 +106,7 @@ def refused(*arguments: str, cwd: Path) -> str:
         (["data=synthetic", "data.n_samples=20"], ["data: 20 rows of ", "are too few", "Give more rows"]),
         (["data=synthetic", "data.n_classes=1"], ["data.n_classes is 1; it must be a whole number of at least 2."]),
         (["model.activation=rellu"], ["model.activation is 'rellu'", "relu, gelu"]),
-        (["monitor=val/accuracy", "verbose=false"], ["monitor is 'val/accuracy'", "It logged: val/acc, val/loss."]),
+        (["monitor=val/accuracy", "verbose=false"], ["monitor is 'val/accuracy'", "It logged: val/acc, val/auroc,"]),
         (["model._target_=os.system"], ["os.system", "whitelist", "model"]),
         (["model._target_=builtins.eval"], ["builtins.eval", "whitelist"]),
         (["trainer=gpu", "verbose=false"], ["trainer: ", "gpu"]),
@@ -146,7 +146,7 @@ def test_a_run_refuses_what_the_user_can_mend(arguments: list[str], parts: list[
         (["hydra/sweeper/sampler=grid"], ["sampler=grid", "model.dropout_rate, optimizer.lr are continuous"]),
         (["hydra/sweeper/pruner=medan"], ["Could not find 'hydra/sweeper/pruner/medan'", "Did you mean median"]),
         (["hydra.sweeper.pruner._target_=os.system"], ["os.system", "whitelist", "hydra.sweeper.pruner"]),
-        (["monitor=val/accuracy"], ["monitor is 'val/accuracy'", "It logged: val/acc, val/loss."]),
+        (["monitor=val/accuracy"], ["monitor is 'val/accuracy'", "It logged: val/acc, val/auroc,"]),
         (["logger.csv._target_=os.remove", "hydra.sweeper.n_trials=1"], ["os.remove", "whitelist"]),
     ],
 )
