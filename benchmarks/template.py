@@ -27,8 +27,15 @@ def main(cfg: DictConfig) -> float:
     class Classifier(L.LightningModule):
         def __init__(self, d_in: int, d_out: int) -> None:
             super().__init__()
-            sizes = {"n_layers": cfg.n_layers, "hidden_size": cfg.hidden_size, "dropout_rate": cfg.dropout_rate}
-            self.net = MLP(d_in=d_in, d_out=d_out, activation="relu", **sizes)
+            self.net = MLP(
+                d_in=d_in,
+                d_out=d_out,
+                sizes=[cfg.hidden_size] * cfg.n_layers,
+                dropout_rate=cfg.dropout_rate,
+                activation="relu",
+                normalization="none",
+                residual=False,
+            )
             self.accuracy = MulticlassAccuracy(num_classes=d_out, average="micro")
 
         def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
