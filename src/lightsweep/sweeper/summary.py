@@ -15,6 +15,8 @@ from lightsweep.sweeper.password import masked
 from lightsweep.sweeper.progress import short
 from lightsweep.sweeper.results import Results, Tally
 
+PREPROCESSING = "preprocessing.json"  # its own module imports torch, which this process may do without
+
 
 def facts(tally: Tally, *, monitor: str) -> dict[str, str]:
     """The figures of a search, each with its label."""
@@ -79,10 +81,12 @@ def _next_commands(folder: Path, *, results: Results, shipped: Outcome | None, u
     }
     if shipped is None:
         commands["go on"] = f"python {sys.argv[0]} resume={shown(folder)}"
-    else:
+    elif (folder / "best" / PREPROCESSING).is_file():
         commands["model"] = (
             f"""python -c "import lightsweep; print(lightsweep.load('{shown(folder / "best")}').metrics)\""""
         )
+    else:  # a data module of the user's own keeps its preprocessing to itself
+        commands["model"] = shown(folder / "best" / "model_card.md")
     if results.tally.best is not None:
         commands["train again"] = results.command(results.tally.best)
     return ["Look further", *_aligned(commands)]
