@@ -71,3 +71,5 @@ def test_a_search_of_ones_own_model_runs_in_workers_and_ships(elsewhere: Path) -
     assert results.shipped["test/acc"] > 0.4
     assert f"--config-dir={elsewhere / 'conf'}" in results.command
     assert (folder / "best" / "model.pt").is_file()
+    assert "best/model_card.md" in ran.out
+    assert "lightsweep.load" not in ran.out  # which needs a preprocessing
