@@ -13,6 +13,7 @@ from torch import nn
 
 from lightsweep.build import build, build_all
 from lightsweep.errors import ConfigError
+from lightsweep.model import mlp
 from lightsweep.outcome import Outcome
 from lightsweep.trust import TRUSTED_TARGETS
 
@@ -181,6 +182,34 @@ def test_a_target_that_does_not_exist_is_named(target: str, part: str) -> None:
 )
 def test_an_argument_that_the_target_does_not_take_or_misses_is_named(node: dict[str, Any], part: str) -> None:
     assert part in message_of(node)
+
+
+class HandsOn(mlp.MLP):
+    def __init__(self, *, name: str, **shared: Any) -> None:
+        super().__init__(**shared)
+
+
+class TakesTheWrong(mlp.MLP):
+    def __init__(self, *, name: str) -> None:
+        super().__init__(depth=3)  # type: ignore[call-arg]
+
+
+def install(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
+    """Put a class beside MLP, where it is trusted."""
+    monkeypatch.setattr(kind, "__module__", mlp.__name__)
+    monkeypatch.setattr(mlp, kind.__name__, kind, raising=False)
+
+
+def test_an_argument_that_a_subclass_hands_on_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, HandsOn)
+    node = {**MLP, "_target_": "lightsweep.model.mlp.HandsOn", "name": "mine", "depth": 3}
+    assert "part: MLP.__init__() got an unexpected keyword argument 'depth'" in message_of(node)
+
+
+def test_a_wrong_call_inside_of_a_constructor_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, TakesTheWrong)
+    with pytest.raises(TypeError, match="depth"):
+        message_of({"_target_": "lightsweep.model.mlp.TakesTheWrong", "name": "mine"})
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,16 @@ def build(node: DictConfig, **kwargs: Any) -> Any:
         raise
 
 
+def constructors_of(kind: type) -> Iterator[type]:
+    """The classes whose `__init__` a keyword reaches: the first, and where it hands `**kwargs` on, also the next."""
+    for each in kind.__mro__:
+        if "__init__" not in vars(each):
+            continue
+        yield each
+        if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(vars(each)["__init__"]).parameters.values()):
+            return
+
+
 def build_all(nodes: DictConfig | None) -> list[Any]:
     """Build each entry of a group such as `callbacks`; an entry that was set to null is left out."""
     return [build(node) for node in (nodes or {}).values() if node is not None]
@@ -177,7 +187,9 @@ def _comes_from_the_call_itself(error: TypeError, *, target: str) -> bool:
 
     Then the innermost frame is the caller's: Hydra's, or that of a decorator around the target.
     """
-    if str(error).startswith(f"{target.rsplit('.', 1)[-1]}.__init__()"):
+    called = hydra.utils.get_object(target)
+    kinds = constructors_of(called) if isinstance(called, type) else ()
+    if any(str(error).startswith(f"{kind.__qualname__}.__init__()") for kind in kinds):
         return True
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:

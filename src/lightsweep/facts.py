@@ -9,7 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from lightsweep.build import build
+from lightsweep.build import build, constructors_of
 from lightsweep.data.splits import Scaler
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
@@ -85,10 +85,5 @@ def _parameters(target: Callable[..., Any]) -> Iterator[inspect.Parameter]:
     if not isinstance(target, type):
         yield from inspect.signature(target).parameters.values()
         return
-    for kind in target.__mro__:
-        if "__init__" not in vars(kind):
-            continue
-        parameters = inspect.signature(vars(kind)["__init__"]).parameters.values()
-        yield from parameters
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            return
+    for kind in constructors_of(target):
+        yield from inspect.signature(vars(kind)["__init__"]).parameters.values()
