@@ -387,6 +387,8 @@ def test_a_grid_without_end_is_refused() -> None:
             ["optimizer.lr is 0.0", "+model.hidden_size is 0"],
         ),
         ({"optimizer.lr": "interval(0.1, 1)", "anything": "choice(-1, x)", "optimizer": "choice(a)"}, []),
+        ({"model.layer_sizes": "choice([64,32], [128])"}, []),
+        ({"model.layer_sizes": "choice([64,0], [128])"}, ["model.layer_sizes is [64, 0]"]),
     ],
 )
 def test_problems_are_the_ends_and_choices_that_break_a_rule(params: Mapping[str, str], parts: list[str]) -> None:

@@ -113,7 +113,7 @@ class SearchSpace:
             f"the search space: {problem}"
             for name, dist in self.distributions.items()
             for value in _ends(dist)
-            if (problem := problem_of(name, value))
+            if (problem := problem_of(name, self.meant(name, value)))
         ]
 
     def grid(self) -> dict[str, list[Any]]:
