@@ -3,8 +3,13 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+import torch
+from pytorch_lightning.trainer.connectors.logger_connector.result import _Metadata, _ResultMetric
+
+import lightsweep.lightning  # noqa: F401  (what is tested)
 
 CHECK = """
 import sys
@@ -46,3 +51,14 @@ def test_torchmetrics_can_still_plot() -> None:
 def test_what_is_there_already_stays(name: str) -> None:
     check = f"import sys, {name} as there; import lightsweep.lightning; assert sys.modules['{name}'] is there"
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+@pytest.mark.parametrize("reduce_fx", [torch.mean, torch.sum, max])
+def test_a_logged_value_is_moved_only_to_another_device(reduce_fx: Any) -> None:
+    metric = _ResultMetric(_Metadata(fx="validation_step", name="val/acc", reduce_fx=reduce_fx), is_tensor=True)
+    metric.update(torch.tensor(0.5), 1)
+    before = {name: getattr(metric, name) for name in metric._defaults}
+    metric.to(torch.device("cpu"))
+    assert all(getattr(metric, name) is value for name, value in before.items())
+    metric.to(torch.device("meta"))
+    assert all(getattr(metric, name).is_meta for name in before)

@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import GrammarParseError
 
 from lightsweep.sweeper.job_config import JobConfigLoader, composing_once
 from tests.conftest import CONF
@@ -176,3 +177,12 @@ def test_another_kind_of_loader_is_left_alone() -> None:
 
     context = HydraContext(config_loader=Other.__new__(Other), callbacks=Callbacks())
     assert composing_once(context).config_loader is context.config_loader
+
+
+def test_an_interpolation_is_resolved_anew_though_its_grammar_is_read_once() -> None:
+    cfg = OmegaConf.create({"a": 1, "b": "${a} of ${c.d}", "c": {"d": 2}})
+    assert cfg.b == "1 of 2"
+    cfg.a, cfg.c.d = 3, 4
+    assert cfg.b == "3 of 4"
+    with pytest.raises(GrammarParseError):
+        OmegaConf.create({"a": "${b"}).a  # noqa: B018

@@ -19,7 +19,6 @@ class InProcessLauncher(BasicLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         setup_globals()
         assert self.config is not None
-        self._configure_log()
         Path(str(self.config.hydra.sweep.dir)).mkdir(parents=True, exist_ok=True)
         log.info("Launching %d jobs locally", len(job_overrides))
         return [self._run(number, overrides) for number, overrides in enumerate(job_overrides, start=initial_job_idx)]
@@ -34,7 +33,7 @@ class InProcessLauncher(BasicLauncher):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
         returned = run_search_job(hydra_context=self.hydra_context, config=config, task_function=self.task_function)
-        self._configure_log()
+        self._configure_log()  # Hydra's own again, as before the job
         return returned
 
     def _configure_log(self) -> None:
