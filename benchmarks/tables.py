@@ -31,7 +31,7 @@ from lightsweep.data.table.splitting import TEST, split_rows
 HERE = Path(__file__).resolve().parent
 TARGET = "target"
 # The same for every table.
-SEARCH = ["hparams_search=mlp", "trainer.max_epochs=50", "hydra.sweeper.n_trials=30", "trainer=cpu"]
+SEARCH = ["hparams_search=table", "trainer=cpu"]
 FOR_REGRESSION = ["monitor=val/rmse"]
 
 
@@ -54,6 +54,10 @@ class Dataset:
         if not self.is_regression:
             frame[TARGET] = np.asarray(loaded.target_names)[frame[TARGET]]
         return frame
+
+    def worse(self, pair: "Pair") -> float:
+        """By how much ours is worse on the same split: some splits are harder than others."""
+        return pair.ours / pair.forest - 1 if self.is_regression else pair.ours - pair.forest
 
     def error(self, actual: pd.Series, predicted: Any) -> float:
         """The RMSE, or the share of wrong classes."""
@@ -134,7 +138,7 @@ def forest_of(dataset: Dataset, seed: int) -> Any:
 
 def line(dataset: Dataset, pairs: Sequence[Pair]) -> str:
     ours, forest = (statistics.median(getattr(pair, name) for pair in pairs) for name in ("ours", "forest"))
-    worse = (ours / forest - 1) if dataset.is_regression else ours - forest
+    worse = statistics.median(dataset.worse(pair) for pair in pairs)
     verdict = "reached" if worse <= dataset.goal + 1e-9 else "missed"
     if dataset.is_regression:
         shown = f"RMSE | {ours:.2f} | {forest:.2f} | {worse:+.1%}"
@@ -146,7 +150,7 @@ def line(dataset: Dataset, pairs: Sequence[Pair]) -> str:
 
 
 HEADER = """\
-| table | rows | metric | Lightsweep | RandomForest | difference | goal | | both commands |
+| table | rows | metric | Lightsweep | RandomForest | difference on the same split | goal | | both commands |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 
@@ -167,7 +171,8 @@ def main() -> None:
         print(lines[-1], flush=True)
     if len(lines) == len(DATASETS):
         command = f"train.py -m data=table data.path=table.csv data.target={TARGET} {' '.join(arguments.search)}"
-        text = f"{HEADER}\n{chr(10).join(lines)}\n\nMedians over {arguments.seeds} seeds of the split. `{command}`,"
+        text = f"{HEADER}\n{chr(10).join(lines)}\n\nMedians over {arguments.seeds} seeds of the split,"
+        text += f" each column by itself. `{command}`,"
         text += f" for the regression also {' '.join(FOR_REGRESSION)}.\n"
         (HERE / "tables.md").write_text(text, encoding="utf-8")
 
