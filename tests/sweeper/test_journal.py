@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -295,3 +296,30 @@ def in_time(call: Callable[[], Any]) -> Any:
     thread.join(25)
     assert results, "still waiting"
     return results[0]
+
+
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_what_a_thread_records_together_is_written_at_the_end(error: type[BaseException] | None, journal: Path) -> None:
+    storage = open_journal(str(journal))
+    trial = optuna.load_study(study_name="one", storage=storage).ask()
+    before = journal.read_bytes()
+    with suppress(KeyboardInterrupt), storage.together():
+        assert 0 <= trial.suggest_float("x", 0, 1) <= 1
+        trial.set_user_attr("a", 1)
+        assert journal.read_bytes() == before
+        if error is not None:
+            raise error
+    [*_, written] = optuna.load_study(study_name="one", storage=plain(journal)).trials
+    assert written.params == trial.params
+    assert written.user_attrs == {"a": 1}
+    trial.set_user_attr("b", 2)
+    assert storage.get_trial(trial._trial_id).user_attrs == {"a": 1, "b": 2}
+
+
+def test_another_thread_does_not_wait_for_the_end_of_the_block(journal: Path) -> None:
+    storage = open_journal(str(journal))
+    with storage.together():
+        thread = threading.Thread(target=add_trial, args=(storage, 3.0))
+        thread.start()
+        thread.join()
+        assert values(plain(journal)) == [0.0, 1.0, 2.0, 3.0]

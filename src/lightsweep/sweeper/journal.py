@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -25,7 +26,7 @@ RECORD = b'{"op_code":'  # how Optuna begins each line
 DECISIVE = (JournalOperation.CREATE_STUDY, JournalOperation.CREATE_TRIAL, JournalOperation.SET_TRIAL_STATE_VALUES)
 
 
-def open_journal(path: str) -> JournalStorage:
+def open_journal(path: str) -> "Journal":
     """Open a journal, creating it if need be; a torn end is cut off.
 
     Raises `ConfigError` if a line before that is damaged, and `ValueError` if the file is no journal.
@@ -33,10 +34,42 @@ def open_journal(path: str) -> JournalStorage:
     backend = JournalBackend(path)
     backend.mend()
     try:
-        return JournalStorage(backend)
+        return Journal(backend)
     except (ValueError, KeyError, TypeError):  # a line that is no JSON, or no record
         _refuse_damage(path)
         raise
+
+
+class Journal(JournalStorage):
+    """A study in a journal, which several records reach by one write."""
+
+    def __init__(self, backend: "JournalBackend") -> None:
+        self._kept: dict[int, list[dict[str, Any]]] = {}  # by thread, while it is in a block
+        super().__init__(backend)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write what this thread records in the block at its end, also if that comes by an exception.
+
+        Until then nobody reads it, not even this thread.
+        """
+        thread = threading.get_ident()
+        kept = self._kept.setdefault(thread, [])
+        try:
+            yield
+        finally:
+            del self._kept[thread]
+            with self._thread_lock:
+                if kept:
+                    self._backend.append_logs(kept)
+                self._sync_with_backend()
+
+    def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
+        kept = self._kept.get(threading.get_ident())
+        if kept is None:
+            super()._write_log(op_code, extra_fields)
+        else:
+            kept.append({"op_code": op_code, "worker_id": self._replay_result.worker_id, **extra_fields})
 
 
 class JournalBackend(JournalFileBackend):
