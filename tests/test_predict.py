@@ -267,8 +267,10 @@ def test_a_model_of_an_array_file_takes_arrays_of_that_shape(tmp_path: Path) -> 
     np.save(tmp_path / "new.npy", x)
     predict_file(tmp_path / "best", tmp_path / "new.npy", tmp_path / "out.csv")
     assert pd.read_csv(tmp_path / "out.csv")["y"].tolist() == labels.tolist()
-    with pytest.raises(ConfigError, match="no column '3'"):
-        model.predict(x[:, 0])
+    assert model.predict(pd.DataFrame(x.reshape(90, 4))).tolist() == labels.tolist()
+    for other in (x[:, 0], np.pad(x, ((0, 0), (0, 0), (1, 0)))):
+        with pytest.raises(ConfigError, match=r"this model takes \(n, 4\)"):
+            model.predict(other)
 
 
 def test_a_regression_with_every_embedding_is_shipped_and_exported(tmp_path: Path) -> None:

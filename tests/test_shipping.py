@@ -249,7 +249,7 @@ def test_weights_that_hold_code_are_refused_and_the_code_is_not_run(how: str, co
         (copied / WEIGHTS).write_bytes(pickle.dumps(thing, protocol=2))
     else:
         torch.save(thing, copied / WEIGHTS, _use_new_zipfile_serialization=how == "torch.save")
-    with pytest.raises(ConfigError, match="can't be read as a shipped model"):
+    with pytest.raises(ConfigError, match=r"holds more than tensors, which could be code, so it is not loaded\.$"):
         lightsweep.load(copied)
     assert not touched.exists()
 
@@ -293,3 +293,11 @@ def test_a_config_that_names_a_command_is_refused_and_the_command_is_not_run(
     with pytest.raises(ConfigError):
         lightsweep.load(copied)
     assert not touched.exists()
+
+
+def test_a_module_that_is_not_trusted_is_not_even_imported(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (copied / "foreign.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(copied)
+    (copied / CONFIG).write_text("model: {_target_: foreign.Model}\n")
+    with pytest.raises(ConfigError, match=r"model\._target_ is 'foreign\.Model', which is not trusted"):
+        lightsweep.load(copied)

@@ -116,7 +116,8 @@ def _array_batches(path: Path) -> "Iterator[npt.NDArray[Any]]":
             array = array["x" if "x" in array.files else array.files[0]]
         n_rows = len(array)
     except Exception as error:
-        raise ConfigError(f"{path} can't be read as an array: {error}") from error
+        why = "it holds Python objects" if "allow_pickle" in str(error) else error
+        raise ConfigError(f"{path} can't be read as an array: {why}") from error
     for start in range(0, max(n_rows, 1), BATCH_ROWS):
         yield array[start : start + BATCH_ROWS]
 

@@ -1,8 +1,10 @@
 """A shipped model, read back to predict raw rows."""
 
+import fnmatch
 import json
 import math
 import os
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +74,10 @@ class Predictor:
             model.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
         except ConfigError:
             raise
+        except pickle.UnpicklingError as error:
+            raise ConfigError(
+                f"{folder / WEIGHTS} holds more than tensors, which could be code, so it is not loaded."
+            ) from error
         except Exception as error:
             raise ConfigError(f"{folder} can't be read as a shipped model: {error}") from error
         return cls(model=model.eval(), preprocessing=preprocessing, target=target, metrics=metrics)
@@ -123,7 +129,8 @@ class Predictor:
         if not self.takes_frames or (is_frame and place):
             return rows
         if is_frame:
-            return rows.reset_index(drop=True)  # type: ignore[union-attr]
+            frame = rows.reset_index(drop=True)  # type: ignore[union-attr]
+            return frame.rename(columns=str) if self.takes_arrays else frame
         if not self.takes_arrays:
             raise ConfigError(f"rows are of type {type(rows).__name__}; this model takes a pandas DataFrame.")
         import pandas as pd
@@ -132,6 +139,9 @@ class Predictor:
         if array.ndim < 2:
             raise ConfigError(f"the rows have the shape {array.shape}; this model takes (n, number of features).")
         flat = array.reshape(len(array), math.prod(array.shape[1:]))
+        d_raw = 1 + max(int(column.name) for column in self.preprocessing.columns.all)  # type: ignore[attr-defined]
+        if flat.shape[1] != d_raw:
+            raise ConfigError(f"the rows have the shape {array.shape}; this model takes (n, {d_raw}).")
         return pd.DataFrame(flat, columns=[str(i) for i in range(flat.shape[1])])
 
     def named(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
@@ -160,7 +170,13 @@ def _check_names_a_model(cfg: Any) -> None:
     nested = [key for key, value in cfg.model.items() if _is_nested(value)]
     if nested:
         raise ConfigError(f"{CONFIG}: model.{nested[0]} is more than a value, which is not taken from a file.")
-    target = hydra.utils.get_object(cfg.model._target_)
+    name = str(cfg.model.get("_target_"))
+    if not any(fnmatch.fnmatchcase(name, trusted) for trusted in TRUSTED_TARGETS):  # to look is to import
+        raise ConfigError(
+            f"{CONFIG}: model._target_ is '{name}', which is not trusted. If you know that class, say"
+            f" LIGHTSWEEP_TRUST='{name}' in the environment."
+        )
+    target = hydra.utils.get_object(name)
     if not (isinstance(target, type) and issubclass(target, torch.nn.Module)):
         raise ConfigError(f"{CONFIG}: model._target_ is '{cfg.model._target_}', which is not the class of a model.")
 

@@ -2,7 +2,6 @@
 
 import pickle
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -142,14 +141,14 @@ def _loaded(path: Path) -> Any:
             return np.load(path, allow_pickle=False)
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
-    except pickle.UnpicklingError as error:
+    except Exception as error:  # a file that is none of ours makes the readers raise whatever they like
+        if not isinstance(error, pickle.UnpicklingError) and "weights_only" not in str(error):
+            why = "it holds Python objects" if "allow_pickle" in str(error) else " ".join(str(error).split())
+            raise ConfigError(f"{shown(path)} can't be read: {why}.") from error
         raise ConfigError(
             f"{shown(path)} holds more than tensors, which could be code, so it is not loaded. Save a dictionary or a"
             " pair of tensors: torch.save({'x': x, 'y': y}, ...)."
         ) from error
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
-        why = "it holds Python objects" if "allow_pickle" in str(error) else " ".join(str(error).split())
-        raise ConfigError(f"{shown(path)} can't be read: {why}.") from error
 
 
 def _pair(loaded: Any, path: Path) -> tuple[Any, Any]:
@@ -162,12 +161,21 @@ def _pair(loaded: Any, path: Path) -> tuple[Any, Any]:
 
 
 def _plain(value: Any, path: Path, name: str, *, kinds: str) -> Array:
-    if isinstance(value, torch.Tensor):
-        value = (value.float() if value.dtype == torch.bfloat16 else value).detach().numpy()
-    array = np.asarray(value)
+    try:
+        if isinstance(value, torch.Tensor):
+            value = (value.float() if value.dtype == torch.bfloat16 else value).detach().numpy()
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # sparse, quantised, on no device, ragged
+        raise ConfigError(
+            f"{shown(path)}: {name} is no plain array of numbers: {' '.join(str(error).split())}."
+        ) from error
     if array.ndim == 0 or array.dtype.kind not in kinds:
         raise ConfigError(
             f"{shown(path)}: {name} has the type {array.dtype} and the shape {array.shape}; it must be an array of"
             f" numbers{', or of texts' if 'U' in kinds else ''}."
         )
-    return array.astype(str) if array.dtype.kind == "S" else array
+    if array.dtype.kind == "S":
+        return array.astype(str)
+    if array.dtype.kind == "f" and array.dtype.itemsize > np.dtype(np.float64).itemsize:
+        return array.astype(np.float64)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
