@@ -10,7 +10,8 @@ from lightsweep.data.target import Target
 class Outputs(nn.Module):
     """A model with its last step, and with `scaler` also its first: then it takes features in their own unit.
 
-    Shape: `(batch, d_in)` in; `(batch, n_classes)` or `(batch, n_targets)` out, float32.
+    Shape: `(batch, d_in)` in; `(batch, n_classes)` or `(batch, n_targets)` out: float32, and
+    for values, whose own unit may need them, float64.
     """
 
     unit: Tensor
@@ -22,8 +23,8 @@ class Outputs(nn.Module):
         super().__init__()
         self.model = model
         self.is_regression = target.task.is_regression
-        _keep(self, "unit", target.scaler.std if target.scaler else 1.0)
-        _keep(self, "zero", target.scaler.mean if target.scaler else 0.0)
+        _keep(self, "unit", target.scaler.std if target.scaler else 1.0, dtype=torch.float64)
+        _keep(self, "zero", target.scaler.mean if target.scaler else 0.0, dtype=torch.float64)
         self.scales = scaler is not None
         if scaler is not None:
             _keep(self, "std", scaler.std)
@@ -33,8 +34,8 @@ class Outputs(nn.Module):
         if self.scales:
             x = (x - self.mean) / self.std
         outputs: Tensor = self.model(x).float()
-        return outputs * self.unit + self.zero if self.is_regression else torch.softmax(outputs, dim=1)
+        return outputs.double() * self.unit + self.zero if self.is_regression else torch.softmax(outputs, dim=1)
 
 
-def _keep(module: nn.Module, name: str, values: object) -> None:
-    module.register_buffer(name, torch.as_tensor(values, dtype=torch.float32), persistent=False)
+def _keep(module: nn.Module, name: str, values: object, *, dtype: torch.dtype = torch.float32) -> None:
+    module.register_buffer(name, torch.as_tensor(values, dtype=dtype), persistent=False)

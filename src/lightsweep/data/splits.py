@@ -1,6 +1,7 @@
 """Stratified training, validation and test splits, standardised by what training may know."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,18 +14,22 @@ TEST_FRACTION = 0.20
 VAL_FRACTION = 0.16  # of all rows, so that 64 % are left for training
 
 Floats = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scaler:
-    """Mean and standard deviation per feature, in the features' own unit; a constant feature has `std` 1."""
+    """Mean and standard deviation per feature, in the features' own unit; a constant feature has `std` 1.
 
-    mean: Floats
-    std: Floats
+    They are as exact as the numbers that they were taken from: a target in seconds since 1970 needs 64 bits.
+    """
+
+    mean: Numbers
+    std: Numbers
 
     @classmethod
-    def of(cls, x: Floats, *, one_unit: bool = False) -> "Scaler":
+    def of(cls, x: Numbers, *, one_unit: bool = False) -> "Scaler":
         """With `one_unit` all features share mean and deviation, as the pixels of a picture do.
 
         Each by its own, a pixel that is nearly always 0 would outweigh all others where it isn't.
@@ -32,11 +37,11 @@ class Scaler:
         axis = None if one_unit else 0
         mean, std = x.mean(axis=axis, dtype=np.float64), x.std(axis=axis, dtype=np.float64)
         return cls(
-            mean=np.broadcast_to(mean, x.shape[1:]).astype(np.float32),
-            std=np.broadcast_to(np.where(std > 0, std, 1.0), x.shape[1:]).astype(np.float32),
+            mean=np.broadcast_to(mean, x.shape[1:]).astype(x.dtype),
+            std=np.broadcast_to(np.where(std > 0, std, 1.0), x.shape[1:]).astype(x.dtype),
         )
 
-    def transform(self, x: Floats) -> Floats:
+    def transform(self, x: Numbers) -> Floats:
         return ((x - self.mean) / self.std).astype(np.float32)
 
     def inverse(self, x: Tensor) -> Tensor:

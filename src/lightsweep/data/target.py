@@ -36,7 +36,7 @@ class Target:
             task=Task(record["task"]),
             names=tuple(map(str, record["names"])),
             classes=tuple(record["classes"]),
-            scaler=scaler and Scaler(**{key: np.asarray(scaler[key], dtype=np.float32) for key in ("mean", "std")}),
+            scaler=scaler and Scaler(**{key: np.asarray(scaler[key], dtype=np.float64) for key in ("mean", "std")}),
         )
 
 

@@ -132,7 +132,11 @@ class Regression(Objective):
 
     def __init__(self, *, n_targets: int, scaler: Scaler | None) -> None:
         super().__init__()
-        std = torch.ones(n_targets) if scaler is None else torch.as_tensor(scaler.std).reshape(n_targets).clone()
+        std = (
+            torch.ones(n_targets)
+            if scaler is None
+            else torch.as_tensor(scaler.std, dtype=torch.float32).reshape(n_targets).clone()
+        )
         self.register_buffer("std", std, persistent=False)
 
     def loss(self, out: Tensor, y: Tensor) -> Tensor:
