@@ -1,5 +1,6 @@
 """What is wrong with a file is one message, which names file, column and row as far as there are such."""
 
+import gzip
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +26,9 @@ def lines(*changed: tuple[int, str], header: str = "x,y", rows: list[str] = GOOD
     return "\n".join(text) + "\n"
 
 
-def with_column(name: str, cells: list[str]) -> str:
-    return "\n".join([f"{name},x,y", *(f"{cell},{row}" for cell, row in zip(cells, GOOD, strict=True))]) + "\n"
+def with_column(name: str, cells: list[str], *, n: int = 1) -> str:
+    """A good file, `n` times over, and one column more."""
+    return "\n".join([f"{name},x,y", *(f"{cell},{row}" for cell, row in zip(cells, GOOD * n, strict=True))]) + "\n"
 
 
 CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
@@ -57,6 +59,36 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {},
         "a.csv, line 7, column 'x' is 'many', but 38 of 40 cells are numbers. Mend or empty such cells (2 there are)",
     ),
+    "numbers and words": (
+        with_column("z", [f"{i}.5" if i % 3 else f"none{i}" for i in range(80)], n=2),
+        {},
+        "a.csv, line 2, column 'z' is 'none0', but most of its cells are meant to be numbers.",
+    ),
+    "decimal commas": (
+        with_column("z", [f'"{i},25"' for i in range(80)], n=2),
+        {},
+        "a.csv, line 2, column 'z' is '0,25', but most of its cells are meant to be numbers.",
+    ),
+    "per cent": (
+        with_column("z", [f"{i}%" for i in range(80)], n=2),
+        {},
+        "a.csv, line 2, column 'z' is '0%', but most of its cells are meant to be numbers.",
+    ),
+    "dates of two kinds": (
+        with_column("z", [f"20{i:02}-01-01" if i % 2 else f"01.01.20{i:02}" for i in range(80)], n=2),
+        {},
+        "a.csv, line 2, column 'z' is '01.01.2000', but most of its cells are meant to be dates.",
+    ),
+    "a quantity with words": (
+        "x,y\n" + "".join(f"{i},{f'{i}.5' if i % 3 else 'none'}\n" for i in range(60)),
+        {},
+        "a.csv, line 2, column 'y' is 'none', but 40 of 60 cells are numbers.",
+    ),
+    "a number as Python writes it": (
+        with_column("z", ["1_0", *map(str, range(39))]),
+        {"kinds": {"z": "number"}},
+        "a.csv, line 2, column 'z' is '1_0', which is not a number.",
+    ),
     "mixed types behind a cell of two lines": (
         with_column("note", ['"two\nlines"', *["one"] * 39]).replace("one,4,", "one,few,"),
         {},
@@ -64,7 +96,13 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     ),
     "wrong encoding": (lines((9, "1,ä")).encode("latin1"), {}, "a.csv, line 9 is not UTF-8 text: byte 0xe4 after '1,'"),
     "wrong encoding in the header": ("ä,y\n1,2\n".encode("latin1"), {}, "a.csv, line 1 is not UTF-8 text"),
-    "UTF-16": ("x,y\n1,2\n".encode("utf-16"), {}, "a.csv, line 1 is not UTF-8 text"),
+    "UTF-16": (
+        "x,y\n1,2\n".encode("utf-16"),
+        {},
+        "a.csv is UTF-16. Save it as UTF-8, for example with: iconv -f utf",
+    ),
+    "compressed": (gzip.compress(lines().encode()), {}, "a.csv is compressed by gzip. Name it a.csv.gz."),
+    "a quote without an end": (lines((3, '1,"a')) + "x" * 200_000, {}, "a.csv"),
     "ragged, too short": (lines((5, "3")), {}, "a.csv, line 5 has 1 cells, but the header names 2 columns"),
     "ragged, too long": (lines((5, "3,a,b")), {}, "a.csv, line 5 has 3 cells, but the header names 2 columns"),
     "0 rows left": (

@@ -425,3 +425,33 @@ def test_quantiles_are_the_edges_of_bins_with_equally_many_rows(tmp_path: Path) 
     assert (edges.diff(dim=1) >= 0).all()
     inside = (data.splits.train[0][:, :1] < edges[0, 1:-1]).float().mean(dim=0)
     torch.testing.assert_close(inside, torch.tensor([0.25, 0.5, 0.75]), atol=0.02, rtol=0)
+
+
+def test_levels_are_those_of_the_training_file_in_every_other_form(tmp_path: Path) -> None:
+    """Numbers that are said to be a category, and codes of which another file has none with a letter."""
+    frame = pd.DataFrame({"k": [1.0, 2.0, 3.0] * 20, "z": ["01", "02", "A3"] * 20, "y": ["a", "b", "c"] * 20})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame[frame["z"] != "A3"].to_csv(tmp_path / "val.csv", index=False)
+    data = table(tmp_path, val_path=str(tmp_path / "val.csv"), kinds={"k": "category"}, one_hot_up_to=10)
+    assert data.splits.val is not None
+    assert (data.splits.val[0].sum(dim=1) == 2).all()
+    for rows in (frame, pd.read_csv(tmp_path / "a.csv"), frame.assign(k=frame["k"].astype(int))):
+        assert (data.preprocessing.transform(rows).sum(axis=1) == 2).all()
+
+
+def test_columns_may_be_named_like_what_others_become(tmp_path: Path) -> None:
+    texts = {"color": ["x", "z"] * 30, "a": ["b_c", "d"] * 30, "a_b": ["c", "d"] * 30}
+    numbers = {"color_x": range(60), "missingindicator_n": range(60), "n": [None, 2.5, 3.5] * 20}
+    pd.DataFrame({**texts, **numbers, "y": ["a", "b"] * 30}).to_csv(tmp_path / "a.csv", index=False)
+    data = table(tmp_path, one_hot_up_to=10)
+    assert data.d_in == len(data.preprocessing.transform(pd.read_csv(tmp_path / "a.csv"))[0]) == 3 + 1 + 6
+
+
+def test_a_target_far_from_zero_keeps_its_digits(tmp_path: Path) -> None:
+    y = 1.6e9 + np.arange(100) / 3
+    pd.DataFrame({"x": range(100), "y": y}).to_csv(tmp_path / "a.csv", index=False)
+    data = table(tmp_path)
+    scaler = Target.from_record(data.target.to_record()).scaler
+    assert scaler is not None
+    found = scaler.inverse(data.splits.test[1])
+    assert all(np.abs(y - float(one)).min() < 1e-3 for one in found)

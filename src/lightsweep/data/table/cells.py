@@ -1,5 +1,6 @@
 """The cells of a column as Arrow keeps them, made into floats and texts."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ MISSING_LEVEL = ""
 TRUE_WORDS = ("true", "yes", "t", "y", "1")
 FALSE_WORDS = ("false", "no", "f", "n", "0")
 MAX_BYTES_OF_TEXT = 2**31  # more than that does not fit into one array of Arrow's plain strings
+WHOLE = re.compile(r"^(-?\d+)\.0+$")
 UNIX_MONDAY = 3  # 1970-01-01 was a Thursday
 
 
@@ -32,6 +34,8 @@ def arrow_of(series: "pd.Series[Any]") -> pa.Array:
         cells = cells.combine_chunks()
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
+    if pa.types.is_decimal(cells.type):
+        cells = cells.cast(pa.float64())
     if pa.types.is_floating(cells.type):  # a Parquet file may have both
         cells = pc.if_else(pc.is_nan(cells), pa.scalar(None, cells.type), cells)
     return cells
@@ -74,9 +78,9 @@ def _numbers_in(cells: pa.Array, *, name: str, where: Where) -> pa.Array:
         return cells.cast(pa.float64())
     except pa.ArrowInvalid:
         for i, text in enumerate(cells.to_pylist()):
-            try:
-                float(text or 0)
-            except ValueError:
+            try:  # not `float`, which takes more: 1_0, for one
+                pa.array([text], type=cells.type).cast(pa.float64())
+            except pa.ArrowInvalid:
                 raise ConfigError(f"{where(i)}, column '{name}' is {text!r}, which is not a number.") from None
         raise
 
@@ -91,9 +95,11 @@ def texts_of(cells: pa.Array) -> npt.NDArray[np.object_]:
 
 
 def plain(value: Any) -> int | float | str:
-    """A cell as a level is named: 3.0 is 3, and texts lose the blanks around them."""
-    if isinstance(value, bool | str):
-        return str(value).strip()
+    """A cell as a level is named: 3.0 is 3, also as a text, and texts lose the blanks around them."""
+    if isinstance(value, str):
+        return WHOLE.sub(r"\1", value.strip())
+    if isinstance(value, bool):
+        return str(value)
     if isinstance(value, int):
         return value
     if isinstance(value, float):

@@ -25,9 +25,15 @@ from lightsweep.data.table.cells import (
 )
 from lightsweep.errors import ConfigError
 
-DATE_FORMATS = ("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y")
+DATE_FORMATS = (
+    *("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y"),
+    *("%m/%d/%y", "%d/%m/%y", "%b %d, %Y", "%d %b %Y"),
+)
 PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
 NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+NEARLY_NUMBER = r"^\s*[-+]?\s*[€$£]?\s*[-+]?\d[\d.,' ]*([eE][-+]?\d+)?\s*[%€$£]?\s*$"
+PLAIN_DATE = r"^\s*\d{4}-\d{2}-\d{2}"
+NEARLY = 0.5
 MOSTLY = 0.9  # a column of texts of which so many are numbers, or dates, is one with wrong cells
 MAX_LEVELS_OF_ROWS = 0.5  # a text column with more levels than that names its rows
 FEW_LEVELS = 50  # that few are never too many
@@ -80,6 +86,8 @@ class Columns:
         """
         if missing := [column.name for column in self.all if column.name not in frame.columns]:
             raise ConfigError(f"the table has no column {' and no column '.join(map(repr, missing))}.")
+        if twice := [column.name for column in self.all if frame.columns.tolist().count(column.name) > 1]:
+            raise ConfigError(f"the table has more than one column '{twice[0]}'.")
         cells: dict[str, npt.NDArray[Any]] = {}
         for column in self.all:
             cells.update(_typed(column, frame[column.name], where))
@@ -136,7 +144,8 @@ def _kind_of(cells: pa.Array, *, name: str, where: Where) -> Kind | None:
         return Kind.DATE
     if not is_text_type(cells.type):
         raise ConfigError(
-            f"{where(0)}, column '{name}' holds {cells.type}, which can be no feature. Add it to data.drop."
+            f"{where(0)}, column '{name}' holds {cells.type}, which can be no feature."
+            f" Add it to data.drop, or say data.kinds={{{name}:category}}."
         )
     levels = cells.unique().drop_null()
     if len(levels) <= MAX_SPELLINGS and {level.strip().lower() for level in levels.to_pylist()} in PAIRS:
@@ -144,8 +153,36 @@ def _kind_of(cells: pa.Array, *, name: str, where: Where) -> Kind | None:
     refuse_mixed(cells, name=name, where=where, remedy=f"say data.kinds={{{name}:category}}")
     if not _is_code(levels) and date_format_of(levels) is not None:
         return Kind.DATE
-    names_rows = len(levels) > max(FEW_LEVELS, MAX_LEVELS_OF_ROWS * (len(cells) - cells.null_count))
-    return None if names_rows else Kind.CATEGORY
+    if len(levels) <= max(FEW_LEVELS, MAX_LEVELS_OF_ROWS * (len(cells) - cells.null_count)):
+        return Kind.CATEGORY
+    _refuse_nearly_numbers(cells, name=name, where=where)
+    return None
+
+
+def _refuse_nearly_numbers(cells: pa.Array, *, name: str, where: Where) -> None:
+    """Raise `ConfigError` if half of these texts are meant to be numbers, or dates: too good to be left out."""
+    there = cells.drop_null()
+    if _is_code(there):
+        return
+    meant = _meant(there)
+    if meant is None:
+        return
+    first = pc.index(pc.match_substring_regex(cells, NUMBER if meant == "numbers" else PLAIN_DATE), False).as_py()
+    raise ConfigError(
+        f"{where(first)}, column '{name}' is {cells[first].as_py()!r}, but most of its cells are meant to be {meant}."
+        f" Write them all {'like -1234.5' if meant == 'numbers' else 'in one way, such as 2024-12-31'}, or empty those"
+        f" that are none; or say data.kinds={{{name}:category}} or data.drop=[{name}]."
+    )
+
+
+def _meant(texts: pa.Array) -> str | None:
+    """What half of these texts look like: numbers, or dates, or numbers with other signs in them."""
+    if pc.mean(pc.match_substring_regex(texts, NUMBER)).as_py() >= NEARLY:
+        return "numbers"
+    some = pd.Series(texts_of(texts.unique()))
+    if max(_share_of_dates(some, one) for one in DATE_FORMATS) >= NEARLY:
+        return "dates"
+    return "numbers" if pc.mean(pc.match_substring_regex(texts, NEARLY_NUMBER)).as_py() >= NEARLY else None
 
 
 def _is_code(levels: pa.Array) -> bool:
@@ -153,12 +190,12 @@ def _is_code(levels: pa.Array) -> bool:
     return pc.all(pc.match_substring_regex(levels, NUMBER)).as_py() is True
 
 
-def refuse_mixed(cells: pa.Array, *, name: str, where: Where, remedy: str) -> None:
+def refuse_mixed(cells: pa.Array, *, name: str, where: Where, remedy: str, mostly: float = MOSTLY) -> None:
     """Raise `ConfigError` if most of these texts are numbers, but not all."""
     is_number = pc.match_substring_regex(cells, NUMBER)
     n_numbers = pc.sum(is_number).as_py() or 0
     n_there = len(cells) - cells.null_count
-    if not MOSTLY * n_there <= n_numbers < n_there:
+    if not mostly * n_there <= n_numbers < n_there:
         return
     first = pc.index(is_number, False).as_py()
     raise ConfigError(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from lightsweep.data.table.cells import MISSING_LEVEL, Where, arrow_of, is_text_type, numbers_of, plain, texts_of
-from lightsweep.data.table.columns import refuse_mixed
+from lightsweep.data.table.columns import MOSTLY, NEARLY, refuse_mixed
 from lightsweep.data.target import Target, task_of
 from lightsweep.errors import ConfigError
 from lightsweep.task import Task
@@ -100,7 +100,14 @@ def _levels(tables: Sequence[Table], name: str, *, to_find: bool) -> list[Any]:
     for table in tables:
         cells = arrow_of(table.frame[name])
         if is_text_type(cells.type) and to_find:
-            refuse_mixed(cells, name=name, where=table.at, remedy="say data.task=multiclass")
+            many = len(cells.unique()) > MAX_NUMBERED_CLASSES  # too many for classes that happen to be numbers
+            refuse_mixed(
+                cells,
+                name=name,
+                where=table.at,
+                remedy="say data.task=multiclass",
+                mostly=NEARLY if many else MOSTLY,
+            )
         found.update(plain(level) for level in cells.unique().drop_null().to_pylist())
     return sorted(found - {MISSING_LEVEL}, key=lambda level: (isinstance(level, str), level))
 

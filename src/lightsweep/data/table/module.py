@@ -1,9 +1,12 @@
 """`data=table`: your own table, in a file or three."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from lightsweep.data.table.cells import is_text_type
 from lightsweep.data.table.frames import FrameDataModule, identity_of
 from lightsweep.data.table.labels import Table
 from lightsweep.data.table.preparing import TableSettings
@@ -43,7 +46,7 @@ class TableDataModule(FrameDataModule):
             target=target,
             drop=drop,
             task=task,
-            kinds=kinds,
+            kinds=kinds and {str(name): kind for name, kind in kinds.items()},
             split=split,
             split_by=split_by,
             val_fraction=val_fraction,
@@ -78,9 +81,15 @@ class TableDataModule(FrameDataModule):
         return {name: identity_of(path) for name, path in self.paths.items()}
 
     def tables(self) -> dict[str, Table]:
-        return {name: self._table(path) for name, path in self.paths.items()}
+        # What is said to be no number stays as it is written, and what is none in the first file: 01234 is no 1234.
+        as_text: set[Hashable] = {name for name, kind in (self.settings.kinds or {}).items() if kind != "number"}
+        tables = {}
+        for name, path in self.paths.items():
+            frame = read_frame(path, text=as_text)
+            as_text |= {column for column, kind in frame.dtypes.items() if is_text_type(kind.pyarrow_dtype)}
+            tables[name] = _table(frame, path)
+        return tables
 
-    def _table(self, path: Path) -> Table:
-        # What is said to be no number stays as it is written: 01234 is no 1234.
-        as_text = [name for name, kind in (self.settings.kinds or {}).items() if kind != "number"]
-        return Table(name=shown(path), frame=read_frame(path, text=as_text), where=lambda row: place(path, row))
+
+def _table(frame: pd.DataFrame, path: Path) -> Table:
+    return Table(name=shown(path), frame=frame, where=lambda row: place(path, row))

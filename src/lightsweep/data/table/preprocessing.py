@@ -61,7 +61,8 @@ class TablePreprocessing:
     @property
     def features(self) -> list[str]:
         """The name of each column of the matrix."""
-        return [str(name) for name in self.transformer.get_feature_names_out()]
+        names = map(str, self.transformer.get_feature_names_out())
+        return [name.split("__", 1)[-1] for name in names]  # without the step, which keeps them apart
 
     def transform(self, rows: Any, *, where: Where | None = None) -> Floats:
         """The matrix of shape `(n, d_in)`. Columns may be in any order, and there may be more than it takes.
@@ -146,7 +147,7 @@ def _transformer(
             coded,
         ),
     ]
-    return ColumnTransformer([step for step in steps if step[2]], sparse_threshold=0, verbose_feature_names_out=False)
+    return ColumnTransformer([step for step in steps if step[2]], sparse_threshold=0)
 
 
 def _first_of(name: str, parts: Sequence[str], kind: Kind) -> list[str]:

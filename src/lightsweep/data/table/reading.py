@@ -6,8 +6,10 @@ A row's number, in the index of each frame, counts from 0 below the header.
 import csv
 import gzip
 import re
+import sys
+import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TextIO
@@ -22,23 +24,30 @@ from lightsweep.files import shown
 
 SEPARATORS = {".csv": ",;\t|", ".tsv": "\t"}  # of a CSV the one that its header has most of
 ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".feather")
+ENCODING_OF = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+GZIP = b"\x1f\x8b"
 # "?" is how the UCI repository writes a missing cell.
 MISSING = ["", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A"]
+NUMBER = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
+YEAR = re.compile(r"(19|20)\d\d")
 BLOCK_BYTES = 1 << 24
 BATCH_ROWS = 65_536
+
+BROKEN = (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException)  # what the readers raise of a damaged file
+csv.field_size_limit(sys.maxsize)  # a cell may be long
 
 CONVERSION = re.compile(r"In CSV column #(\d+): .*CSV conversion error to [^:]+: invalid value '(.*)'", re.DOTALL)
 
 
-def read_frame(path: Path, *, text: Collection[str] = ()) -> pd.DataFrame:
+def read_frame(path: Path, *, text: Collection[Hashable] = ()) -> pd.DataFrame:
     """Read a whole file; the columns named in `text` stay as they are written, "01" for one.
 
     Raises `ConfigError` if the file is missing, of an unknown kind, empty, or damaged.
     """
     check_file(path)
     try:
-        table = _read_text(path, text=text) if _is_text(path) else pa.Table.from_batches(_binary_batches(path))
-    except (OSError, EOFError, pa.ArrowException) as error:
+        table = _read_text(path, text=text) if _is_text(path) else _read_binary(path)
+    except BROKEN as error:
         raise _unreadable(path, error) from error
     if not len(table):
         raise _no_rows(path)
@@ -58,7 +67,7 @@ def read_batches(path: Path, *, rows: int = BATCH_ROWS) -> Iterator[pd.DataFrame
                 part = batch.slice(offset, rows)
                 yield _as_frame(pa.Table.from_batches([part]), start=start)
                 start += len(part)
-    except (OSError, EOFError, pa.ArrowException) as error:
+    except BROKEN as error:
         raise _unreadable(path, error) from error
     if not start:
         raise _no_rows(path)
@@ -139,15 +148,15 @@ def check_names(path: Path, names: Collection[str]) -> None:
 
 
 def _looks_like_data(names: Collection[str]) -> bool:
-    """Whether names are numbers, other than those that count the columns up: 0, 1, 2 or 2019, 2020, 2021."""
-    numbers = [float(name) for name in names if re.fullmatch(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", name, re.IGNORECASE)]
+    """Whether names are numbers, other than years, and those that count the columns up: 0, 1, 2."""
+    numbers = [float(name) for name in names if NUMBER.fullmatch(name) and not YEAR.fullmatch(name)]
     counts_up = len(numbers) > 1 and all(b - a == 1 for a, b in pairwise(numbers))
     return bool(numbers) and not counts_up
 
 
-def _read_text(path: Path, *, text: Collection[str]) -> pa.Table:
+def _read_text(path: Path, *, text: Collection[Hashable]) -> pa.Table:
     """Let Arrow find the types in the first block; where a later block is otherwise, begin again with a wider type."""
-    types = dict.fromkeys(text, pa.string())
+    types = dict.fromkeys(map(str, text), pa.string())
     names = _header(path)
     while True:
         try:
@@ -172,7 +181,7 @@ def _text_batches(path: Path, *, types: dict[str, pa.DataType] | None) -> Iterat
     """The blocks of the file, with these types for some columns; None reads all of them as text."""
     names = _header(path)
     reader = pyarrow.csv.open_csv(
-        str(path),
+        pa.input_stream(str(path), compression="gzip" if path.name.lower().endswith(".gz") else None),
         read_options=pyarrow.csv.ReadOptions(
             use_threads=False,
             block_size=BLOCK_BYTES,
@@ -193,6 +202,11 @@ def _text_batches(path: Path, *, types: dict[str, pa.DataType] | None) -> Iterat
     if any(pa.types.is_binary(field.type) for field in reader.schema):
         raise _not_utf8(path)
     yield from (batch for batch in reader if len(batch))
+
+
+def _read_binary(path: Path) -> pa.Table:
+    batches = list(_binary_batches(path))
+    return pa.Table.from_batches(batches) if batches else pa.table({})
 
 
 def _binary_batches(path: Path, *, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
@@ -241,6 +255,15 @@ def _ragged(path: Path) -> ConfigError:
 def _not_utf8(path: Path) -> ConfigError:
     opened = gzip.open if path.name.lower().endswith(".gz") else open
     with opened(path, "rb") as file:
+        start = file.read(2)
+        if encoding := ENCODING_OF.get(start):
+            return ConfigError(
+                f"{shown(path)} is {encoding}. Save it as UTF-8, for example with:"
+                f" iconv -f utf-16 -t utf-8 {path.name} > utf8.csv"
+            )
+        if start == GZIP:
+            return ConfigError(f"{shown(path)} is compressed by gzip. Name it {path.name}.gz.")
+        file.seek(0)
         for number, line in enumerate(file, start=1):
             try:
                 line.decode("utf-8")
