@@ -43,6 +43,7 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "data.drop": ([None, [], ["a", "b"]], ["a", [1], 3, {"a": 1}]),
     "data.task": ([None, "binary", "multiclass", "regression"], ["", "classes", 2]),
     "data.kinds": ([None, {}, {"zip": "category", "n": "number"}], ["category", ["a"], {"zip": "text"}, {"zip": None}]),
+    "data.missing": ([None, [], [-999, "unknown", 0.5]], ["unknown", -999, [None], {"a": 1}]),
     "data.split": ([None, "stratified", "random", "group", "time", "column"], ["", "groups", 0.2]),
     "data.split_by": ([None, "customer"], [0, ["a"], True]),
     "data.val_fraction": FRACTIONS,

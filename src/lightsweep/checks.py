@@ -81,6 +81,10 @@ RULES: dict[str, Rule] = {
         "null, or a kind per column, such as {zip:category}; kinds are number, category, boolean and date",
         lambda v: v is None or (isinstance(v, Mapping) and all(kind in KINDS for kind in v.values())),
     ),
+    "data.missing": Rule(
+        "null, or a list of cells that are missing, such as [-999,unknown]",
+        lambda v: v is None or _are(str | int | float, v),
+    ),
     "data.split": _one_of("stratified", "random", "group", "time", "column", None),
     "data.split_by": Rule("the name of a column, or null", lambda v: v is None or isinstance(v, str)),
     "data.val_fraction": FRACTION,

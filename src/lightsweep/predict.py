@@ -103,7 +103,7 @@ def _batches(data: Path, *, predictor: "Predictor") -> Iterator[tuple[Any, dict[
     from lightsweep.data.table.reading import place, read_batches
 
     where = functools.partial(place, data)
-    yield from ((frame, {"where": where}) for frame in read_batches(data, rows=BATCH_ROWS))
+    yield from ((frame, {"where": where}) for frame in read_batches(data, rows=BATCH_ROWS, missing=predictor.missing))
 
 
 def _array_batches(path: Path) -> "Iterator[npt.NDArray[Any]]":

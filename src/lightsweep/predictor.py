@@ -88,6 +88,12 @@ class Predictor:
         return self.target.classes
 
     @property
+    def missing(self) -> tuple[str, ...] | None:
+        """The cells of a text file that are missing, None for the usual ones."""
+        missing: tuple[str, ...] | None = getattr(getattr(self.preprocessing, "columns", None), "missing", None)
+        return missing
+
+    @property
     def takes_frames(self) -> bool:
         return hasattr(self.preprocessing, "columns")
 

@@ -29,6 +29,7 @@ TABLE: dict[str, Any] = {
     "target": "y",
     "drop": None,
     "kinds": None,
+    "missing": None,
     "split_by": None,
     "one_hot_up_to": 12,
 }

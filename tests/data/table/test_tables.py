@@ -455,3 +455,26 @@ def test_a_target_far_from_zero_keeps_its_digits(tmp_path: Path) -> None:
     assert scaler is not None
     found = scaler.inverse(data.splits.test[1])
     assert all(np.abs(y - float(one)).min() < 1e-3 for one in found)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_what_counts_as_missing_can_be_said_and_is_kept_with_the_model(name: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"n": [-999, 1, 2] * 20, "c": ["NA", "DE", "unknown"] * 20, "y": ["a", "b", "c"] * 20})
+    WRITERS[name](frame, tmp_path / name)
+    data = table(tmp_path, name, missing=[-999, "unknown"], one_hot_up_to=10)
+    assert data.preprocessing.features == ["n", "missingindicator_n", "c_", "c_DE", "c_NA"]
+    data.preprocessing.save(tmp_path)
+    expected = data.preprocessing.transform(frame)
+    assert (expected[:, 1] == (frame["n"] == -999)).all()
+    np.testing.assert_array_equal(load_preprocessing(tmp_path).transform(frame), expected)
+
+
+def test_groups_of_any_size_are_spread_over_all_splits(tmp_path: Path) -> None:
+    groups = ["large"] * 40 + [f"single {i}" for i in range(60)]
+    pd.DataFrame({"g": groups, "x": range(100), "y": [i / 7 for i in range(100)]}).to_csv(
+        tmp_path / "a.csv", index=False
+    )
+    for seed in range(20):
+        splits = table(tmp_path, split="group", split_by="g", seed=seed).splits
+        assert splits.val is not None
+        assert [len(part[1]) for part in (splits.train, splits.val, splits.test)] == [64, 16, 20]

@@ -1,7 +1,7 @@
 """The cells of a column as Arrow keeps them, made into floats and texts."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,26 @@ def arrow_of(series: "pd.Series[Any]") -> pa.Array:
     if pa.types.is_floating(cells.type):  # a Parquet file may have both
         cells = pc.if_else(pc.is_nan(cells), pa.scalar(None, cells.type), cells)
     return cells
+
+
+def without(cells: pa.Array, missing: Sequence[str]) -> pa.Array:
+    """The cells, of which those that `missing` names, as texts or as numbers, are missing."""
+    if is_text_type(cells.type):
+        values = pa.array(missing, type=cells.type)
+    elif is_number_type(cells.type):
+        values = pa.array([float(word) for word in missing if is_number(word)], type=pa.float64())
+    else:
+        return cells
+    found = pc.is_in(cells if is_text_type(cells.type) else cells.cast(pa.float64(), safe=False), value_set=values)
+    return pc.if_else(found, pa.scalar(None, cells.type), cells)
+
+
+def is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def is_number_type(kind: pa.DataType) -> bool:

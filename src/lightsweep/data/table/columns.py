@@ -22,6 +22,7 @@ from lightsweep.data.table.cells import (
     numbers_of,
     texts_of,
     truths_of,
+    without,
 )
 from lightsweep.errors import ConfigError
 
@@ -66,9 +67,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that a model takes, whatever else a table has and in whatever order."""
+    """The columns that a model takes, whatever else a table has and in whatever order.
+
+    `missing` has the cells that are missing, None if those are that a text file is read without.
+    """
 
     all: tuple[Column, ...]
+    missing: tuple[str, ...] | None = None
 
     def named(self, kind: Kind) -> list[str]:
         return [column.name for column in self.all if column.kind is kind]
@@ -90,19 +95,31 @@ class Columns:
             raise ConfigError(f"the table has more than one column '{twice[0]}'.")
         cells: dict[str, npt.NDArray[Any]] = {}
         for column in self.all:
-            cells.update(_typed(column, frame[column.name], where))
+            cells.update(_typed(column, cells_of(frame[column.name], self.missing), frame.index, where))
         return pd.DataFrame(cells, index=frame.index, copy=False)
 
-    def to_record(self) -> list[dict[str, Any]]:
-        return [asdict(column) for column in self.all]
+    def to_record(self) -> dict[str, Any]:
+        return {"columns": [asdict(column) for column in self.all], "missing": self.missing and [*self.missing]}
 
     @classmethod
-    def from_record(cls, record: Sequence[Mapping[str, Any]]) -> "Columns":
-        return cls(tuple(Column(**{**column, "kind": Kind(column["kind"])}) for column in record))
+    def from_record(cls, record: Mapping[str, Any]) -> "Columns":
+        missing = record.get("missing")
+        columns = (Column(**{**column, "kind": Kind(column["kind"])}) for column in record["columns"])
+        return cls(tuple(columns), None if missing is None else tuple(map(str, missing)))
+
+
+def cells_of(series: "pd.Series[Any]", missing: Sequence[str] | None) -> pa.Array:
+    cells = arrow_of(series)
+    return without(cells, missing) if missing else cells
 
 
 def find_columns(
-    frame: pd.DataFrame, *, names: Sequence[str], kinds: Mapping[str, str], where: Where
+    frame: pd.DataFrame,
+    *,
+    names: Sequence[str],
+    kinds: Mapping[str, str],
+    missing: Sequence[str] | None = None,
+    where: Where,
 ) -> tuple[Columns, dict[str, str]]:
     """Find the kind of each column, or take it from `kinds`; gives also which were left out, and why.
 
@@ -113,24 +130,24 @@ def find_columns(
     found: list[Column] = []
     left_out: dict[str, str] = {}
     for name in names:
-        column = _found(frame[name], name=name, kind=kinds.get(name), where=where)
+        cells = cells_of(frame[name], missing)
+        column = _found(cells, name=name, kind=kinds.get(name), where=lambda i: where(int(frame.index[i])))
         if isinstance(column, Column):
             found.append(column)
         else:
             left_out[name] = column
-    return Columns(tuple(found)), left_out
+    return Columns(tuple(found), None if missing is None else tuple(missing)), left_out
 
 
-def _found(series: "pd.Series[Any]", *, name: str, kind: str | None, where: Where) -> Column | str:
-    cells = arrow_of(series)
+def _found(cells: pa.Array, *, name: str, kind: str | None, where: Where) -> Column | str:
     if cells.null_count == len(cells):
         return "all missing"
     if kind is None:
-        kind = _kind_of(cells, name=name, where=lambda i: where(int(series.index[i])))
+        kind = _kind_of(cells, name=name, where=where)
         if kind is None:
             return "names the rows: most have a value of their own"
     if kind == Kind.DATE:
-        return _found_date(cells, name=name, where=lambda i: where(int(series.index[i])))
+        return _found_date(cells, name=name, where=where)
     return Column(name, Kind(kind))
 
 
@@ -214,11 +231,9 @@ def _names_of(column: Column) -> list[str]:
     return column.parts if column.kind is Kind.DATE else [column.name]
 
 
-def _typed(column: Column, series: "pd.Series[Any]", where: Where | None) -> dict[str, npt.NDArray[Any]]:
-    cells = arrow_of(series)
-
+def _typed(column: Column, cells: pa.Array, index: "pd.Index[Any]", where: Where | None) -> dict[str, npt.NDArray[Any]]:
     def at(i: int) -> str:
-        return where(int(series.index[i])) if where else f"row {i} (counted from 0)"
+        return where(int(index[i])) if where else f"row {i} (counted from 0)"
 
     if column.kind is Kind.CATEGORY:
         return {column.name: texts_of(cells)}

@@ -28,6 +28,7 @@ class TableDataModule(FrameDataModule):
         drop: list[str] | None,
         task: str | None,
         kinds: dict[str, str] | None,
+        missing: list[str | int | float] | None,
         split: str | None,
         split_by: str | None,
         val_fraction: float,
@@ -47,6 +48,7 @@ class TableDataModule(FrameDataModule):
             drop=drop,
             task=task,
             kinds=kinds and {str(name): kind for name, kind in kinds.items()},
+            missing=None if missing is None else [str(one) for one in missing],
             split=split,
             split_by=split_by,
             val_fraction=val_fraction,
@@ -85,7 +87,7 @@ class TableDataModule(FrameDataModule):
         as_text: set[Hashable] = {name for name, kind in (self.settings.kinds or {}).items() if kind != "number"}
         tables = {}
         for name, path in self.paths.items():
-            frame = read_frame(path, text=as_text)
+            frame = read_frame(path, text=as_text, missing=self.settings.missing)
             as_text |= {column for column, kind in frame.dtypes.items() if is_text_type(kind.pyarrow_dtype)}
             tables[name] = _table(frame, path)
         return tables

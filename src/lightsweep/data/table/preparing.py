@@ -42,6 +42,7 @@ class TableSettings:
     one_hot_up_to: int = 0
     drop: Sequence[str] | None = None
     kinds: Mapping[str, str] | None = None
+    missing: Sequence[str] | None = None
     split_by: str | None = None
     seed: int
     refit: bool
@@ -69,7 +70,9 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
     _check_columns(tables, needed=[*features, *names])
     target = find_target([*tables.values()], names=names, task=Task(settings.task) if settings.task else None)
     labelled = _labelled(tables, target, settings)
-    columns, left_out = find_columns(first.frame, names=features, kinds=settings.kinds or {}, where=first.where)
+    columns, left_out = find_columns(
+        first.frame, names=features, kinds=settings.kinds or {}, missing=settings.missing, where=first.where
+    )
     if not columns.all:
         raise ConfigError(
             f"{first.name} has no column left to learn from. Drop fewer, or say what they are: data.kinds."

@@ -80,7 +80,7 @@ class TablePreprocessing:
         temporary = folder / f".{FITTED}.tmp"
         skops.io.dump(self.transformer, temporary)
         temporary.replace(folder / FITTED)
-        fitted = {"kind": "table", "columns": self.columns.to_record(), "cardinalities": [*self.cardinalities]}
+        fitted = {"kind": "table", **self.columns.to_record(), "cardinalities": [*self.cardinalities]}
         write_atomically(folder / PREPROCESSING, json.dumps({**fitted, **facts}))
 
     @classmethod
@@ -88,7 +88,7 @@ class TablePreprocessing:
         """Read what `save` wrote; a file with anything but scikit-learn's own objects is refused by skops."""
         transformer = skops.io.load(folder / FITTED, trusted=TRUSTED)
         return cls(
-            columns=Columns.from_record(record["columns"]),
+            columns=Columns.from_record(record),
             transformer=transformer,
             cardinalities=record["cardinalities"],
         )

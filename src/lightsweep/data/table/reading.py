@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from lightsweep.data.table.cells import is_number
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown
 
@@ -27,7 +28,7 @@ ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".feather")
 ENCODING_OF = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 GZIP = b"\x1f\x8b"
 # "?" is how the UCI repository writes a missing cell.
-MISSING = ["", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A"]
+MISSING = ("?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A")
 NUMBER = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
 YEAR = re.compile(r"(19|20)\d\d")
 BLOCK_BYTES = 1 << 24
@@ -39,14 +40,15 @@ csv.field_size_limit(sys.maxsize)  # a cell may be long
 CONVERSION = re.compile(r"In CSV column #(\d+): .*CSV conversion error to [^:]+: invalid value '(.*)'", re.DOTALL)
 
 
-def read_frame(path: Path, *, text: Collection[Hashable] = ()) -> pd.DataFrame:
+def read_frame(path: Path, *, text: Collection[Hashable] = (), missing: Collection[str] | None = None) -> pd.DataFrame:
     """Read a whole file; the columns named in `text` stay as they are written, "01" for one.
 
+    In a text file a cell is missing if it is empty or one of `missing`, None for those of `MISSING`.
     Raises `ConfigError` if the file is missing, of an unknown kind, empty, or damaged.
     """
     check_file(path)
     try:
-        table = _read_text(path, text=text) if _is_text(path) else _read_binary(path)
+        table = _read_text(path, text=text, missing=missing) if _is_text(path) else _read_binary(path)
     except BROKEN as error:
         raise _unreadable(path, error) from error
     if not len(table):
@@ -54,7 +56,9 @@ def read_frame(path: Path, *, text: Collection[Hashable] = ()) -> pd.DataFrame:
     return _as_frame(table, start=0)
 
 
-def read_batches(path: Path, *, rows: int = BATCH_ROWS) -> Iterator[pd.DataFrame]:
+def read_batches(
+    path: Path, *, rows: int = BATCH_ROWS, missing: Collection[str] | None = None
+) -> Iterator[pd.DataFrame]:
     """Read a file of any size, at most so many rows at a time; the cells of a text file stay text.
 
     Raises as `read_frame` does, what is wrong further down not before it gets there.
@@ -62,7 +66,8 @@ def read_batches(path: Path, *, rows: int = BATCH_ROWS) -> Iterator[pd.DataFrame
     check_file(path)
     start = 0
     try:
-        for batch in _text_batches(path, types=None) if _is_text(path) else _binary_batches(path, rows=rows):
+        is_text = _is_text(path)
+        for batch in _text_batches(path, missing=missing) if is_text else _binary_batches(path, rows=rows):
             for offset in range(0, len(batch), rows):
                 part = batch.slice(offset, rows)
                 yield _as_frame(pa.Table.from_batches([part]), start=start)
@@ -154,30 +159,24 @@ def _looks_like_data(names: Collection[str]) -> bool:
     return bool(numbers) and not counts_up
 
 
-def _read_text(path: Path, *, text: Collection[Hashable]) -> pa.Table:
+def _read_text(path: Path, *, text: Collection[Hashable], missing: Collection[str] | None) -> pa.Table:
     """Let Arrow find the types in the first block; where a later block is otherwise, begin again with a wider type."""
     types = dict.fromkeys(map(str, text), pa.string())
     names = _header(path)
     while True:
         try:
-            batches = list(_text_batches(path, types=types))
+            batches = list(_text_batches(path, types=types, missing=missing))
             return pa.Table.from_batches(batches, schema=batches[0].schema) if batches else pa.table({})
         except pa.ArrowInvalid as error:
             if (found := CONVERSION.search(str(error))) is None:
                 raise
             name = names[int(found[1])]
-            types[name] = pa.float64() if _is_number(found[2]) and types.get(name) != pa.float64() else pa.string()
+            types[name] = pa.float64() if is_number(found[2]) and types.get(name) != pa.float64() else pa.string()
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _text_batches(path: Path, *, types: dict[str, pa.DataType] | None) -> Iterator[pa.RecordBatch]:
+def _text_batches(
+    path: Path, *, types: dict[str, pa.DataType] | None = None, missing: Collection[str] | None
+) -> Iterator[pa.RecordBatch]:
     """The blocks of the file, with these types for some columns; None reads all of them as text."""
     names = _header(path)
     reader = pyarrow.csv.open_csv(
@@ -193,7 +192,7 @@ def _text_batches(path: Path, *, types: dict[str, pa.DataType] | None) -> Iterat
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()) if types is None else types,
             include_columns=[name for name in names if name],  # a saved index has no name
-            null_values=MISSING,
+            null_values=["", *(MISSING if missing is None else missing)],
             strings_can_be_null=True,
             true_values=["\0"],  # "yes" and "True" keep their spelling: they may name classes
             false_values=["\0"],

@@ -62,14 +62,15 @@ def split_rows(
     rows = np.flatnonzero(kept)
     if how is Split.COLUMN:
         assigned = _by_word(table, str(by), rows)
+    elif how is Split.GROUP:
+        groups = _groups(table, rows, str(by))
+        assigned = _by_group(groups, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
     elif how is Split.STRATIFIED:
         assigned = _stratified(y[rows], val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
     else:
         order = np.argsort(_ranks(table, rows, how=how, by=by, seed=seed), kind="stable")
         assigned = np.empty(len(rows), dtype=np.int8)
         assigned[order] = _from_the_end(len(rows), val_fraction=val_fraction, test_fraction=test_fraction)
-        if how is Split.GROUP:
-            assigned = _whole_groups(table, assigned, rows, by=str(by))
     parts = np.full(len(kept), NOWHERE, dtype=np.int8)
     parts[rows] = assigned
     return parts
@@ -104,25 +105,39 @@ def _from_the_end(n: int, *, val_fraction: float, test_fraction: float) -> Parts
 
 def _ranks(table: Table, rows: npt.NDArray[np.intp], *, how: Split, by: str | None, seed: int) -> npt.NDArray[Any]:
     """A number per row: the first rows train, the last ones test."""
-    rng = np.random.default_rng(seed)
-    if how is Split.RANDOM:
-        return rng.permutation(len(rows))
     if how is Split.TIME:
         return _moments(table, str(by))[rows]
-    groups = _groups(table, rows, str(by))
-    return rng.permutation(groups.max() + 1)[groups]
+    return np.random.default_rng(seed).permutation(len(rows))
 
 
 def _groups(table: Table, rows: npt.NDArray[np.intp], by: str) -> npt.NDArray[np.intp]:
     return pd.factorize(texts_of(arrow_of(table.frame[by]))[rows])[0]
 
 
-def _whole_groups(table: Table, parts: Parts, rows: npt.NDArray[np.intp], *, by: str) -> Parts:
-    """Let a group that was cut be all where its last row is."""
-    groups = _groups(table, rows, by)
-    of_group = np.zeros(groups.max() + 1, dtype=np.int8)
-    np.maximum.at(of_group, groups, parts)
+def _by_group(groups: npt.NDArray[np.intp], *, val_fraction: float, test_fraction: float, seed: int) -> Parts:
+    """Whole groups, drawn in a random order, as long as they fit into what test and then validation are to have."""
+    sizes = np.bincount(groups)
+    left = np.random.default_rng(seed).permutation(len(sizes))
+    of_group = np.full(len(sizes), TRAIN, dtype=np.int8)
+    for part, fraction in ((TEST, test_fraction), (VAL, val_fraction)):
+        taken = _taken(sizes[left], wanted=round(len(groups) * fraction))
+        of_group[left[taken]] = part
+        left = left[~taken]
     return of_group[groups]
+
+
+def _taken(sizes: npt.NDArray[np.intp], *, wanted: int) -> npt.NDArray[np.bool_]:
+    """Which groups to take: those that fit, and a last one if it leaves less to be wished for, or nothing fits."""
+    taken = np.zeros(len(sizes), dtype=np.bool_)
+    missing = wanted
+    for i, size in enumerate(sizes):
+        if size <= missing:
+            taken[i] = True
+            missing -= size
+    if missing and not taken.all():
+        smallest = int(np.where(taken, sizes.max() + 1, sizes).argmin())
+        taken[smallest] = not taken.any() or abs(missing - sizes[smallest]) < missing
+    return taken
 
 
 def _moments(table: Table, by: str) -> npt.NDArray[np.float64]:
