@@ -1,6 +1,7 @@
 """The card of a shipped model: what it tells, and that what comes from data is shown and never obeyed."""
 
 import xml.etree.ElementTree as ET
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ def texts_in(picture: Path) -> list[str]:
         "- model.onnx: at most 1e-07",
         "- Unseen levels are taken for missing.",
         "| seed | 7 |",
+        f"| version of pandas | {version('pandas')} |",
     ],
 )
 def test_it_tells(line: str, tmp_path: Path) -> None:

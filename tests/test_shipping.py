@@ -19,6 +19,7 @@ from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.errors import ConfigError
 from lightsweep.model.objectives import METRICS as TASK_METRICS
 from lightsweep.predictor import CONFIG, METRICS, WEIGHTS, Predictor
+from lightsweep.shipping import VALIDATION, metrics_in_validation
 from lightsweep.task import Task
 from tests.command import Ran, train
 
@@ -301,3 +302,13 @@ def test_a_module_that_is_not_trusted_is_not_even_imported(copied: Path, monkeyp
     (copied / CONFIG).write_text("model: {_target_: foreign.Model}\n")
     with pytest.raises(ConfigError, match=r"model\._target_ is 'foreign\.Model', which is not trusted"):
         lightsweep.load(copied)
+
+
+def test_the_card_knows_the_validation_of_the_best_epoch(tmp_path: Path) -> None:
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "metrics.csv").write_text(
+        "epoch,step,train/loss,val/acc,val/loss\n0,9,,0.5,1\n0,9,1.5,,\n1,19,,0.75,0.5\n1,19,0.7,,\n2,29,,0.25,2\n"
+    )
+    search = {"best_folder": str(tmp_path), "best_epoch": 1}
+    assert metrics_in_validation(search) == {VALIDATION: {"test/acc": 0.75, "test/loss": 0.5}}
+    assert metrics_in_validation({**search, "best_folder": None}) == metrics_in_validation({}) == {}

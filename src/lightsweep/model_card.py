@@ -4,6 +4,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from lightsweep.data.preprocessing import LIBRARIES
 from lightsweep.data.target import Target
 from lightsweep.files import write_atomically
 from lightsweep.sweeper.fingerprint import environment
@@ -57,7 +59,7 @@ def write_card(folder: Path, facts: Facts) -> None:
         "Search": _search(facts.search),
         "Exports": _list(facts.exports),
         "Limits": _list(facts.limits),
-        "Seed and versions": _versions(facts.config),
+        "Seed and versions": _versions(facts),
     }
     parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
     write_atomically(folder / CARD, "\n\n".join([f"# {_title(facts)}", *parts]) + "\n")
@@ -143,8 +145,9 @@ def _search(search: Mapping[str, Any]) -> str:
     return _table(("", ""), rows)
 
 
-def _versions(config: DictConfig) -> str:
-    rows = [("seed", config.seed), *environment().items()]
+def _versions(facts: Facts) -> str:
+    of_tables = {f"version of {name}": version(name) for name in LIBRARIES} if facts.columns else {}
+    rows = [("seed", facts.config.seed), *environment().items(), *of_tables.items()]
     return _table(("", ""), rows)
 
 

@@ -1,8 +1,9 @@
 """The model that a search is for: evaluated and written after a refit."""
 
+import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from lightsweep.predictor import CONFIG, METRICS, WEIGHTS, in_batches
 from lightsweep.sweeper.results import read_results
 from lightsweep.sweeper.trial import in_search
 
+CSV_LOG = "csv/metrics.csv"
+VALIDATION = "validation, by the best trial before the refit"
 TRAINING = "training + validation"
 FAR_OUTSIDE = "Values far outside the range of training are not refused, and what is said of them is a guess."
 LIMITS_OF_TABLES = (
@@ -48,7 +51,9 @@ def ship(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data:
     on_training = {} if is_own else _metrics_on_training(trainer, model, data)
     model.cpu().eval()
     _write_model(folder, cfg, model=model)
-    facts = Facts(config=cfg, metrics={**on_training, "test": metrics}, search=_search())
+    search = _search()
+    known = {**on_training, **metrics_in_validation(search), "test": metrics}
+    facts = Facts(config=cfg, metrics=known, search=search)
     if not is_own:
         data.preprocessing.save(folder, target=data.target.to_record())
         facts = replace(facts, **_of_data(model, data), exports=_export(folder, cfg.export, model=model, data=data))
@@ -73,6 +78,17 @@ def _metrics_on_training(
         return {TRAINING: dict(metrics)}
     finally:
         trainer.loggers = loggers
+
+
+def metrics_in_validation(search: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """What the best trial reached in its best epoch, by its CSV log, under the names of the test's metrics."""
+    try:
+        with (Path(str(search.get("best_folder"))) / CSV_LOG).open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["epoch"] == str(search["best_epoch"])]
+        found = {f"test/{k[4:]}": float(v) for row in rows for k, v in row.items() if k.startswith("val/") and v}
+    except (OSError, KeyError, ValueError):  # there is another logger
+        return {}
+    return {VALIDATION: found} if found else {}
 
 
 def _write_model(folder: Path, cfg: DictConfig, *, model: L.LightningModule) -> None:

@@ -12,6 +12,7 @@ from lightsweep.errors import ConfigError
 from lightsweep.files import write_atomically
 
 PREPROCESSING = "preprocessing.json"
+LIBRARIES = ("scikit-learn", "skops", "pandas", "pyarrow")  # which make a matrix of a table
 
 
 class Preprocessing(Protocol):

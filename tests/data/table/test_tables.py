@@ -53,7 +53,9 @@ def test_every_kind_of_file_gives_the_same_tensors(name: str, tmp_path: Path) ->
     assert torch.equal(found.splits.test[1], expected.splits.test[1])
 
 
-def test_the_kinds_of_columns_are_found_and_shown_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_kinds_of_columns_are_found_and_shown_once_per_process(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     frame = mixed().assign(void=None, id=[f"row {i}" for i in range(400)])
     frame.loc[[3, 5], "y"] = None
     frame.to_csv(tmp_path / "a.csv", index=False)
@@ -78,6 +80,9 @@ def test_the_kinds_of_columns_are_found_and_shown_once(tmp_path: Path, capsys: p
         assert line in told
     _ = table(tmp_path, drop=DROP, kinds={"zip": "category"}, batch_size=7).splits
     assert capsys.readouterr().err == ""
+    frames._tell_once.cache_clear()  # as in another process
+    _ = table(tmp_path, drop=DROP, kinds={"zip": "category"}).splits
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,17 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from lightsweep.data.preprocessing import Preprocessing, load_preprocessing
+from lightsweep.data.preprocessing import LIBRARIES, Preprocessing, load_preprocessing
 from lightsweep.data.splits import Scaler, Splits
 from lightsweep.data.table.cache import made_once
 from lightsweep.data.table.labels import Table
 from lightsweep.data.table.preparing import OVERVIEW, TARGET, TableSettings, prepare
 from lightsweep.data.target import Target
 from lightsweep.data.tensors import TensorDataModule
+from lightsweep.sweeper.driver import is_worker
+from lightsweep.sweeper.trial import in_search
 
 log = logging.getLogger(__name__)
-
-LIBRARIES = ("scikit-learn", "skops", "pandas", "pyarrow")
 
 
 class FrameDataModule(TensorDataModule):
@@ -68,13 +68,13 @@ class FrameDataModule(TensorDataModule):
             versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
             about = {"data": self.identity(), "settings": vars(self.settings), "versions": versions}
             self._folder = made_once(self.cache, name=self.short_name, about=about, make=self._make)
-            _log_once(self._folder)
+            _tell_once(self._folder, is_refit=self.refit)
         return self._folder
 
     def _make(self, folder: Path) -> None:
         overview = prepare(self.tables(), self.settings, folder)
         pa.default_memory_pool().release_unused()  # Arrow would keep it
-        if not self.refit:  # its columns were shown before
+        if is_worker():
             print(overview, file=sys.stderr)
 
     @property
@@ -109,8 +109,12 @@ def identity_of(path: Path) -> list[Any]:
 
 
 @lru_cache(maxsize=32)
-def _log_once(folder: Path) -> None:
-    log.info("%s", (folder / OVERVIEW).read_text(encoding="utf-8"))
+def _tell_once(folder: Path, *, is_refit: bool) -> None:
+    """Of several workers the one that has prepared the data tells what is in it, and a refit knows nothing new."""
+    overview = (folder / OVERVIEW).read_text(encoding="utf-8")
+    log.info("%s", overview)
+    if not is_worker() and not (is_refit and in_search()):
+        print(overview, file=sys.stderr)
 
 
 @lru_cache(maxsize=4)  # trials of one process share the tensors, and those of one machine the pages behind them
