@@ -39,7 +39,7 @@ def outputs_of(target: Target, *, scaler: Scaler | None = None, **settings: Any)
     torch.manual_seed(0)
     node = OmegaConf.merge(OmegaConf.load(CONF / "model" / "mlp.yaml"), {"hidden_size": 8, **settings})
     assert isinstance(node, DictConfig)
-    data = StoredFacts(d_in=2, cardinalities=(3,) if settings else (), target=target)
+    data = StoredFacts(d_in=2, n_numbers=1 if settings else 2, cardinalities=(3,) if settings else (), target=target)
     with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
         return Outputs(build_model(node, data=data, optimizer=None), target, scaler=scaler)
 

@@ -88,17 +88,21 @@ def test_a_target_that_is_not_trusted_is_not_looked_at(target: str) -> None:
 
 def test_a_model_is_built_again_from_what_was_stored_and_takes_the_weights() -> None:
     trained_on = SimpleNamespace(
-        **vars(StoredFacts(d_in=5, cardinalities=(4,), target=Target(task=Task.BINARY, names=("t",), classes=(0, 1)))),
+        **vars(
+            StoredFacts(
+                d_in=6, n_numbers=4, cardinalities=(4,), target=Target(task=Task.BINARY, names=("t",), classes=(0, 1))
+            )
+        ),
         d_out=2,
         task=Task.BINARY,
         quantiles=lambda n_bins: torch.linspace(-1, 1, n_bins + 1).expand(4, n_bins + 1),
     )
     trained_on.class_weights = (1.0, 3.0)
-    stored = StoredFacts(d_in=5, cardinalities=(4,), target=trained_on.target)
+    stored = StoredFacts(d_in=6, n_numbers=4, cardinalities=(4,), target=trained_on.target)
     options = settings(number_embedding="piecewise_linear", normalization="batch")
     options = {name: value for name, value in options.items() if name not in ("d_in", "d_out")}
     model = MLPModule(**options, **facts_for(MLPModule, trained_on)).eval()
     again = MLPModule(**options, **facts_for(MLPModule, stored)).eval()
     again.load_state_dict(model.state_dict())
-    x = torch.cat([torch.randn(6, 4), torch.randint(4, (6, 1))], dim=1)
+    x = torch.cat([torch.randn(6, 4), torch.randint(2, (6, 1)), torch.randint(4, (6, 1))], dim=1)
     assert torch.equal(again(x), model(x))

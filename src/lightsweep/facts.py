@@ -15,7 +15,17 @@ from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
 from lightsweep.task import Task
 
-FACTS = ("d_in", "d_out", "task", "classes", "cardinalities", "class_weights", "target_scaler", "quantiles")
+FACTS = (
+    "d_in",
+    "d_out",
+    "task",
+    "classes",
+    "n_numbers",
+    "cardinalities",
+    "class_weights",
+    "target_scaler",
+    "quantiles",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +33,7 @@ class StoredFacts:
     """In place of a data module, where a shipped model is built again: there is no data then, nothing is trained."""
 
     d_in: int
+    n_numbers: int
     cardinalities: tuple[int, ...]
     target: Target
     class_weights: None = None  # of the loss alone
@@ -45,7 +56,7 @@ class StoredFacts:
 
     def quantiles(self, n_bins: int) -> Tensor:
         """Of the right shape; the edges themselves come with the weights."""
-        return torch.zeros(self.d_in - len(self.cardinalities), n_bins + 1)
+        return torch.zeros(self.n_numbers, n_bins + 1)
 
 
 def build_model(node: DictConfig, *, data: Any, optimizer: Any) -> Any:

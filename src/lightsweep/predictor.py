@@ -162,7 +162,12 @@ def in_batches(outputs: Outputs, x: Tensor) -> Tensor:
 
 
 def _built(cfg: Any, *, preprocessing: Preprocessing, target: Target) -> nn.Module:
-    data = StoredFacts(d_in=preprocessing.d_in, cardinalities=preprocessing.cardinalities, target=target)
+    data = StoredFacts(
+        d_in=preprocessing.d_in,
+        n_numbers=preprocessing.n_numbers,
+        cardinalities=preprocessing.cardinalities,
+        target=target,
+    )
     with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
         _check_names_a_model(cfg)
         model: nn.Module = build_model(cfg.model, data=data, optimizer=None)

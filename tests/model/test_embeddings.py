@@ -82,6 +82,16 @@ def test_a_code_that_is_not_known_counts_as_unseen(code: int) -> None:
     assert there.d_out == 2
 
 
+@pytest.mark.parametrize("kind", ["none", "piecewise_linear", "periodic"])
+def test_truths_are_not_numbers_and_stay_as_they_are(kind: str) -> None:
+    there = embeddings(kind=kind, n_numbers=2, n_truths=3, cardinalities=(4,), category_size=2)
+    truths = torch.tensor([[0.0, 1.0, 1.0]])
+    out = there(torch.cat([torch.randn(1, 2), truths, torch.tensor([[3.0]])], dim=1))
+    n_numbers = 2 if kind == "none" else 10
+    assert out.shape == (1, there.d_out) == (1, n_numbers + 3 + 2)
+    assert torch.equal(out[:, n_numbers:-2], truths)
+
+
 def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"model.number_embedding is 'ple'.*none, piecewise_linear, periodic"):
         embeddings(kind="ple")

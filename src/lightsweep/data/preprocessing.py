@@ -16,10 +16,16 @@ LIBRARIES = ("scikit-learn", "skops", "pandas", "pyarrow")  # which make a matri
 
 
 class Preprocessing(Protocol):
-    """`cardinalities` has one number per trailing column of the matrix that holds codes for a learned embedding."""
+    """To a matrix of `n_numbers` columns of numbers, then truths (0 or 1), then codes for learned embeddings.
+
+    `cardinalities` has one number per column of codes.
+    """
 
     @property
     def d_in(self) -> int: ...
+
+    @property
+    def n_numbers(self) -> int: ...
 
     @property
     def cardinalities(self) -> tuple[int, ...]: ...
@@ -45,6 +51,10 @@ class ArrayPreprocessing:
     @property
     def d_in(self) -> int:
         return len(self.scaler.mean)
+
+    @property
+    def n_numbers(self) -> int:
+        return self.d_in
 
     def transform(self, rows: npt.ArrayLike) -> Floats:
         x = np.asarray(rows, dtype=np.float32)

@@ -72,6 +72,11 @@ class TensorDataModule(L.LightningDataModule):
         return ArrayPreprocessing(self.scaler)
 
     @property
+    def n_numbers(self) -> int:
+        """How many of the first columns of `x` are numbers; what follows is 0 or 1, or a code."""
+        return self.preprocessing.n_numbers
+
+    @property
     def cardinalities(self) -> tuple[int, ...]:
         """How many codes each of the last columns of `x` has; there are none if all columns are numbers."""
         return self.preprocessing.cardinalities
@@ -87,7 +92,7 @@ class TensorDataModule(L.LightningDataModule):
         """
         x = self.splits.train[0]
         every = -(-len(x) // ROWS_FOR_QUANTILES)
-        numbers = x[::every, : self.d_in - len(self.cardinalities)]
+        numbers = x[::every, : self.n_numbers]
         # Not by torch, which takes no more than 16 million values at once.
         return torch.from_numpy(
             np.quantile(numbers.numpy(), np.linspace(0, 1, n_bins + 1), axis=0).T.astype(np.float32)

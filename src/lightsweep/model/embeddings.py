@@ -17,10 +17,10 @@ Quantiles = Callable[[int], Tensor]
 
 
 class Embeddings(nn.Module):
-    """The numbers of a row, embedded or as they are, then the vectors of its categories.
+    """The numbers of a row, embedded or as they are, then its truths as they are, then the vectors of its categories.
 
-    Shape: `(batch, n_numbers + len(cardinalities))` in, where the last columns hold the codes of categories, and
-    `(batch, d_out)` out. A code that is not known counts as code 0.
+    Shape: `(batch, n_numbers + n_truths + len(cardinalities))` in, where truths are 0 or 1, as in a one-hot column, and
+    the last columns hold the codes of categories; and `(batch, d_out)` out. A code that is not known counts as code 0.
     Raises `ConfigError` if `kind` is not one of `KINDS`.
     """
 
@@ -28,6 +28,7 @@ class Embeddings(nn.Module):
         self,
         *,
         n_numbers: int,
+        n_truths: int = 0,
         cardinalities: Sequence[int],
         kind: str,
         size: int,
@@ -40,6 +41,7 @@ class Embeddings(nn.Module):
         super().__init__()
         check_is_one_of("model.number_embedding", kind, KINDS)
         self.n_numbers = n_numbers
+        self.n_plain = n_numbers + n_truths
         self.numbers: nn.Module = nn.Identity()
         self.d_out = n_numbers
         if n_numbers and kind != "none":
@@ -52,16 +54,15 @@ class Embeddings(nn.Module):
             linear = PerNumberLinear(n_numbers=n_numbers, d_in=d_encoding, d_out=size)
             self.numbers = nn.Sequential(encoding, linear, nn.ReLU(), nn.Flatten())
             self.d_out = n_numbers * size
+        self.d_out += n_truths
         self.categories = nn.ModuleList(nn.Embedding(n, category_size or usual_size(n)) for n in cardinalities)
         self.has_any = len(self.categories) > 0 or not isinstance(self.numbers, nn.Identity)
         self.d_out += sum(table.embedding_dim for table in self.categories if isinstance(table, nn.Embedding))
 
     def forward(self, x: Tensor) -> Tensor:
-        if not len(self.categories):
-            numbers: Tensor = self.numbers(x)
-            return numbers
-        codes = x[:, self.n_numbers :].long()
+        codes = x[:, self.n_plain :].long()
         vectors = [self.numbers(x[:, : self.n_numbers])] if self.n_numbers else []
+        vectors.append(x[:, self.n_numbers : self.n_plain])
         for i, table in enumerate(self.categories):
             assert isinstance(table, nn.Embedding)
             known = (codes[:, i] >= 0) & (codes[:, i] < table.num_embeddings)

@@ -15,9 +15,10 @@ from lightsweep.task import Task
 class MLPModule(TrainingSteps):
     """Logs `train/loss`, and of validation and test the metrics of the task (`METRICS`), each once per epoch.
 
-    Shape: a batch is `(x, y)` with `x` of `(batch, d_in)` floats, of which the last `len(cardinalities)` columns are
-    codes of categories, and `y` of `(batch,)` class indices or `(batch, d_out)` standardised values. The module
-    itself returns logits or standardised values of `(batch, d_out)`.
+    Shape: a batch is `(x, y)` with `x` of `(batch, d_in)` floats, of which the first `n_numbers` columns are numbers
+    (None for all but the codes) and the last `len(cardinalities)` columns codes of categories, and `y` of `(batch,)`
+    class indices or `(batch, d_out)` standardised values. The module itself returns logits or standardised values of
+    `(batch, d_out)`.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class MLPModule(TrainingSteps):
         d_in: int,
         d_out: int,
         task: Task = Task.MULTICLASS,
+        n_numbers: int | None = None,
         cardinalities: Sequence[int] = (),
         class_weights: tuple[float, ...] | None = None,
         target_scaler: Scaler | None = None,
@@ -50,8 +52,11 @@ class MLPModule(TrainingSteps):
     ) -> None:
         super().__init__(optimizer=optimizer, schedule=schedule, batches_per_step=batches_per_step)
         self.task = Task(task)
+        n_plain = d_in - len(cardinalities)
+        n_numbers = n_plain if n_numbers is None else n_numbers
         self.embeddings = Embeddings(
-            n_numbers=d_in - len(cardinalities),
+            n_numbers=n_numbers,
+            n_truths=n_plain - n_numbers,
             cardinalities=cardinalities,
             kind=number_embedding,
             size=number_embedding_size,

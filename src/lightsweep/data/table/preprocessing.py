@@ -59,6 +59,10 @@ class TablePreprocessing:
         return len(self.features)
 
     @property
+    def n_numbers(self) -> int:
+        return len(self.columns.numbers)
+
+    @property
     def features(self) -> list[str]:
         """The name of each column of the matrix."""
         names = map(str, self.transformer.get_feature_names_out())
