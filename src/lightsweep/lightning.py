@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+from lightsweep.late_compiler import import_late
 from lightsweep.stand_ins import StandIn, standing_in
 
 
@@ -25,6 +26,7 @@ PYPLOT = StandIn("matplotlib.pyplot", Figure=object, style=SimpleNamespace(conte
 COLORS = SimpleNamespace(Colormap=object)
 MATPLOTLIB = StandIn("matplotlib", axes=AXES, pyplot=PYPLOT, colors=COLORS)
 
+import_late()
 with standing_in(StandIn("scipy.signal", hamming=None)), standing_in(MATPLOTLIB, AXES, PYPLOT):
     import pytorch_lightning as L
     from pytorch_lightning.trainer.connectors.logger_connector.result import _ResultMetric

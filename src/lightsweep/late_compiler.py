@@ -1,0 +1,129 @@
+"""torch's compiler, imported where something is compiled: until then it would be half of what Lightning takes to start.
+
+Each optimizer imports it to keep its steps out of what is compiled, Lightning to tell a compiled module, and a trainer
+to say that what is compiled shall be deterministic. All of it is answered here: before the compiler is there, nothing
+is compiled.
+"""
+
+import functools
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+import torch
+
+DYNAMO = "torch._dynamo"
+INDUCTOR = "torch._inductor"
+SETTINGS = (f"{INDUCTOR}.config", f"{INDUCTOR}.custom_graph_pass")  # need nothing else of the package
+KEPT = "__dynamo_disable"  # where torch keeps, at a function, what keeps it out of what is compiled
+
+
+class _LatePackage(ModuleType):
+    """A package that is executed, in place, when more is asked of it than is answered here."""
+
+    def __init__(self, spec: ModuleSpec, answers: dict[str, Any]) -> None:
+        super().__init__(spec.name)
+        vars(self).update(
+            __spec__=spec,
+            __loader__=spec.loader,
+            __package__=spec.name,
+            __path__=spec.submodule_search_locations,
+            __file__=spec.origin,
+            **answers,
+        )
+        self._answers = list(answers)
+        self._to_catch_up: list[Callable[[], Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        _execute(self)
+        return getattr(self, name)
+
+
+def _execute(package: _LatePackage) -> None:
+    loader, to_catch_up = package.__loader__, package._to_catch_up
+    assert isinstance(loader, Loader)
+    for name in (*package._answers, "_answers", "_to_catch_up"):
+        del vars(package)[name]
+    package.__class__ = ModuleType  # type: ignore[assignment]
+    loader.exec_module(package)
+    for catch_up in to_catch_up:
+        catch_up()
+
+
+class _Finder(MetaPathFinder):
+    """Executes a late package before one of its modules is imported, as the import itself would have done."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
+        package = sys.modules.get(".".join(fullname.split(".")[:2]))
+        if not isinstance(package, _LatePackage) or fullname in SETTINGS:
+            return None
+        _execute(package)
+        there = sys.modules.get(fullname)
+        if there is not None:
+            there.__spec__ = ModuleSpec(fullname, _AlreadyThere(there))  # by which the import goes
+        return there and there.__spec__
+
+
+class _AlreadyThere(Loader):
+    """Gives an import the module that the package has imported in the meantime."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        self._spec = module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__ = self._spec
+
+
+class _Meta(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return not is_late(DYNAMO) and isinstance(instance, torch._dynamo.OptimizedModule)
+
+
+class OptimizedModule(metaclass=_Meta):
+    """Tells a compiled module to those who asked for its type before the compiler was there."""
+
+
+def _disable(fn: Any = None, *args: Any, **kwargs: Any) -> Any:
+    """Keep a function out of what is compiled, from when on there is a compiler."""
+    dynamo: Any = torch._dynamo
+    if not inspect.isfunction(fn):
+        _execute(dynamo)
+        return dynamo.disable(fn, *args, **kwargs)
+    to_catch_up = dynamo._to_catch_up
+    if kwargs == {"wrapping": False}:  # torch's own call, which keeps the answer at the function and asks once
+        to_catch_up.append(lambda: vars(fn).pop(KEPT, None))
+        return fn
+    called: list[Callable[..., Any]] = [fn]
+    to_catch_up.append(lambda: called.__setitem__(0, dynamo.disable(fn, *args, **kwargs)))
+    return functools.wraps(fn)(lambda *args, **kwargs: called[0](*args, **kwargs))
+
+
+def _graph_break(msg: str = "") -> None:
+    """Nothing is compiled that could be broken up."""
+
+
+def is_late(name: str) -> bool:
+    return isinstance(sys.modules.get(name), _LatePackage)
+
+
+def import_late() -> None:
+    """Let the compiler wait until it is used, unless it is there already."""
+    if DYNAMO in sys.modules or INDUCTOR in sys.modules:
+        return
+    answers = {"OptimizedModule": OptimizedModule, "disable": _disable, "graph_break": _graph_break}
+    for name, answered in {DYNAMO: answers, INDUCTOR: {}}.items():
+        if spec := importlib.util.find_spec(name):
+            sys.modules[name] = _LatePackage(spec, answered)
+            setattr(torch, name.rpartition(".")[2], sys.modules[name])
+    sys.meta_path.insert(0, _Finder())
