@@ -1,0 +1,89 @@
+"""The gradients of a plain MLP without autograd, which takes as long for a small network as the arithmetic.
+
+The same kernels in the same order, so that weights and losses are autograd's to the last bit.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as nn_module
+
+from lightsweep.model.dropout import Dropout
+from lightsweep.model.mlp import MLP
+from lightsweep.model.objectives import Objective
+
+threshold_backward = torch.ops.aten.threshold_backward.default
+
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+FOR_ALL = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks", "_global_backward_pre_hooks")
+
+
+class PlainNet:
+    """A network of linear layers, ReLU and dropout, and what it is trained for."""
+
+    def __init__(self, layers: list[nn.Linear], dropouts: list[Dropout], objective: Objective) -> None:
+        self._weights = [layer.weight for layer in layers]
+        self._biases = [layer.bias for layer in layers]
+        self._transposed = [weight.detach().t() for weight in self._weights]
+        self._dropouts = dropouts
+        self._objective = objective
+
+    def _takes(self, x: Tensor) -> bool:
+        weight = self._weights[0]
+        return x.dim() == 2 and x.dtype == weight.dtype and x.device == weight.device and not x.requires_grad
+
+    @torch.no_grad()
+    def set_gradients(self, batch: tuple[Tensor, Tensor]) -> Tensor | None:
+        """Put those of the mean loss in the place of the former, and return the loss; None if the batch is unusual."""
+        x, y = batch
+        if not self._takes(x):
+            return None
+        inputs, active, masks = [x], [], []
+        for transposed, bias, dropout in zip(self._transposed, self._biases, self._dropouts, strict=False):
+            hidden = torch.addmm(bias, inputs[-1], transposed).relu_()
+            mask = dropout.mask(hidden)
+            active.append(hidden)
+            masks.append(mask)
+            inputs.append(hidden if mask is None else hidden * mask)
+        out = torch.addmm(self._biases[-1], inputs[-1], self._transposed[-1])
+        loss, gradient = self._objective.loss_and_gradient(out, y)
+        for i in reversed(range(len(inputs))):
+            weight, bias = self._weights[i], self._biases[i]
+            if weight.grad is None or bias.grad is None:
+                weight.grad, bias.grad = torch.empty_like(weight), torch.empty_like(bias)
+            torch.mm(gradient.t(), inputs[i], out=weight.grad)
+            torch.sum(gradient, 0, out=bias.grad)
+            if i == 0:
+                break
+            gradient = gradient.mm(weight)
+            if (mask := masks[i - 1]) is not None:
+                gradient.mul_(mask)
+            gradient = threshold_backward(gradient, active[i - 1], 0)
+        return loss
+
+
+def plain_net(net: MLP, objective: Objective) -> PlainNet | None:
+    """None if the network has more than that, or if somebody wants to see what passes through it."""
+    layers = [layer for layer in net.layers if type(layer) is nn.Linear]
+    dropouts = [layer for layer in net.layers if type(layer) is Dropout]
+    kinds = [type(layer) for layer in net.layers]
+    if kinds != [nn.Linear, nn.ReLU, Dropout] * (len(layers) - 1) + [nn.Linear]:
+        return None
+    if not objective.has_gradient or not all(dropout.has_own_mask for dropout in dropouts):
+        return None
+    if torch.is_anomaly_enabled() or any(getattr(nn_module, hooks) for hooks in FOR_ALL):
+        return None
+    if any(getattr(module, hooks) for module in net.modules() for hooks in HOOKS) or any(
+        map(_is_special, net.parameters())
+    ):
+        return None
+    return PlainNet(layers, dropouts, objective)
+
+
+def _is_special(parameter: nn.Parameter) -> bool:
+    return (
+        not parameter.requires_grad
+        or parameter.device.type != "cpu"
+        or type(parameter) is not nn.Parameter
+        or bool(parameter._backward_hooks)
+        or bool(parameter._post_accumulate_grad_hooks)
+    )
