@@ -20,7 +20,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from plotly.offline import get_plotlyjs
 
-from lightsweep.report import write_report
+from lightsweep.report import Report, write_report, written_beside
 
 EVIL = "</script><script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\">"
 SPACE: dict[str, BaseDistribution] = {
@@ -426,7 +426,7 @@ IMPORTED = """
 import sys
 from pathlib import Path
 import optuna
-from lightsweep.report import write_report
+from lightsweep.report import Report, write_report, written_beside
 study = optuna.create_study()
 study.optimize(lambda trial: trial.suggest_float("x", 0, 1) + 0.1 * trial.suggest_float("y", 0, 1), n_trials=12)
 write_report(study, Path(sys.argv[1]), title="digits", monitor="val/loss", facts={})
@@ -444,3 +444,38 @@ def test_a_report_imports_only_what_it_draws_with_and_takes_nothing_from_others(
     command = [sys.executable, "-W", "ignore", "-c", IMPORTED, str(tmp_path / "report.html")]
     subprocess.run(command, check=True, env={**os.environ, "MPLBACKEND": "agg"})
     assert "PED-ANOVA" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def beside() -> Report:
+    study = make_study([make_trial(i, STATES[i % 5]) for i in range(20)])
+    return Report.of(study, title="mlp", monitor="val/acc", facts={"Complete": "12"})
+
+
+def test_another_process_writes_the_same_report(
+    beside: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = report(make_study(beside.search.trials), tmp_path, facts={"Complete": "12"})
+    monkeypatch.setattr(Report, "write", lambda *_: pytest.fail("this process has written it"))
+    with written_beside(beside, tmp_path / "beside.html"):
+        pass
+    there = (tmp_path / "beside.html").read_text(encoding="utf-8")
+    assert figures(there) == figures(expected)
+    assert section(there, "trials") == section(expected, "trials")
+
+
+def test_a_report_is_written_though_the_block_fails(beside: Report, tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="refit"), written_beside(beside, tmp_path / "report.html"):
+        raise KeyError("refit")
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_if_the_other_process_fails_this_one_writes_the_report(
+    beside: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightsweep.report.WRITE", "raise SystemExit(1)")
+    with written_beside(beside, tmp_path / "report.html"):
+        pass
+    assert drawn_sections((tmp_path / "report.html").read_text(encoding="utf-8")) >= {"history"}
+    with pytest.raises(FileNotFoundError), written_beside(beside, tmp_path / "gone" / "report.html"):
+        pass

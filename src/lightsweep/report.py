@@ -4,9 +4,13 @@ import contextlib
 import copy
 import importlib
 import math
+import pickle
 import secrets
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -29,6 +33,15 @@ if TYPE_CHECKING:
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # in a figure
 COLORS = {"complete": "#3565c9", "pruned": "#7b8694", "failed": "#d64550", "best": "#e8710a"}
 
+# What the process beside runs; SIGINT, which a terminal may send to every process, is this one's to act on.
+WRITE = """\
+import pickle, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+sys.path[:] = pickle.load(sys.stdin.buffer)
+report, path = pickle.load(sys.stdin.buffer)
+report.write(path)
+"""
+
 # What can be told apart in a figure, and drawn by a phone within a second or two.
 MAX_CURVES = 100
 MAX_LINES = 200
@@ -47,11 +60,44 @@ def write_report(study: optuna.Study, path: Path, *, title: str, monitor: str, f
     `facts` are shown at the top, label and text. A figure that can't be drawn is replaced by one sentence that
     says why. Names, values and reasons of the study are not trusted: they never become markup or code.
     """
-    search = _Search.of(study, monitor=monitor)
-    with _quiet_optuna():
-        _import_figures()
-        sections = [_facts(facts), *(section.html(search) for section in SECTIONS)]
-    write_atomically(path, _page(title=title, search=search, body="\n".join(sections)))
+    Report.of(study, title=title, monitor=monitor, facts=facts).write(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What is to be written; it can be pickled, and so be written by another process."""
+
+    search: "_Search"
+    title: str
+    facts: Mapping[str, str]
+
+    @classmethod
+    def of(cls, study: optuna.Study, *, title: str, monitor: str, facts: Mapping[str, str]) -> "Report":
+        return cls(search=_Search.of(study, monitor=monitor), title=title, facts=facts)
+
+    def write(self, path: Path) -> None:
+        with _quiet_optuna():
+            _import_figures()
+            sections = [_facts(self.facts), *(section.html(self.search) for section in SECTIONS)]
+        write_atomically(path, _page(title=self.title, search=self.search, body="\n".join(sections)))
+
+
+@contextlib.contextmanager
+def written_beside(report: Report, path: Path) -> Iterator[None]:
+    """Write the report while the block runs, in a process of its own; it is there when the block is left.
+
+    Should that process fail, this one writes it, and raises what goes wrong.
+    """
+    parts = pickle.dumps(sys.path) + pickle.dumps((report, path))
+    with ThreadPoolExecutor(1) as thread:
+        written = thread.submit(
+            subprocess.run, [sys.executable, "-c", WRITE], input=parts, capture_output=True, check=False
+        )
+        try:
+            yield
+        finally:
+            if written.result().returncode != 0:
+                report.write(path)
 
 
 def _import_figures() -> None:

@@ -1,5 +1,6 @@
 """Two drivers that work on one study in one folder, the other one played by the test."""
 
+import contextlib
 import csv
 import json
 import os
@@ -62,7 +63,7 @@ def search_with(
     )
     launcher = FakeLauncher(folder, meanwhile=lambda: other(study))
     monkeypatch.setattr(search, "_launcher", lambda: launcher)
-    monkeypatch.setattr(search, "_report", lambda *_, **__: None)
+    monkeypatch.setattr("lightsweep.sweeper.search.written_beside", lambda *_: contextlib.nullcontext())
     search._search(study, request=search._request([]), folder=folder)
     return launcher, study
 

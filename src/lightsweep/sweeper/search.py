@@ -24,7 +24,7 @@ from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.launcher.in_process import InProcessLauncher
 from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.outcome import Outcome
-from lightsweep.report import write_report
+from lightsweep.report import Report, written_beside
 from lightsweep.resume import COMMAND, keep_command
 from lightsweep.sweeper import summary
 from lightsweep.sweeper.checkpoints import CheckpointKeeper, forget_last_checkpoints
@@ -128,14 +128,16 @@ class Search:
         shipped_before = read_shipped(folder)
         ending = self._run_trials(study, jobs=jobs, results=results)
 
-        self._report(folder, study=study, tally=results.tally)
         print(summary.of_trials(results, ending=ending), flush=True)
+        report = self._report(study, tally=results.tally)
         shipped = None
         if ending and ending.exit_code:
+            report.write(folder / REPORT)
             results.write(**shipped_record(results.tally.best, None))
         else:
             try:
-                shipped = self._ship_in_turn(study, jobs=jobs, results=results, shipped_before=shipped_before)
+                with written_beside(report, folder / REPORT):
+                    shipped = self._ship_in_turn(study, jobs=jobs, results=results, shipped_before=shipped_before)
             except Interrupted as interrupted:
                 print(f"{interrupted}, before the best model was shipped", file=sys.stderr)
                 ending = Ending(str(interrupted), exit_code=interrupted.exit_code)
@@ -260,14 +262,9 @@ class Search:
             take_back(results.folder)
             progress.close()
 
-    def _report(self, folder: Path, *, study: optuna.Study, tally: Tally) -> None:
-        write_report(
-            study,
-            folder / REPORT,
-            title=study.study_name,
-            monitor=self.monitor,
-            facts=summary.facts(tally, monitor=self.monitor),
-        )
+    def _report(self, study: optuna.Study, *, tally: Tally) -> Report:
+        facts = summary.facts(tally, monitor=self.monitor)
+        return Report.of(study, title=study.study_name, monitor=self.monitor, facts=facts)
 
     def _ship_in_turn(
         self, study: optuna.Study, *, jobs: TrialJobs, results: Results, shipped_before: Mapping[str, Any]
