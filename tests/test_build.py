@@ -1,5 +1,6 @@
 """From a config node to an object: what is built, what is refused, and in which words."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lightsweep.build import build, build_all
 from lightsweep.errors import ConfigError
 from lightsweep.model import mlp
 from lightsweep.outcome import Outcome
+from lightsweep.task import Task
 from lightsweep.trust import TRUSTED_TARGETS
 
 MLP = {
@@ -102,6 +104,11 @@ def test_a_partial_waits_for_the_rest_of_its_arguments() -> None:
         ({"_target_": "torch.nn.Dropout", "p": 0.25}, {"inplace": [nn.ReLU(), [{"_target_": "torch.nn.ReLU"}]]}),
         ({"_target_": "torch.nn.Dropout", "p": 0.25, "inplace": r"\${seed}"}, {}),
         ({"a": 1, "b": [{"_target_": "torch.nn.ReLU"}]}, {}),
+        ({"_target_": "torch.nn.Dropout", "_partial_": True, "p": 0.25}, {"inplace": True}),
+        ({"_target_": "torch.nn.Dropout", "_partial_": False, "p": 0.25}, {}),
+        ({"_target_": "torch.nn.Dropout", "inplace": {"_target_": "torch.nn.ReLU", "_partial_": True}}, {}),
+        ({"_partial_": True, "a": 1}, {}),
+        ({"_target_": "torch.nn.Dropout", "p": 0.25}, {"inplace": Task.REGRESSION}),
     ],
 )
 def test_what_is_built_is_what_hydra_builds(node: dict[str, Any], kwargs: dict[str, Any]) -> None:
@@ -109,7 +116,11 @@ def test_what_is_built_is_what_hydra_builds(node: dict[str, Any], kwargs: dict[s
         return repr(vars(thing) if isinstance(thing, nn.Module) else thing)
 
     part = OmegaConf.create({"part": node}).part
-    assert seen(build(part, **kwargs)) == seen(hydra.utils.instantiate(part, _convert_="all", **kwargs))
+    mine, hydras = build(part, **kwargs), hydra.utils.instantiate(part, _convert_="all", **kwargs)
+    assert seen(mine) == seen(hydras)
+    assert type(mine) is type(hydras)
+    if isinstance(mine, functools.partial):
+        assert vars(mine) == vars(hydras)
 
 
 def test_a_target_that_was_trusted_once_is_not_trusted_for_ever() -> None:

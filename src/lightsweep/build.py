@@ -14,7 +14,8 @@ from lightsweep.errors import ConfigError
 
 REFUSALS = (InstantiationException, ValueError, ImportError)
 
-TARGET = "_target_"
+TARGET, PARTIAL = "_target_", "_partial_"
+OURS = {TARGET: str, PARTIAL: bool}  # of Hydra's words, those that are read here
 FULL_KEY = "full_key: "  # how Hydra notes on an exception where in the config it comes from
 
 Factory = Callable[..., Any]
@@ -55,6 +56,12 @@ def constructors_of(kind: type) -> Iterator[type]:
             return
 
 
+def target_of(node: DictConfig) -> Factory:
+    """What the node's `_target_` names, looked up by the rules of what may be called. Raises what `build` raises."""
+    factory: functools.partial[Any] = build(_alone({TARGET: node[TARGET], PARTIAL: True}, node._get_full_key(None)))
+    return factory.func
+
+
 def build_all(nodes: DictConfig | None) -> list[Any]:
     """Build each entry of a group such as `callbacks`; an entry that was set to null is left out."""
     return [build(node) for node in (nodes or {}).values() if node is not None]
@@ -79,26 +86,28 @@ def _made(node: DictConfig, kwargs: dict[str, Any]) -> Any:
 def _is_plain(values: Any) -> bool:
     """Whether there is nothing in it that Hydra takes for more than a target, a mapping, a list or a value."""
     if isinstance(values, dict):
-        return all(
+        return (TARGET in values or PARTIAL not in values) and all(
             isinstance(name, str)
-            and (not _is_reserved(name) or (name == TARGET and isinstance(value, str)))
+            and (not _is_reserved(name) or isinstance(value, OURS.get(name, ())))
             and _is_plain(value)
             for name, value in values.items()
         )
     if isinstance(values, list):
         return all(map(_is_plain, values))
-    return (
-        values is None
-        or isinstance(values, bool | int | float)
-        or (isinstance(values, str) and values != "???" and "${" not in values)
-    )
+    return values is None or isinstance(values, bool | int | float) or (isinstance(values, str) and _is_text(values))
+
+
+def _is_text(value: str) -> bool:
+    return value != "???" and "${" not in value
 
 
 def _may_hold_config(value: Any) -> bool:
     """Whether Hydra may find something to build, or to resolve, in what is given beside the node."""
     if isinstance(value, list | tuple):
         return any(map(_may_hold_config, value))
-    return isinstance(value, str | dict) or OmegaConf.is_config(value)
+    if isinstance(value, str):
+        return not _is_text(value)
+    return isinstance(value, dict) or OmegaConf.is_config(value)
 
 
 def _is_reserved(name: str) -> bool:
@@ -139,16 +148,27 @@ def _call(values: Any, key: str, factories: dict[str, Factory]) -> Any:
     arguments = {
         name: _call(value, f"{key}.{name}" if key else name, factories)
         for name, value in values.items()
-        if name != TARGET
+        if name not in OURS
     }
     if TARGET not in values:
         return arguments
+    factory = factories[values[TARGET]]
+    if values.get(PARTIAL):
+        return _with_arguments(factory, arguments, key)
     try:
-        return factories[values[TARGET]](**arguments)
+        return factory(**arguments)
     except Exception as error:
         if key and not any(note.startswith(FULL_KEY) for note in getattr(error, "__notes__", ())):
             error.add_note(f"{FULL_KEY}{key}")  # as Hydra does
         raise
+
+
+def _with_arguments(factory: Factory, arguments: dict[str, Any], key: str) -> Factory:
+    """What Hydra makes of a `_partial_` node: a factory is one without arguments."""
+    assert isinstance(factory, functools.partial)
+    made = type(factory)(factory.func, **arguments)
+    vars(made).update(vars(factory), _hydra_full_key=key)
+    return made
 
 
 def _alone(values: Any, key: str) -> DictConfig:

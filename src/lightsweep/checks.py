@@ -148,10 +148,11 @@ def problem_of(key: str, value: Any) -> str | None:
 
 
 def _wrong_values(cfg: DictConfig) -> Iterator[str]:
+    # A class of the user's own gives the words a meaning of its own.
+    own = tuple(f"{group}." for group in ("data", "model") if not _is_ours(cfg, group))
     for key in RULES:
-        group = key.split(".")[0]
-        if group in ("data", "model") and group != key and not _is_ours(cfg, group):
-            continue  # a class of the user's own gives the words a meaning of its own
+        if key.startswith(own):
+            continue
         try:
             value = OmegaConf.select(cfg, key, throw_on_missing=True, default=_ABSENT)
         except MissingMandatoryValue:

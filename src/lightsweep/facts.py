@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
-from lightsweep.build import build, constructors_of
+from lightsweep.build import build, constructors_of, target_of
 from lightsweep.data.splits import Scaler
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
@@ -64,8 +64,7 @@ def build_model(node: DictConfig, *, data: Any, optimizer: Any) -> Any:
 
     Raises what `build` and `facts_for` raise.
     """
-    named = OmegaConf.create({"model": {"_target_": node["_target_"], "_partial_": True}})
-    target = build(named.model).func  # looked up by the rules of what may be called
+    target = target_of(node)
     given = facts_for(target, data, without=[str(key) for key in node])
     if optimizer is not None or any(parameter.name == "optimizer" for parameter in _parameters(target)):
         given["optimizer"] = optimizer
