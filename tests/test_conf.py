@@ -171,8 +171,13 @@ def test_each_sample_of_the_wide_space_composes_and_gives_a_model_what_it_takes(
     assert {"model.n_bins", "model.n_frequencies", "optimizer.momentum"} < set(space.conditions)
 
 
-def space_of(name: str, composed: Compose) -> SearchSpace:
-    cfg = composed(f"hparams_search={name}")
+def test_labels_are_smoothed_only_where_classes_are_monitored(composed: Compose) -> None:
+    assert "model.label_smoothing" in space_of("mlp_wide", composed, "monitor=val/f1_macro").distributions
+    assert "model.label_smoothing" not in space_of("mlp_wide", composed, "monitor=val/rmse").distributions
+
+
+def space_of(name: str, composed: Compose, *overrides: str) -> SearchSpace:
+    cfg = composed(f"hparams_search={name}", *overrides)
     return parse_request(cfg.hydra.sweeper.params, [], when=cfg.hydra.sweeper.when, config=cfg).space
 
 

@@ -50,6 +50,11 @@ def facts(**changes: Any) -> Facts:
     return Facts(**{**defaults, **changes})
 
 
+def test_what_became_of_a_setting_that_was_null_is_told(tmp_path: Path) -> None:
+    write_card(tmp_path, facts(found={"model.schedule": "one_cycle"}))
+    assert "| model.schedule | one\\_cycle |" in (tmp_path / CARD).read_text()
+
+
 def regression(*names: str) -> dict[str, Any]:
     scaler = Scaler(mean=np.zeros(len(names), dtype=np.float32), std=np.ones(len(names), dtype=np.float32))
     return {

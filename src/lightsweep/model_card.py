@@ -30,6 +30,7 @@ OF_THE_MODEL = ("model", "optimizer", "data.batch_size", "trainer.max_epochs")
 class Facts:
     """What a card tells. `metrics` and `rows` are by split; `columns` holds the names of the columns of each kind.
 
+    `found` has what became of settings of the model that were null.
     `predicted` `(n, n_classes or n_targets)` and `actual` are of the test split, None if the output is neither. Of data
     of the user's own kind no more is known than the config.
     `search` is what the results file of a search says, empty for a single run; `exports` and `limits` are sentences.
@@ -38,6 +39,7 @@ class Facts:
     config: DictConfig
     metrics: Mapping[str, Mapping[str, float]]
     target: Target | None = None
+    found: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     predicted: Tensor | None = None
@@ -55,7 +57,7 @@ def write_card(folder: Path, facts: Facts) -> None:
         "Task": _task(facts.target) if facts.target else "",
         "Data": _data(facts),
         "Metrics": _metrics(facts, picture=picture),
-        "Hyperparameters": _table(("parameter", "value"), _values(facts.config, OF_THE_MODEL)),
+        "Hyperparameters": _table(("parameter", "value"), [*_values(facts.config, OF_THE_MODEL), *facts.found.items()]),
         "Search": _search(facts.search),
         "Exports": _list(facts.exports),
         "Limits": _list(facts.limits),

@@ -53,7 +53,7 @@ def ship(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data:
     _write_model(folder, cfg, model=model)
     search = _search()
     known = {**on_training, **metrics_in_validation(search), "test": metrics}
-    facts = Facts(config=cfg, metrics=known, search=search)
+    facts = Facts(config=cfg, metrics=known, search=search, found=_found(cfg, model))
     if not is_own:
         data.preprocessing.save(folder, target=data.target.to_record())
         facts = replace(facts, **_of_data(model, data), exports=_export(folder, cfg.export, model=model, data=data))
@@ -125,6 +125,11 @@ def _about_export(data: TensorDataModule) -> dict[str, Any]:
         "output": "values in the unit of the targets" if is_regression else "probabilities",
         "outputs": list(data.target.names if is_regression else data.target.classes),
     }
+
+
+def _found(cfg: DictConfig, model: L.LightningModule) -> dict[str, Any]:
+    schedule = getattr(model, "schedule_in_use", None)
+    return {"model.schedule": schedule} if schedule and cfg.model.get("schedule") is None else {}
 
 
 def _search() -> dict[str, Any]:

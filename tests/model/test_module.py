@@ -13,6 +13,7 @@ from torch import nn
 
 from lightsweep.data.batches import TensorBatches
 from lightsweep.data.splits import Scaler
+from lightsweep.errors import ConfigError
 from lightsweep.model.module import MLPModule
 from lightsweep.task import Task
 from tests.model.modules import settings
@@ -51,6 +52,11 @@ class LossOfEachEpoch(L.Callback):
 @pytest.fixture
 def trainer(quiet_trainer: dict[str, Any]) -> Iterator[L.Trainer]:
     return L.Trainer(**quiet_trainer, max_epochs=8, logger=False, callbacks=[LossOfEachEpoch()])
+
+
+def test_a_regression_has_no_labels_to_smooth() -> None:
+    with pytest.raises(ConfigError, match=r"model\.label_smoothing is 0\.1, but the task of the data is regression"):
+        MLPModule(**settings(task=Task.REGRESSION, label_smoothing=0.1))
 
 
 def test_training_lowers_the_loss_and_separates_the_classes(trainer: L.Trainer) -> None:
@@ -155,8 +161,19 @@ OPTIONS: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize(("option", "value"), [(name, value) for name, values in OPTIONS.items() for value in values])
-@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.REGRESSION])
+OF_CLASSES = ("label_smoothing", "class_weights")
+
+
+@pytest.mark.parametrize(
+    ("task", "option", "value"),
+    [
+        (task, name, value)
+        for task in (Task.MULTICLASS, Task.REGRESSION)
+        for name, values in OPTIONS.items()
+        for value in values
+        if not (task.is_regression and name in OF_CLASSES)
+    ],
+)
 def test_every_option_trains_for_every_task(task: Task, option: str, value: Any, quiet_trainer: dict[str, Any]) -> None:
     trainer = L.Trainer(**quiet_trainer, max_epochs=3, logger=False)
     data = values(150, n_targets=2) if task.is_regression else three_clouds(150)

@@ -80,7 +80,13 @@ def objective_of(
     label_smoothing: float,
     target_scaler: Scaler | None,
 ) -> Objective:
+    """Raises `ConfigError` if labels of a regression are to be smoothed."""
     if task.is_regression:
+        if label_smoothing:
+            raise ConfigError(
+                f"model.label_smoothing is {label_smoothing}, but the task of the data is regression, which has no"
+                " labels to smooth: say model.label_smoothing=0."
+            )
         return Regression(n_targets=d_out, scaler=target_scaler)
     return Classification(n_classes=d_out, class_weights=class_weights, label_smoothing=label_smoothing)
 

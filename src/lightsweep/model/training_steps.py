@@ -98,6 +98,7 @@ class TrainingSteps(L.LightningModule):
             check_is_one_of("model.schedule", schedule, SCHEDULES)
         self.optimizer_of = optimizer
         self.schedule = schedule
+        self.schedule_in_use: str | None = None  # from the start of a training on
         self._factor_of: Factor | None = None
         self._n_steps = 0  # of the whole fit, if there is a schedule
         self.batches_per_step = batches_per_step
@@ -148,7 +149,8 @@ class TrainingSteps(L.LightningModule):
     def on_train_start(self) -> None:
         if not self.automatic_optimization:
             _take_over_count(self.trainer)
-        self._factor_of = SCHEDULES[_schedule_of(self.trainer, self.schedule)]
+        self.schedule_in_use = _schedule_of(self.trainer, self.schedule)
+        self._factor_of = SCHEDULES[self.schedule_in_use]
         if self._factor_of is not None:
             self._n_steps = int(self.trainer.estimated_stepping_batches)
 
