@@ -166,7 +166,7 @@ GOOD = "30,pro,city 1,2021-05-01,True\n"
     ("text", "output", "told"),
     [
         (HEADER + GOOD * 3 + "old,pro,city 1,2021-05-01,True\n", "out.csv", "new.csv, line 5, column 'age' is 'old'"),
-        ("age,plan\n30,pro\n", "out.csv", "no column 'city' and no column 'since'"),
+        ("age,plan\n30,pro\n", "out.csv", "new.csv: the table has no column 'city' and no column 'since'"),
         (HEADER + GOOD + "1,2\n", "out.csv", "new.csv, line 3 has 2 cells"),
         ("", "out.csv", "new.csv is empty"),
         (HEADER + GOOD, "out.xlsx", "-o is .*out.xlsx; predictions are written as .csv or .parquet"),
@@ -191,6 +191,21 @@ def test_what_can_not_be_predicted_is_one_message_and_leaves_no_file(
     assert pd.Series([said]).str.contains(told).all(), said
     assert (tmp_path / "new.csv").read_text() == text
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_column_that_is_written_in_another_way_is_warned_of_once(
+    shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new.csv").write_text(HEADER + GOOD.replace("city 1", "CITY 1") * 40)
+    monkeypatch.setattr(lightsweep.predict, "BATCH_ROWS", 20)
+    monkeypatch.setattr(
+        sys, "argv", ["predict", str(shipped), str(tmp_path / "new.csv"), "-o", str(tmp_path / "o.csv")]
+    )
+    main()
+    said = capsys.readouterr()
+    assert said.out.startswith("40 predictions")
+    assert said.err.startswith("warning: no cell of the column 'city' was seen in training: 'CITY 1' is here, 'city ")
+    assert said.err.count("\n") == 1
 
 
 def test_what_is_missing_is_named(

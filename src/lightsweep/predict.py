@@ -3,6 +3,7 @@
 import argparse
 import functools
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,8 @@ OUTPUTS = (".csv", ".parquet")
 def main() -> None:
     arguments = _parser().parse_args()
     try:
-        n_rows = predict_file(arguments.model, arguments.data, arguments.output)
+        with _warnings_in_one_line():
+            n_rows = predict_file(arguments.model, arguments.data, arguments.output)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
@@ -34,6 +36,22 @@ def main() -> None:
         print("stopped; nothing was written", file=sys.stderr)
         sys.exit(130)
     print(f"{n_rows} predictions, in {shown(arguments.output)}")
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """And each once, of all batches together."""
+    told: set[str] = set()
+
+    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in told:
+            told.add(str(message))
+            print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = tell
+        yield
 
 
 def predict_file(model: Path, data: Path, output: Path) -> int:
@@ -50,10 +68,21 @@ def predict_file(model: Path, data: Path, output: Path) -> int:
     n_rows = 0
     with _writer(output) as writer:
         for rows, place in _batches(data, predictor=predictor):
-            predictions = table_of(predictor, predictor.outputs(rows, **place))
+            with _file_is_named(data):
+                outputs = predictor.outputs(rows, **place)
+            predictions = table_of(predictor, outputs)
             writer.write(predictions)
             n_rows += len(predictions)
     return n_rows
+
+
+@contextmanager
+def _file_is_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        told = str(error)
+        raise ConfigError(told if told.startswith(shown(path)) else f"{shown(path)}: {told}") from error
 
 
 def table_of(predictor: "Predictor", outputs: "npt.NDArray[np.float32]") -> "pd.DataFrame":

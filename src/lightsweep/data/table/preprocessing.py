@@ -1,7 +1,9 @@
 """Typed columns to the matrix of a model, by scikit-learn, fitted once and kept without pickle."""
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,13 @@ from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.data.splits import Floats
 from lightsweep.data.table.cells import MISSING_LEVEL, Where
 from lightsweep.data.table.columns import Columns, Kind
+from lightsweep.errors import ConfigError
 from lightsweep.files import write_atomically
 
 FITTED = "preprocessing.skops"
 # All that is taken from a file beside skops' own list; none of it runs what the file says.
 TRUSTED = ["numpy.dtype"]
+MANY = 10  # cells, all of which can hardly be new by chance
 CELLS_AT_ONCE = 1 << 22  # of 8 bytes, and a few copies of them
 
 
@@ -71,14 +75,47 @@ class TablePreprocessing:
     def transform(self, rows: Any, *, where: Where | None = None) -> Floats:
         """The matrix of shape `(n, d_in)`. Columns may be in any order, and there may be more than it takes.
 
-        Raises `ConfigError` if a column is missing, or a cell is not what its column holds.
+        Warns of a category of whose many cells none was seen in training: it is likely to be written in another way,
+        1234 for 01234. Raises `ConfigError` if a column is missing, or a cell is not what its column holds.
         """
         frame = (
             rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=[c.name for c in self.columns.all])
         )
         n = rows_at_once(len(self.columns.all))
-        starts = range(0, max(1, len(frame)), n)
-        return np.concatenate([self.matrix_of(self.columns.typed(frame.iloc[i : i + n], where=where)) for i in starts])
+        matrices = []
+        strange: dict[str, str] = {}
+        for start in range(0, max(1, len(frame)), n):
+            typed = self.columns.typed(frame.iloc[start : start + n], where=where)
+            matrices.append(self.matrix_of(typed))
+            strange = (
+                self._strange(typed) if start == 0 else {k: v for k, v in self._strange(typed).items() if k in strange}
+            )
+        for name, level in strange.items():
+            warnings.warn(
+                f"no cell of the column '{name}' was seen in training: {level!r} is here, {min(self._levels[name])!r}"
+                " was there",
+                stacklevel=2,
+            )
+        return np.concatenate(matrices)
+
+    @cached_property
+    def _levels(self) -> dict[str, set[str]]:
+        """By category the levels of training."""
+        steps = [step for step in self.transformer.transformers_ if step[0] in ("one_hot", "codes")]
+        return {
+            name: {*levels} - {MISSING_LEVEL}
+            for _, encoder, names in steps
+            for name, levels in zip(names, encoder.categories_, strict=True)
+        }
+
+    def _strange(self, typed: pd.DataFrame) -> dict[str, str]:
+        """By category a level that is there, if there are many cells, and none of them was there in training."""
+        found = {name: {*typed[name].unique()} - {MISSING_LEVEL} for name in self._levels}
+        return {
+            name: min(here)
+            for name, here in found.items()
+            if here.isdisjoint(self._levels[name]) and (typed[name] != MISSING_LEVEL).sum() >= MANY
+        }
 
     def save(self, folder: Path, **facts: Any) -> None:
         temporary = folder / f".{FITTED}.tmp"
@@ -91,11 +128,10 @@ class TablePreprocessing:
     def load(cls, folder: Path, record: Mapping[str, Any]) -> "TablePreprocessing":
         """Read what `save` wrote; a file with anything but scikit-learn's own objects is refused by skops."""
         transformer = skops.io.load(folder / FITTED, trusted=TRUSTED)
-        return cls(
-            columns=Columns.from_record(record),
-            transformer=transformer,
-            cardinalities=record["cardinalities"],
-        )
+        columns = Columns.from_record(record)
+        if columns.typed_names != [*map(str, transformer.feature_names_in_)]:
+            raise ConfigError(f"{folder / PREPROCESSING} has other columns than {FITTED} beside it.")
+        return cls(columns=columns, transformer=transformer, cardinalities=record["cardinalities"])
 
     def matrix_of(self, typed: pd.DataFrame) -> Floats:
         """The matrix of rows that `Columns.typed` gave."""
