@@ -19,6 +19,7 @@ from lightsweep.files import shown
 
 ENDINGS = (".npz", ".npy", ".pt", ".pth")
 TARGET = "y"
+SPLITS = (None, "stratified", "random")
 
 Array = npt.NDArray[Any]
 
@@ -47,6 +48,10 @@ class ArraysDataModule(FrameDataModule):
         seed: int,
         refit: bool,
     ) -> None:
+        if split not in SPLITS:
+            raise ConfigError(
+                f"data.split is {split}; arrays have no column to split by, so it must be null, stratified or random."
+            )
         settings = TableSettings(
             target=None,
             task=task,

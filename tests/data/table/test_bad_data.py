@@ -54,6 +54,31 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "no column left": (with_column("void", [""] * 40), {"drop": ["x"]}, "a.csv has no column left to learn from"),
     "infinite value": (lines((6, "inf,a")), {}, "a.csv, line 6, column 'x' is inf"),
     "infinite target": (lines((6, "1,-inf"), rows=[f"{i},{i}.5" for i in range(40)]), {}, "line 6, column 'y' is -inf"),
+    "too large a value": (
+        lines((6, "1e300,a")),
+        {},
+        "a.csv, line 6, column 'x' is 1e+300, which is no number to learn",
+    ),
+    "a target that is the same everywhere": (
+        lines(rows=[f"{i},2.5" for i in range(40)]),
+        {"task": "regression"},
+        "a.csv, column 'y' has nothing to learn: it is 2.5 in every row for training",
+    ),
+    "a column like a part of a date": (
+        with_column("z,z (days)", [f"2024-01-{1 + i % 28:02},{i}" for i in range(40)]),
+        {},
+        "column 'z (days)' is named like a part of the date 'z'",
+    ),
+    "a row without a group": (
+        with_column("z", ["a", "", *"bcdefghi", *"abcdefghij" * 3]),
+        {"split": "group", "split_by": "z"},
+        "a.csv, line 3, column 'z' is missing; data.split=group needs it",
+    ),
+    "a quote that is open in the header": (
+        lines(header='x,"y'),
+        {},
+        "line 1 opens a double quote that is nowhere closed",
+    ),
     "mixed types": (
         lines((7, "many,a"), (12, "few,b")),
         {},
@@ -274,3 +299,8 @@ def test_bad_arrays_are_told_in_one_message(
     monkeypatch.chdir(tmp_path)
     save()
     assert told in message_of(arrays(tmp_path, path))
+
+
+def test_arrays_have_no_column_to_split_by(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.split is group; arrays have no column to split by"):
+        arrays(tmp_path, "a.npz", split="group")

@@ -1,5 +1,6 @@
 """Tables in files become tensors: what is found in them, how they are split, scaled, kept and shared."""
 
+import json
 import multiprocessing
 import os
 import time
@@ -484,3 +485,57 @@ def test_groups_of_any_size_are_spread_over_all_splits(tmp_path: Path) -> None:
         splits = table(tmp_path, split="group", split_by="g", seed=seed).splits
         assert splits.val is not None
         assert [len(part[1]) for part in (splits.train, splits.val, splits.test)] == [64, 16, 20]
+
+
+def test_equal_moments_are_in_one_split(tmp_path: Path) -> None:
+    days = np.repeat(np.arange(20), 10)
+    frame = pd.DataFrame({"day": days, "x": np.arange(200.0) % 7, "y": np.arange(200.0) % 11 + 0.5})
+    frame.sample(frac=1, random_state=0).to_csv(tmp_path / "a.csv", index=False)
+    data = table(tmp_path, split="time", split_by="day", val_fraction=0.16, test_fraction=0.22)
+    assert data.splits.val is not None
+    assert [len(part[0]) for part in (data.splits.train, data.splits.val, data.splits.test)] == [120, 40, 40]
+
+
+def test_what_numbers_the_rows_is_no_feature_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = mixed(100)[["age", "y"]].assign(customer_id=np.arange(500, 600), year=np.arange(2000, 2100))
+    frame.to_csv(tmp_path / "a.csv")
+    assert table(tmp_path).preprocessing.features == ["age", "year", "missingindicator_age"]
+    told = capsys.readouterr().err
+    assert "  left out  a column without a name: taken for the index of a saved frame\n" in told
+    assert "  left out  customer_id: numbers the rows" in told
+    assert "customer_id" in table(tmp_path, kinds={"customer_id": "number"}).preprocessing.features
+    frame.sample(frac=1, random_state=0).to_csv(tmp_path / "a.csv", index=False)
+    assert "customer_id" in table(tmp_path).preprocessing.features
+
+
+def test_prepared_data_of_which_a_file_is_gone_is_named(tmp_path: Path) -> None:
+    mixed(60).to_csv(tmp_path / "a.csv", index=False)
+    folder = table(tmp_path, drop=DROP).folder
+    (folder / "y_train.npy").unlink()
+    with pytest.raises(ConfigError, match=r"lacks y_train\.npy\. Delete that folder"):
+        _ = table(tmp_path, drop=DROP).splits
+
+
+def test_a_saved_preprocessing_of_which_a_column_is_gone_is_refused(tmp_path: Path) -> None:
+    mixed(60).to_csv(tmp_path / "a.csv", index=False)
+    table(tmp_path, drop=DROP).preprocessing.save(tmp_path)
+    record = json.loads((tmp_path / "preprocessing.json").read_text())
+    record["columns"].pop()
+    (tmp_path / "preprocessing.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match=r"preprocessing\.json has other columns than preprocessing\.skops"):
+        load_preprocessing(tmp_path)
+
+
+def test_a_regression_has_no_class_weights(tmp_path: Path) -> None:
+    mixed(60).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(ConfigError, match=r"data\.class_weights is balanced, but the task is regression"):
+        _ = table(tmp_path, drop=["y", "w"], target="v", class_weights="balanced").class_weights
+
+
+def test_a_category_that_is_written_in_another_way_is_warned_of(tmp_path: Path) -> None:
+    mixed(100, missing=0).to_csv(tmp_path / "a.csv", index=False)
+    preprocessing = table(tmp_path, drop=DROP, kinds={"zip": "category"}).preprocessing
+    rows = pd.read_csv(tmp_path / "a.csv", dtype={"zip": str})
+    preprocessing.transform(rows)
+    with pytest.warns(UserWarning, match="no cell of the column 'zip' was seen in training: '1' is here, '00000' was"):
+        preprocessing.transform(rows.assign(zip=rows["zip"].astype(int) + 1))

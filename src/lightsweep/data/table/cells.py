@@ -19,6 +19,7 @@ TRUE_WORDS = ("true", "yes", "t", "y", "1")
 FALSE_WORDS = ("false", "no", "f", "n", "0")
 MAX_BYTES_OF_TEXT = 2**31  # more than that does not fit into one array of Arrow's plain strings
 WHOLE = re.compile(r"^(-?\d+)\.0+$")
+LARGEST = float(np.finfo(np.float32).max)  # that a model can take
 UNIX_MONDAY = 3  # 1970-01-01 was a Thursday
 
 
@@ -76,17 +77,17 @@ def is_text_type(kind: pa.DataType) -> bool:
 
 
 def numbers_of(cells: pa.Array, *, name: str, where: Where) -> npt.NDArray[np.float64]:
-    """The cells as floats, NaN where missing; raises `ConfigError` at the first that is none, or is infinite."""
+    """The cells as floats, NaN where missing; raises `ConfigError` at the first that is none, or is too large."""
     if is_text_type(cells.type):
         cells = _numbers_in(cells, name=name, where=where)
     elif not is_number_type(cells.type) and not pa.types.is_boolean(cells.type):
         raise ConfigError(f"{where(0)}, column '{name}' holds {cells.type} where numbers are expected.")
     numbers: npt.NDArray[np.float64] = cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    if np.isinf(numbers).any():
-        first = int(np.argmax(np.isinf(numbers)))
+    if (too_large := np.abs(numbers) > LARGEST).any():
+        first = int(np.argmax(too_large))
         raise ConfigError(
             f"{where(first)}, column '{name}' is {numbers[first]}, which is no number to learn from. Empty the cell,"
-            " which means that it is missing, or write a number."
+            f" which means that it is missing, or write a number up to {LARGEST:.1g}."
         )
     return numbers
 

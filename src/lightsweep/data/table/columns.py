@@ -1,5 +1,6 @@
 """What the columns of a table are, and the cells as plain floats and texts."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -34,6 +35,7 @@ PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
 NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 NEARLY_NUMBER = r"^\s*[-+]?\s*[€$£]?\s*[-+]?\d[\d.,' ]*([eE][-+]?\d+)?\s*[%€$£]?\s*$"
 PLAIN_DATE = r"^\s*\d{4}-\d{2}-\d{2}"
+ROW_NAME = re.compile(r"unnamed: ?\d+|(.*[_ ])?(id|index|idx|key|no|nr|row|rownum|number)|.*Id", re.IGNORECASE)
 NEARLY = 0.5
 MOSTLY = 0.9  # a column of texts of which so many are numbers, or dates, is one with wrong cells
 MAX_LEVELS_OF_ROWS = 0.5  # a text column with more levels than that names its rows
@@ -82,6 +84,11 @@ class Columns:
     def numbers(self) -> list[str]:
         """The typed columns of numbers, those of dates among them."""
         return [name for c in self.all for name in _names_of(c) if c.kind in (Kind.NUMBER, Kind.DATE)]
+
+    @property
+    def typed_names(self) -> list[str]:
+        """The columns that `typed` gives."""
+        return [name for column in self.all for name in _names_of(column)]
 
     def typed(self, frame: pd.DataFrame, *, where: Where | None = None) -> pd.DataFrame:
         """Floats with NaN for missing, dates as several of them, and texts with "" for missing.
@@ -136,19 +143,40 @@ def find_columns(
             found.append(column)
         else:
             left_out[name] = column
+    _check_parts_of_dates(found)
     return Columns(tuple(found), None if missing is None else tuple(missing)), left_out
+
+
+def _check_parts_of_dates(columns: Sequence[Column]) -> None:
+    names = {column.name for column in columns}
+    for column in columns:
+        if column.kind is Kind.DATE and (same := names & {*column.parts}):
+            raise ConfigError(
+                f"column '{min(same)}' is named like a part of the date '{column.name}'. Rename one of them, or add"
+                " one to data.drop."
+            )
 
 
 def _found(cells: pa.Array, *, name: str, kind: str | None, where: Where) -> Column | str:
     if cells.null_count == len(cells):
         return "all missing"
     if kind is None:
+        if _numbers_rows(cells, name=name):
+            return "numbers the rows"
         kind = _kind_of(cells, name=name, where=where)
         if kind is None:
             return "names the rows: most have a value of their own"
     if kind == Kind.DATE:
         return _found_date(cells, name=name, where=where)
     return Column(name, Kind(kind))
+
+
+def _numbers_rows(cells: pa.Array, *, name: str) -> bool:
+    """Whether a column counts on from row to row, and is named as such columns are."""
+    if not ROW_NAME.fullmatch(name.strip()) or not is_number_type(cells.type) or cells.null_count:
+        return False
+    numbers = cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return bool((np.diff(numbers) == 1).all())
 
 
 def _kind_of(cells: pa.Array, *, name: str, where: Where) -> Kind | None:

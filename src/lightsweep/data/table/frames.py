@@ -19,9 +19,11 @@ from lightsweep.data.preprocessing import LIBRARIES, Preprocessing, load_preproc
 from lightsweep.data.splits import Scaler, Splits
 from lightsweep.data.table.cache import made_once
 from lightsweep.data.table.labels import Table
-from lightsweep.data.table.preparing import OVERVIEW, TARGET, TableSettings, prepare
+from lightsweep.data.table.preparing import FILES, OVERVIEW, TARGET, TableSettings, prepare
 from lightsweep.data.target import Target
 from lightsweep.data.tensors import TensorDataModule
+from lightsweep.errors import ConfigError
+from lightsweep.files import shown
 from lightsweep.sweeper.driver import is_worker
 from lightsweep.sweeper.trial import in_search
 
@@ -68,6 +70,7 @@ class FrameDataModule(TensorDataModule):
             versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
             about = {"data": self.identity(), "settings": vars(self.settings), "versions": versions}
             self._folder = made_once(self.cache, name=self.short_name, about=about, make=self._make)
+            _check_complete(self._folder)
             _tell_once(self._folder, is_refit=self.refit)
         return self._folder
 
@@ -96,10 +99,21 @@ class FrameDataModule(TensorDataModule):
     @property
     def class_weights(self) -> tuple[float, ...] | None:
         """With these each class counts alike in training: rows / (classes x rows of the class)."""
-        if self.weighting is None or self.task.is_regression:
+        if self.weighting is None:
             return None
+        if self.task.is_regression:
+            raise ConfigError(
+                f"data.class_weights is {self.weighting}, but the task is regression, which has no classes: say"
+                " data.class_weights=null."
+            )
         counts = torch.bincount(self.splits.train[1], minlength=self.d_out)
         return tuple((counts.sum() / (len(counts) * counts)).tolist())
+
+
+def _check_complete(folder: Path) -> None:
+    """Raise `ConfigError` if somebody has deleted a part of what was prepared."""
+    if lacking := [name for name in FILES if not (folder / name).is_file()]:
+        raise ConfigError(f"{shown(folder)} lacks {lacking[0]}. Delete that folder: it will be prepared again.")
 
 
 def identity_of(path: Path) -> list[Any]:

@@ -1,7 +1,7 @@
 """The target columns of a table: which task they pose, and their cells as labels or values."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,16 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class Table:
-    """A frame, its name, how to say where a row of it is, and its target columns if `data.target` is null."""
+    """A frame, its name, how to say where a row of it is, and its target columns if `data.target` is null.
+
+    `left_out` has what was there and is no column of the frame, with the reason.
+    """
 
     name: str
     frame: pd.DataFrame
     where: Where
     targets: Sequence[str] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, i: int) -> str:
         return self.where(int(self.frame.index[i]))

@@ -10,7 +10,7 @@ from lightsweep.data.table.cells import is_text_type
 from lightsweep.data.table.frames import FrameDataModule, identity_of
 from lightsweep.data.table.labels import Table
 from lightsweep.data.table.preparing import TableSettings
-from lightsweep.data.table.reading import check_file, place, read_frame
+from lightsweep.data.table.reading import check_file, has_unnamed, place, read_frame
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown
 
@@ -94,4 +94,5 @@ class TableDataModule(FrameDataModule):
 
 
 def _table(frame: pd.DataFrame, path: Path) -> Table:
-    return Table(name=shown(path), frame=frame, where=lambda row: place(path, row))
+    left_out = {"a column without a name": "taken for the index of a saved frame"} if has_unnamed(path) else {}
+    return Table(name=shown(path), frame=frame, where=lambda row: place(path, row), left_out=left_out)

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.data.splits import Scaler
 from lightsweep.data.table.columns import Columns, Kind, find_columns
 from lightsweep.data.table.labels import Table, encoded, find_target, target_names
 from lightsweep.data.table.overview import overview_of
-from lightsweep.data.table.preprocessing import TablePreprocessing, rows_at_once
+from lightsweep.data.table.preprocessing import FITTED, TablePreprocessing, rows_at_once
 from lightsweep.data.table.splitting import NAMES, NOWHERE, TRAIN, VAL, Parts, Split, check_parts, split_rows
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
@@ -27,6 +28,7 @@ CELLS_TO_FIT = 32_000_000
 
 OVERVIEW = "overview.txt"
 TARGET = "target.json"
+FILES = (OVERVIEW, TARGET, PREPROCESSING, FITTED, *(f"{part}_{name}.npy" for part in "xy" for name in NAMES))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
             f"{first.name} has no column left to learn from. Drop fewer, or say what they are: data.kinds."
         )
     preprocessing = _fit(labelled, columns, settings)
-    target = _with_scaler(target, labelled)
+    target = _with_scaler(target, labelled, table=first.name)
     _write(folder, labelled, preprocessing, target)
     overview = overview_of(
         [*tables.values()],
@@ -86,7 +88,7 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
         y=np.concatenate([one.y for one in labelled]),
         target=target,
         preprocessing=preprocessing,
-        left_out=left_out,
+        left_out={**first.left_out, **left_out},
     )
     write_atomically(folder / OVERVIEW, overview)
     return overview
@@ -184,10 +186,17 @@ def _fit(labelled: Sequence[Labelled], columns: Columns, settings: TableSettings
     )
 
 
-def _with_scaler(target: Target, labelled: Sequence[Labelled]) -> Target:
+def _with_scaler(target: Target, labelled: Sequence[Labelled], *, table: str) -> Target:
     if not target.task.is_regression:
         return target
-    return replace(target, scaler=Scaler.of(np.concatenate([one.y[one.parts == TRAIN] for one in labelled])))
+    y = np.concatenate([one.y[one.parts == TRAIN] for one in labelled])
+    for name, lowest, highest in zip(target.names, y.min(axis=0), y.max(axis=0), strict=True):
+        if lowest == highest:
+            raise ConfigError(
+                f"{table}, column '{name}' has nothing to learn: it is {lowest:g} in every row for training."
+                " Choose another data.target."
+            )
+    return replace(target, scaler=Scaler.of(y))
 
 
 def _write(folder: Path, labelled: Sequence[Labelled], preprocessing: TablePreprocessing, target: Target) -> None:

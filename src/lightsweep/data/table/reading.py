@@ -88,6 +88,11 @@ def check_file(path: Path) -> None:
         raise ConfigError(f"{shown(path)} is empty.")
 
 
+def has_unnamed(path: Path) -> bool:
+    """Whether a column of a text file has no name, as that of a saved index; it is not read."""
+    return _is_text(path) and not all(_header(path))
+
+
 def place(path: Path, row: int) -> str:
     """Where a row is: its line in a text editor, or its number from 0 in a binary file."""
     if _is_text(path):
@@ -129,7 +134,10 @@ def _separator(path: Path) -> str:
 
 def _header(path: Path) -> list[str]:
     """The names of the columns; raises `ConfigError` if there are none, or one comes twice."""
-    names = [name.strip() for name in next((record for _, record in _records(path)), [])]
+    first = [*islice(_records(path), 2)]
+    names = [name.strip() for name in (first[0][1] if first else [])]
+    if len(first) == 1 and any("\n" in name for name in names):
+        raise ConfigError(f"{shown(path)}, line {first[0][0]} opens a double quote that is nowhere closed.")
     if not any(names):
         raise ConfigError(f"{shown(path)} is empty: it has no header.")
     if _looks_like_data(names):

@@ -68,9 +68,10 @@ def split_rows(
     elif how is Split.STRATIFIED:
         assigned = _stratified(y[rows], val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
     else:
-        order = np.argsort(_ranks(table, rows, how=how, by=by, seed=seed), kind="stable")
+        ranks = _ranks(table, rows, how=how, by=by, seed=seed)
+        order = np.argsort(ranks, kind="stable")
         assigned = np.empty(len(rows), dtype=np.int8)
-        assigned[order] = _from_the_end(len(rows), val_fraction=val_fraction, test_fraction=test_fraction)
+        assigned[order] = _from_the_end(ranks[order], val_fraction=val_fraction, test_fraction=test_fraction)
     parts = np.full(len(kept), NOWHERE, dtype=np.int8)
     parts[rows] = assigned
     return parts
@@ -98,9 +99,20 @@ def _stratified(y: Labels, *, val_fraction: float, test_fraction: float, seed: i
     return parts
 
 
-def _from_the_end(n: int, *, val_fraction: float, test_fraction: float) -> Parts:
+def _from_the_end(ranks: npt.NDArray[Any], *, val_fraction: float, test_fraction: float) -> Parts:
+    """The last of these ascending ranks test, and those before them validate; equal ranks stay together."""
+    n = len(ranks)
     n_test, n_val = round(n * test_fraction), round(n * val_fraction)
-    return np.repeat(np.array([TRAIN, VAL, TEST], dtype=np.int8), [n - n_val - n_test, n_val, n_test])
+    first_val, first_test = (_beside(ranks, at) for at in (n - n_val - n_test, n - n_test))
+    return np.repeat(np.array([TRAIN, VAL, TEST], dtype=np.int8), np.diff([0, first_val, first_test, n]))
+
+
+def _beside(ranks: npt.NDArray[Any], at: int) -> int:
+    """The nearest place to cut that is not between equal ranks."""
+    if not 0 < at < len(ranks):
+        return at
+    before, after = (int(np.searchsorted(ranks, ranks[at - 1], side=side)) for side in ("left", "right"))
+    return at if after == at else min(before, after, key=lambda cut: abs(cut - at))
 
 
 def _ranks(table: Table, rows: npt.NDArray[np.intp], *, how: Split, by: str | None, seed: int) -> npt.NDArray[Any]:
@@ -111,7 +123,12 @@ def _ranks(table: Table, rows: npt.NDArray[np.intp], *, how: Split, by: str | No
 
 
 def _groups(table: Table, rows: npt.NDArray[np.intp], by: str) -> npt.NDArray[np.intp]:
-    return pd.factorize(texts_of(arrow_of(table.frame[by]))[rows])[0]
+    groups = texts_of(arrow_of(table.frame[by]))[rows]
+    if (missing := groups == MISSING_LEVEL).any():
+        raise ConfigError(
+            f"{table.at(int(rows[missing.argmax()]))}, column '{by}' is missing; data.split=group needs it."
+        )
+    return pd.factorize(groups)[0]
 
 
 def _by_group(groups: npt.NDArray[np.intp], *, val_fraction: float, test_fraction: float, seed: int) -> Parts:
