@@ -54,7 +54,7 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "data.n_classes": ([2, 10], [*NO_NUMBERS, 1, 0, 2.0]),
     "model.n_layers": COUNTS,
     "model.hidden_size": COUNTS,
-    "model.layer_sizes": ([None, [8], [256, 128]], [[], [0], [8, 0.5], ["8"], [True], 8, "8", "[8]"]),
+    "model.layer_sizes": ([None, [], [8], [256, 128]], [[0], [8, 0.5], ["8"], [True], 8, "8", "[8]"]),
     "model.dropout_rate": SHARES,
     "model.activation": (["relu", "gelu", "leaky_relu"], [None, "", "ReLU", 3]),
     "model.normalization": (["none", "batch", "layer"], [None, "", "Batch", True]),

@@ -34,7 +34,7 @@ def _are(kind: Any, values: Any) -> bool:
 
 
 def _are_sizes(value: Any) -> bool:
-    return value is None or (_are(int, value) and len(value) > 0 and all(map(POSITIVE_INT.holds, value)))
+    return value is None or (_are(int, value) and all(map(POSITIVE_INT.holds, value)))
 
 
 def _is_target(value: Any) -> bool:
@@ -95,7 +95,7 @@ RULES: dict[str, Rule] = {
     "data.n_classes": Rule("a whole number of at least 2", lambda v: _is_int(v) and v >= 2),
     "model.n_layers": POSITIVE_INT,
     "model.hidden_size": POSITIVE_INT,
-    "model.layer_sizes": Rule("a list of whole numbers of at least 1, such as [256,128], or null", _are_sizes),
+    "model.layer_sizes": Rule("a list of whole numbers of at least 1, such as [256,128], or [] or null", _are_sizes),
     "model.dropout_rate": FROM_0_BELOW_1,
     "model.activation": _one_of("relu", "gelu", "silu", "tanh", "leaky_relu"),
     "model.normalization": _one_of("none", "batch", "layer"),
