@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, configure_log, filter_overrides, setup_globals
@@ -13,8 +14,15 @@ from lightsweep.launcher.job import run_search_job
 log = logging.getLogger("hydra._internal.core_plugins.basic_launcher")
 
 
+class RootLog(NamedTuple):
+    handlers: list[logging.Handler]
+    level: int
+
+
 class InProcessLauncher(BasicLauncher):
     """Runs jobs one by one; their returns have no configs, see `run_search_job`."""
+
+    _log: RootLog | None = None
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         setup_globals()
@@ -37,10 +45,20 @@ class InProcessLauncher(BasicLauncher):
         return returned
 
     def _configure_log(self) -> None:
+        """Hydra's own log again: as it was after the first job, if jobs change nothing but the root's handlers."""
         assert self.config is not None
         assert self.hydra_context is not None
+        root = logging.getLogger()
+        if self._log is not None:
+            for handler in root.handlers:
+                handler.close()
+            root.handlers, root.level = [*self._log.handlers], self._log.level
+            return
         configure_log(
             self.config.hydra.hydra_logging,
             self.config.hydra.verbose,
             execution_whitelist=self.hydra_context.execution_whitelist,
         )
+        changes_more = self.config.hydra.job_logging is None or self.config.hydra.job_logging.get("loggers")
+        if not changes_more and all(type(handler) is logging.StreamHandler for handler in root.handlers):
+            self._log = RootLog([*root.handlers], root.level)

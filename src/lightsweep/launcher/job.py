@@ -26,9 +26,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.basecontainer import BaseContainer
 
 from lightsweep.files import yaml_of
-from lightsweep.sweeper.job_config import JobConfig
+from lightsweep.sweeper.job_config import JobConfig, origin_of
 
-_texts: dict[str, tuple[str, str]] = {}  # by section of the hydra node: the last one's content, and its YAML
+OF_ONE_JOB = ("overrides", "runtime", "job")  # of the hydra node; the rest is that of all jobs with the same groups
+
+_texts: dict[str, tuple[str, str]] = {}  # by section of a file: the last one's content, and its YAML
+_shared: dict[str, dict[str, str]] = {}  # by what a config is copied from: the YAML of each section of its hydra node
 
 
 def run_search_job(*, hydra_context: HydraContext, config: DictConfig, task_function: TaskFunction) -> JobReturn:
@@ -77,7 +80,7 @@ def _set_up(config: DictConfig, hydra_context: HydraContext) -> DictConfig:
     if config.hydra.output_subdir is not None:
         folder = Path(output_dir) / config.hydra.output_subdir
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(OmegaConf.to_yaml(task_cfg), encoding="utf-8")
+        (folder / "config.yaml").write_text(config_yaml(task_cfg), encoding="utf-8")
         (folder / "hydra.yaml").write_text(hydra_yaml(config), encoding="utf-8")
         (folder / "overrides.yaml").write_text(OmegaConf.to_yaml(config.hydra.overrides.task), encoding="utf-8")
     return task_cfg
@@ -92,20 +95,42 @@ def _without_hydra(config: DictConfig) -> DictConfig:
         content["hydra"] = hydra_node
 
 
+def config_yaml(task_cfg: DictConfig) -> str:
+    """The same text as `OmegaConf.to_yaml` gives; most sections are as in the job before."""
+    content = _content_of(task_cfg)
+    return "".join(_section_yaml(name, section) for name, section in content.items()) if content else "{}\n"
+
+
 def hydra_yaml(config: DictConfig) -> str:
-    """The same text as `OmegaConf.to_yaml` gives; of most sections nothing changes from one job to the next."""
-    content: Any = BaseContainer._to_content(
-        config.hydra, resolve=False, throw_on_missing=False, enum_to_str=True, encode_missing_literals=True
+    """The same text as `OmegaConf.to_yaml` gives; most sections are those of all jobs with the same origin."""
+    origin = origin_of(config)
+    if origin in _shared:
+        node = config.hydra
+        now = {name: _section_yaml(name, _content_of(node._get_node(name)), within="hydra") for name in OF_ONE_JOB}
+        return _joined({**_shared[origin], **now})
+    sections = {name: _section_yaml(name, each, within="hydra") for name, each in _content_of(config.hydra).items()}
+    if origin is not None:
+        _shared[origin] = sections
+    return _joined(sections)
+
+
+def _joined(sections: dict[str, str]) -> str:
+    return "hydra:\n" + "".join(sections.values())
+
+
+def _content_of(node: Any) -> Any:
+    return BaseContainer._to_content(
+        node, resolve=False, throw_on_missing=False, enum_to_str=True, encode_missing_literals=True
     )
-    return "hydra:\n" + "".join(_section_yaml(name, section) for name, section in content.items())
 
 
-def _section_yaml(name: str, section: Any) -> str:
-    seen = repr(section)
-    former, text = _texts.get(name, ("", ""))
+def _section_yaml(name: str, section: Any, *, within: str | None = None) -> str:
+    key, seen = f"{within}.{name}", repr(section)
+    former, text = _texts.get(key, ("", ""))
     if former != seen:
-        text = yaml_of({"hydra": {name: section}}).removeprefix("hydra:\n")
-        _texts[name] = seen, text
+        content = {name: section}
+        text = yaml_of({within: content}).removeprefix(f"{within}:\n") if within else yaml_of(content)
+        _texts[key] = seen, text
     return text
 
 

@@ -3,7 +3,10 @@
 import copy
 import os
 import pickle
+import re
+import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,11 +16,21 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, base, grammar_parser, open_dict
+from omegaconf import DictConfig, OmegaConf, StringNode, base, grammar_parser, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 # Of each `${...}` OmegaConf reads the grammar anew each time it is resolved, half a millisecond long.
 setattr(base, "parse", lru_cache(maxsize=1024)(grammar_parser.parse))  # noqa: B010
+
+
+FLOAT = re.compile(r"-?\d+\.\d+(e[-+]?\d+)?|-?\d+e[-+]?\d+")
+ORIGIN = "_lightsweep_origin"
+
+
+def origin_of(config: DictConfig) -> str | None:
+    """What tells the configs that are copies of the same composed one, of which only a job's own sections differ."""
+    origin: str | None = vars(config).get(ORIGIN)
+    return origin
 
 
 def composing_once(context: HydraContext) -> HydraContext:
@@ -54,6 +67,7 @@ class JobConfigLoader(ConfigLoaderImpl):
         vars(self).update(vars(loader))
         self._composed: dict[tuple[str | None, ...], DictConfig] = {}
         self._master: DictConfig | None = None
+        self._is_named: dict[str, bool] = {}  # by key whether a group has this name
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_composed": {}, "_master": None}
@@ -74,7 +88,10 @@ class JobConfigLoader(ConfigLoaderImpl):
         return cfg
 
     def _is_group(self, override: Override) -> bool:
-        return self.repository.group_exists(override.key_or_group) and not isinstance(override.value(), dict)
+        name = override.key_or_group
+        if name not in self._is_named:
+            self._is_named[name] = self.repository.group_exists(name)
+        return self._is_named[name] and not isinstance(override.value(), dict)
 
     def _copy_for(self, groups: Sequence[str], master_config: DictConfig) -> DictConfig:
         if self._master is not master_config:
@@ -88,8 +105,15 @@ class JobConfigLoader(ConfigLoaderImpl):
         return copy.deepcopy(composed)
 
 
-@lru_cache(maxsize=256)  # what is fixed comes with each job
 def parsed(override: str) -> Override:
+    key, _, text = override.partition("=")
+    if FLOAT.fullmatch(text):  # drawn for one job
+        return replace(_parsed(f"{key}=0.5"), _value=float(text), input_line=override)
+    return _parsed(override)
+
+
+@lru_cache(maxsize=256)  # what is fixed comes with each job
+def _parsed(override: str) -> Override:
     return OverridesParser.create().parse_overrides([override])[0]
 
 
@@ -97,14 +121,15 @@ def _as_job_config(cfg: DictConfig) -> DictConfig:
     cfg = copy.deepcopy(cfg)
     for node in (cfg.hydra, cfg):
         object.__setattr__(node, "__class__", JobConfig)  # a config takes every other assignment for a key
+    vars(cfg)[ORIGIN] = uuid.uuid4().hex
     return cfg
 
 
 def _sign(cfg: DictConfig, overrides: Sequence[Override]) -> None:
     """Write into the config what Hydra writes into that of each job."""
     task = cfg.hydra.overrides.task
-    task.clear()
-    task.extend([override.input_line for override in overrides if not override.is_hydra_override()])
+    lines = [override.input_line for override in overrides if not override.is_hydra_override()]
+    vars(task)["_content"] = [StringNode(line, key=i, parent=task, is_optional=False) for i, line in enumerate(lines)]
     cfg.hydra.runtime.cwd = str(Path.cwd())
     with open_dict(cfg.hydra):
         for key in cfg.hydra.job.env_copy:
