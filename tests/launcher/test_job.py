@@ -14,6 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from lightsweep.launcher.in_process import InProcessLauncher
 from lightsweep.launcher.job import run_search_job
 from lightsweep.sweeper.job_config import composing_once
 from lightsweep.trust import TRUSTED_TARGETS
@@ -120,6 +121,21 @@ def test_no_job_changes_what_the_next_one_writes(jobs: Jobs) -> None:
         expected = jobs.files()
         jobs.run(run_search_job, overrides)
         assert jobs.files() == expected
+
+
+def test_each_job_has_a_log_of_its_own_and_between_them_there_is_hydras(jobs: Jobs) -> None:
+    launcher = InProcessLauncher()
+    launcher.config, launcher.hydra_context, launcher.task_function = jobs.config, jobs.context, jobs.task
+    root = logging.getLogger()
+    for number in range(3):
+        launcher.launch([FIXED[:1]], initial_job_idx=number)
+        assert [type(handler) for handler in root.handlers] == [logging.StreamHandler]
+        assert root.handlers[0].formatter is not None
+        assert root.handlers[0].formatter._fmt == jobs.config.hydra.hydra_logging.formatters.console.format
+        logging.getLogger("task").error("between the jobs")
+    logs = [text for name, text in jobs.files().items() if name.endswith(".log")]
+    assert [text.count("it runs") for text in logs] == [1, 1, 1]
+    assert not any("between" in text for text in logs)
 
 
 def test_a_job_that_fails_is_returned_and_logged(jobs: Jobs) -> None:
