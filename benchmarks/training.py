@@ -32,6 +32,7 @@ from lightsweep.fitting import set_up_process
 from lightsweep.logger.csv import CSVLogger
 from lightsweep.model.module import MLPModule
 from lightsweep.sweeper.storage import open_storage
+from lightsweep.trainer.checkpoint_io import AtomicCheckpointIO
 
 MODEL = Path(__file__).parents[1] / "conf/model/mlp.yaml"
 ADAM = partial(torch.optim.Adam, lr=1e-3, fused=True)
@@ -64,6 +65,7 @@ def fit(data: TensorDataModule, *, epochs: int) -> float:
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
+            plugins=[AtomicCheckpointIO()],
             logger=CSVLogger(save_dir=folder, name="csv", version=""),
             callbacks=[
                 BestCheckpoint(dirpath=folder, filename="best", monitor="val/acc", direction="maximize"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lightsweep.callbacks.checkpoint import BestCheckpoint
 from lightsweep.callbacks.pruning import PruningCallback
@@ -47,6 +48,19 @@ def test_the_file_holds_the_epoch_that_the_pruning_callback_calls_the_best(
     assert checkpoint.best_model_score is not None
     assert checkpoint.best_model_score.item() == watcher.best_value == values[best_epoch]
     assert saved["state_dict"]["weight"].item() == -N_BATCHES * (best_epoch + 1)
+
+
+def test_it_looks_at_what_lightning_looks_at(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
+    checkpoint = best_checkpoint(tmp_path)
+    trainer = fit((0.1, 0.3), callbacks=[checkpoint], **writing_trainer)
+    trainer.callback_metrics["step"] = torch.tensor(7.0)
+    found = checkpoint._monitor_candidates(trainer)
+    assert found == ModelCheckpoint._monitor_candidates(checkpoint, trainer)
+    assert {name: value.dtype for name, value in found.items()} == {
+        name: value.dtype for name, value in ModelCheckpoint._monitor_candidates(checkpoint, trainer).items()
+    }
+    found["val/acc"] += 1
+    assert trainer.callback_metrics["val/acc"].item() == pytest.approx(0.3)
 
 
 def test_with_several_validations_in_an_epoch_the_best_of_them_counts(
