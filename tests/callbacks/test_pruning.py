@@ -23,9 +23,11 @@ from lightsweep.callbacks.early_stopping import EarlyStopping
 from lightsweep.callbacks.last_checkpoint import LastCheckpoint
 from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.callbacks.pruning_reason import pruning_reason
+from lightsweep.data.batches import TensorBatches
 from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
-from lightsweep.failures import TrialStoppedError, TrialTimeoutError
+from lightsweep.failures import Kind, TrialStoppedError, TrialTimeoutError
+from lightsweep.model.module import MLPModule
 from lightsweep.sweeper.config import DRIVER, SWEEPER_TARGET
 from lightsweep.sweeper.owner import Owner
 from lightsweep.sweeper.stopping import ask_to_stop, take_back
@@ -33,6 +35,7 @@ from lightsweep.sweeper.storage import open_storage
 from lightsweep.sweeper.study import build_pruner
 from lightsweep.sweeper.time_limit import lift_time_limit, limit_time
 from tests.callbacks.scripted import N_BATCHES, Scripted, batches, fit
+from tests.model.modules import settings
 
 RISING = (0.1, 0.2, 0.3, 0.4, 0.5)
 
@@ -220,6 +223,17 @@ def test_a_value_that_is_not_finite_fails_the_fit_and_is_not_reported(
     assert study.trials[0].intermediate_values == reported
     assert trainer.current_epoch == len(before) + 1
     assert witness.seen == ["on_train_end", "on_fit_end", "teardown"]
+
+
+def test_an_auroc_of_rows_that_are_all_alike_says_so(quiet_trainer: dict[str, Any]) -> None:
+    def rows(y: torch.Tensor) -> TensorBatches:
+        return TensorBatches(torch.randn(len(y), 2), y, batch_size=8, shuffle_seed=None)
+
+    watcher = PruningCallback(monitor="val/auroc", direction="maximize")
+    trainer = L.Trainer(**quiet_trainer, callbacks=[watcher], max_epochs=2, logger=False)
+    trainer.fit(MLPModule(**settings(d_out=2)), rows(torch.arange(32) % 2), rows(torch.zeros(16, dtype=torch.int64)))
+    assert watcher.failed == "val/auroc is nan at epoch 0: of no class are there both rows and others to tell them from"
+    assert watcher.kind == Kind.ERROR
 
 
 def test_an_epoch_with_a_value_that_is_not_finite_is_not_reported_at_all(quiet_trainer: dict[str, Any]) -> None:

@@ -126,6 +126,9 @@ class PruningCallback(Callback):
             if (name == self.monitor or "loss" in name) and not math.isfinite(value) and self.failed is None:
                 self.failed = f"{name} is {float(value)} at epoch {trainer.current_epoch}"
                 self.kind = Kind.DIVERGED
+                if name.endswith("auroc"):  # the losses come before it
+                    self.failed += ": of no class are there both rows and others to tell them from"
+                    self.kind = Kind.ERROR
                 _stop(trainer)
         return self.failed is not None
 
