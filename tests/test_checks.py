@@ -48,6 +48,7 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "data.split_by": ([None, "customer"], [0, ["a"], True]),
     "data.val_fraction": FRACTIONS,
     "data.test_fraction": FRACTIONS,
+    "data.decimal": (["point", "comma"], [None, "", ".", ","]),
     "data.scale": (["standard", "quantile"], [None, "", "minmax"]),
     "data.one_hot_up_to": ([0, 12], [*NO_NUMBERS, -1, 1.5]),
     "data.class_weights": ([None, "balanced"], ["", True, [1, 2]]),

@@ -89,6 +89,7 @@ RULES: dict[str, Rule] = {
     "data.split_by": Rule("the name of a column, or null", lambda v: v is None or isinstance(v, str)),
     "data.val_fraction": FRACTION,
     "data.test_fraction": FRACTION,
+    "data.decimal": _one_of("point", "comma"),
     "data.scale": _one_of("standard", "quantile"),
     "data.one_hot_up_to": INT_FROM_0,
     "data.class_weights": _one_of("balanced", None),

@@ -132,7 +132,8 @@ def _batches(data: Path, *, predictor: "Predictor") -> Iterator[tuple[Any, dict[
     from lightsweep.data.table.reading import place, read_batches
 
     where = functools.partial(place, data)
-    yield from ((frame, {"where": where}) for frame in read_batches(data, rows=BATCH_ROWS, missing=predictor.missing))
+    frames = read_batches(data, rows=BATCH_ROWS, missing=predictor.missing, decimal=predictor.decimal)
+    yield from ((frame, {"where": where}) for frame in frames)
 
 
 def _array_batches(path: Path) -> "Iterator[npt.NDArray[Any]]":

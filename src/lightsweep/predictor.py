@@ -94,6 +94,11 @@ class Predictor:
         return missing
 
     @property
+    def decimal(self) -> str:
+        """With which a text file writes its numbers."""
+        return str(getattr(getattr(self.preprocessing, "columns", None), "decimal", "."))
+
+    @property
     def takes_frames(self) -> bool:
         return hasattr(self.preprocessing, "columns")
 

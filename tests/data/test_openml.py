@@ -89,7 +89,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 
 @pytest.fixture
 def ask(tmp_path: Path) -> Ask:
-    given = {key: value for key, value in TABLE.items() if key not in ("val_path", "test_path")}
+    given = {key: value for key, value in TABLE.items() if key not in ("val_path", "test_path", "decimal")}
     asked = {"name": None, "version": "active", "id": None, "data_home": "openml", "target": None}
     return lambda **changes: OpenMLDataModule(**{**given, **asked, "relative_to": str(tmp_path), **changes})
 

@@ -30,6 +30,7 @@ TABLE: dict[str, Any] = {
     "drop": None,
     "kinds": None,
     "missing": None,
+    "decimal": "point",
     "split_by": None,
     "one_hot_up_to": 12,
 }

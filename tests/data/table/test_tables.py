@@ -539,3 +539,26 @@ def test_a_category_that_is_written_in_another_way_is_warned_of(tmp_path: Path) 
     preprocessing.transform(rows)
     with pytest.warns(UserWarning, match="no cell of the column 'zip' was seen in training: '1' is here, '00000' was"):
         preprocessing.transform(rows.assign(zip=rows["zip"].astype(int) + 1))
+
+
+def test_numbers_may_be_written_with_a_comma_which_stays_with_the_model(tmp_path: Path) -> None:
+    frame = mixed(100, missing=0.1)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_csv(tmp_path / "comma.csv", index=False, sep=";", decimal=",")
+    settings: dict[str, Any] = {"target": "v", "drop": ["y"], "kinds": {"zip": "category"}}
+    expected, found = table(tmp_path, **settings), table(tmp_path, "comma.csv", decimal="comma", **settings)
+    assert torch.equal(found.splits.train[0], expected.splits.train[0])
+    assert torch.equal(found.splits.train[1], expected.splits.train[1])
+    found.preprocessing.save(tmp_path)
+    preprocessing: Any = load_preprocessing(tmp_path)
+    assert preprocessing.columns.decimal == ","
+    [rows] = read_batches(tmp_path / "comma.csv", decimal=preprocessing.columns.decimal)
+    np.testing.assert_array_equal(preprocessing.transform(rows), expected.preprocessing.transform(frame))
+
+
+def test_a_level_with_a_comma_is_the_same_in_training_and_later(tmp_path: Path) -> None:
+    cells = ["1,5", "2", "x"] * 20
+    pd.DataFrame({"c": cells, "y": ["a", "b", "c"] * 20}).to_csv(tmp_path / "a.csv", index=False, sep=";")
+    data = table(tmp_path, decimal="comma", kinds={"c": "category"})
+    [rows] = read_batches(tmp_path / "a.csv", decimal=",")
+    assert (data.preprocessing.transform(rows).sum(axis=1) == 1).all()

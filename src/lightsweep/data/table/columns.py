@@ -36,6 +36,7 @@ NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 NEARLY_NUMBER = r"^\s*[-+]?\s*[€$£]?\s*[-+]?\d[\d.,' ]*([eE][-+]?\d+)?\s*[%€$£]?\s*$"
 PLAIN_DATE = r"^\s*\d{4}-\d{2}-\d{2}"
 ROW_NAME = re.compile(r"unnamed: ?\d+|(.*[_ ])?(id|index|idx|key|no|nr|row|rownum|number)|.*Id", re.IGNORECASE)
+LIKE_THIS = {"numbers": "like -1234.5, or say data.decimal=comma for 1234,5", "dates": "in one way, like 2024-12-31"}
 NEARLY = 0.5
 MOSTLY = 0.9  # a column of texts of which so many are numbers, or dates, is one with wrong cells
 MAX_LEVELS_OF_ROWS = 0.5  # a text column with more levels than that names its rows
@@ -71,11 +72,13 @@ class Column:
 class Columns:
     """The columns that a model takes, whatever else a table has and in whatever order.
 
-    `missing` has the cells that are missing, None if those are that a text file is read without.
+    `missing` has the cells that are missing, None if those are that a text file is read without; with `decimal` such a
+    file writes its numbers.
     """
 
     all: tuple[Column, ...]
     missing: tuple[str, ...] | None = None
+    decimal: str = "."
 
     def named(self, kind: Kind) -> list[str]:
         return [column.name for column in self.all if column.kind is kind]
@@ -106,13 +109,18 @@ class Columns:
         return pd.DataFrame(cells, index=frame.index, copy=False)
 
     def to_record(self) -> dict[str, Any]:
-        return {"columns": [asdict(column) for column in self.all], "missing": self.missing and [*self.missing]}
+        return {
+            "columns": [asdict(column) for column in self.all],
+            "missing": self.missing and [*self.missing],
+            "decimal": self.decimal,
+        }
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Columns":
         missing = record.get("missing")
         columns = (Column(**{**column, "kind": Kind(column["kind"])}) for column in record["columns"])
-        return cls(tuple(columns), None if missing is None else tuple(map(str, missing)))
+        decimal = "," if record.get("decimal") == "," else "."
+        return cls(tuple(columns), None if missing is None else tuple(map(str, missing)), decimal)
 
 
 def cells_of(series: "pd.Series[Any]", missing: Sequence[str] | None) -> pa.Array:
@@ -215,7 +223,7 @@ def _refuse_nearly_numbers(cells: pa.Array, *, name: str, where: Where) -> None:
     first = pc.index(pc.match_substring_regex(cells, NUMBER if meant == "numbers" else PLAIN_DATE), False).as_py()
     raise ConfigError(
         f"{where(first)}, column '{name}' is {cells[first].as_py()!r}, but most of its cells are meant to be {meant}."
-        f" Write them all {'like -1234.5' if meant == 'numbers' else 'in one way, such as 2024-12-31'}, or empty those"
+        f" Write them all {LIKE_THIS[meant]}, or empty those"
         f" that are none; or say data.kinds={{{name}:category}} or data.drop=[{name}]."
     )
 

@@ -10,7 +10,7 @@ from lightsweep.data.table.cells import is_text_type
 from lightsweep.data.table.frames import FrameDataModule, identity_of
 from lightsweep.data.table.labels import Table
 from lightsweep.data.table.preparing import TableSettings
-from lightsweep.data.table.reading import check_file, has_unnamed, place, read_frame
+from lightsweep.data.table.reading import DECIMALS, check_file, has_unnamed, place, read_frame
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown
 
@@ -29,6 +29,7 @@ class TableDataModule(FrameDataModule):
         task: str | None,
         kinds: dict[str, str] | None,
         missing: list[str | int | float] | None,
+        decimal: str,
         split: str | None,
         split_by: str | None,
         val_fraction: float,
@@ -49,6 +50,7 @@ class TableDataModule(FrameDataModule):
             task=task,
             kinds=kinds and {str(name): kind for name, kind in kinds.items()},
             missing=None if missing is None else [str(one) for one in missing],
+            decimal=DECIMALS[decimal],
             split=split,
             split_by=split_by,
             val_fraction=val_fraction,
@@ -87,7 +89,8 @@ class TableDataModule(FrameDataModule):
         as_text: set[Hashable] = {name for name, kind in (self.settings.kinds or {}).items() if kind != "number"}
         tables = {}
         for name, path in self.paths.items():
-            frame = read_frame(path, text=as_text, missing=self.settings.missing)
+            settings = self.settings
+            frame = read_frame(path, text=as_text, missing=settings.missing, decimal=settings.decimal)
             as_text |= {column for column, kind in frame.dtypes.items() if is_text_type(kind.pyarrow_dtype)}
             tables[name] = _table(frame, path)
         return tables

@@ -45,6 +45,7 @@ class TableSettings:
     drop: Sequence[str] | None = None
     kinds: Mapping[str, str] | None = None
     missing: Sequence[str] | None = None
+    decimal: str = "."
     split_by: str | None = None
     seed: int
     refit: bool
@@ -79,7 +80,7 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
         raise ConfigError(
             f"{first.name} has no column left to learn from. Drop fewer, or say what they are: data.kinds."
         )
-    preprocessing = _fit(labelled, columns, settings)
+    preprocessing = _fit(labelled, replace(columns, decimal=settings.decimal), settings)
     target = _with_scaler(target, labelled, table=first.name)
     _write(folder, labelled, preprocessing, target)
     overview = overview_of(

@@ -16,6 +16,7 @@ from typing import TextIO
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -30,6 +31,8 @@ GZIP = b"\x1f\x8b"
 # "?" is how the UCI repository writes a missing cell.
 MISSING = ("?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A")
 NUMBER = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
+WITH_COMMA = r"^\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*$"
+DECIMALS = {"point": ".", "comma": ","}
 YEAR = re.compile(r"(19|20)\d\d")
 BLOCK_BYTES = 1 << 24
 BATCH_ROWS = 65_536
@@ -40,15 +43,19 @@ csv.field_size_limit(sys.maxsize)  # a cell may be long
 CONVERSION = re.compile(r"In CSV column #(\d+): .*CSV conversion error to [^:]+: invalid value '(.*)'", re.DOTALL)
 
 
-def read_frame(path: Path, *, text: Collection[Hashable] = (), missing: Collection[str] | None = None) -> pd.DataFrame:
+def read_frame(
+    path: Path, *, text: Collection[Hashable] = (), missing: Collection[str] | None = None, decimal: str = "."
+) -> pd.DataFrame:
     """Read a whole file; the columns named in `text` stay as they are written, "01" for one.
 
-    In a text file a cell is missing if it is empty or one of `missing`, None for those of `MISSING`.
+    In a text file a cell is missing if it is empty or one of `missing`, None for those of `MISSING`, and numbers are
+    written with `decimal`; a text column that holds such a number has it with a point.
     Raises `ConfigError` if the file is missing, of an unknown kind, empty, or damaged.
     """
     check_file(path)
     try:
-        table = _read_text(path, text=text, missing=missing) if _is_text(path) else _read_binary(path)
+        is_text = _is_text(path)
+        table = _read_text(path, text=text, missing=missing, decimal=decimal) if is_text else _read_binary(path)
     except BROKEN as error:
         raise _unreadable(path, error) from error
     if not len(table):
@@ -57,7 +64,7 @@ def read_frame(path: Path, *, text: Collection[Hashable] = (), missing: Collecti
 
 
 def read_batches(
-    path: Path, *, rows: int = BATCH_ROWS, missing: Collection[str] | None = None
+    path: Path, *, rows: int = BATCH_ROWS, missing: Collection[str] | None = None, decimal: str = "."
 ) -> Iterator[pd.DataFrame]:
     """Read a file of any size, at most so many rows at a time; the cells of a text file stay text.
 
@@ -67,7 +74,8 @@ def read_batches(
     start = 0
     try:
         is_text = _is_text(path)
-        for batch in _text_batches(path, missing=missing) if is_text else _binary_batches(path, rows=rows):
+        batches = _text_batches(path, missing=missing, decimal=decimal) if is_text else _binary_batches(path, rows=rows)
+        for batch in batches:
             for offset in range(0, len(batch), rows):
                 part = batch.slice(offset, rows)
                 yield _as_frame(pa.Table.from_batches([part]), start=start)
@@ -167,23 +175,24 @@ def _looks_like_data(names: Collection[str]) -> bool:
     return bool(numbers) and not counts_up
 
 
-def _read_text(path: Path, *, text: Collection[Hashable], missing: Collection[str] | None) -> pa.Table:
+def _read_text(path: Path, *, text: Collection[Hashable], missing: Collection[str] | None, decimal: str) -> pa.Table:
     """Let Arrow find the types in the first block; where a later block is otherwise, begin again with a wider type."""
     types = dict.fromkeys(map(str, text), pa.string())
     names = _header(path)
     while True:
         try:
-            batches = list(_text_batches(path, types=types, missing=missing))
+            batches = list(_text_batches(path, types=types, missing=missing, decimal=decimal))
             return pa.Table.from_batches(batches, schema=batches[0].schema) if batches else pa.table({})
         except pa.ArrowInvalid as error:
             if (found := CONVERSION.search(str(error))) is None:
                 raise
             name = names[int(found[1])]
-            types[name] = pa.float64() if is_number(found[2]) and types.get(name) != pa.float64() else pa.string()
+            is_float = is_number(found[2].replace(decimal, ".")) and types.get(name) != pa.float64()
+            types[name] = pa.float64() if is_float else pa.string()
 
 
 def _text_batches(
-    path: Path, *, types: dict[str, pa.DataType] | None = None, missing: Collection[str] | None
+    path: Path, *, types: dict[str, pa.DataType] | None = None, missing: Collection[str] | None, decimal: str
 ) -> Iterator[pa.RecordBatch]:
     """The blocks of the file, with these types for some columns; None reads all of them as text."""
     names = _header(path)
@@ -202,13 +211,25 @@ def _text_batches(
             include_columns=[name for name in names if name],  # a saved index has no name
             null_values=["", *(MISSING if missing is None else missing)],
             strings_can_be_null=True,
+            decimal_point=decimal,
             true_values=["\0"],  # "yes" and "True" keep their spelling: they may name classes
             false_values=["\0"],
         ),
     )
     if any(pa.types.is_binary(field.type) for field in reader.schema):
         raise _not_utf8(path)
-    yield from (batch for batch in reader if len(batch))
+    yield from (batch if decimal == "." else _with_points(batch) for batch in reader if len(batch))
+
+
+def _with_points(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The texts, of which those that are numbers with a comma have a point instead."""
+    columns = [
+        pc.if_else(pc.match_substring_regex(column, WITH_COMMA), pc.replace_substring(column, ",", "."), column)
+        if pa.types.is_string(column.type)
+        else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def _read_binary(path: Path) -> pa.Table:
