@@ -69,7 +69,7 @@ def test_a_folder_that_can_only_be_read_is_refused_with_one_message(disk: tuple[
 @pytest.mark.parametrize("launcher", ["processes", "joblib"])
 def test_killed_workers_cost_no_trial(launcher: str, tmp_path: Path) -> None:
     workers = (f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=2", "hydra.sweeper.max_retries=3")
-    process = start(*SEARCH, *workers, "hydra.sweeper.n_trials=5", "trainer.max_epochs=200", cwd=tmp_path)
+    process = start(*SEARCH, *workers, "hydra.sweeper.n_trials=4", "trainer.max_epochs=100", cwd=tmp_path)
     n_killed = 0
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline and n_killed < 2:
@@ -84,7 +84,7 @@ def test_killed_workers_cost_no_trial(launcher: str, tmp_path: Path) -> None:
     assert process.returncode == 0, err
     assert "Traceback" not in err
     trials = study_in(the_folder(tmp_path)).trials
-    assert [t.number for t in trials] == list(range(5))
+    assert [t.number for t in trials] == list(range(4))
     assert all(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials), out
     assert sum(int(t.user_attrs.get("retries", 0)) for t in trials) >= n_killed
 

@@ -143,19 +143,27 @@ def search_config(composed: Callable[..., DictConfig], storage: str | None, *, i
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "workers", [(), ("hydra/launcher=processes", "hydra.sweeper.n_jobs=2")], ids=["here", "processes"]
-)
-def test_a_search_writes_and_shows_its_password_nowhere_and_goes_on(workers: tuple[str, ...], tmp_path: Path) -> None:
+def test_workers_write_and_show_the_password_nowhere(tmp_path: Path) -> None:
+    searched(tmp_path, "hydra/launcher=processes", "hydra.sweeper.n_jobs=2")
+
+
+def searched(tmp_path: Path, *workers: str) -> str:
+    """The URL of a search that has shown no password."""
     url = f"sqlite:///file:{tmp_path}/study.db?uri=true&password={SECRET}"
     ran = train(*SEARCH, *workers, f"hydra.sweeper.storage={url}", "logger=[csv,tensorboard]", cwd=tmp_path)
     assert ran.code == 0, ran.err
     assert "optuna-dashboard sqlite:///file:" in ran.out
     assert "password=***" in ran.out
     assert_nowhere(ran, tmp_path)
-    folder = the_folder(tmp_path)
-    assert OVERRIDE.partition("=")[2] in (folder / "1" / ".hydra" / "hydra.yaml").read_text()
+    hydra_yaml = the_folder(tmp_path) / "1" / ".hydra" / "hydra.yaml"
+    assert OVERRIDE.partition("=")[2] in hydra_yaml.read_text()
+    return url
 
+
+@pytest.mark.slow
+def test_a_search_writes_and_shows_its_password_nowhere_and_goes_on(tmp_path: Path) -> None:
+    url = searched(tmp_path)
+    folder = the_folder(tmp_path)
     resume = (f"resume={folder}", "hydra.sweeper.n_trials=3")
     refused = train(*resume, cwd=tmp_path)
     assert refused.code == 1
