@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SHUFFLED_AT_ONCE = 2**24  # numbers, 64 MiB: few enough for any memory, and so many that the batches cost nothing extra
+SHUFFLED_AT_ONCE = 2**18  # numbers, 1 MiB: they stay in the cache, and what is asked of the system is used again
 
 
 class EpochOrder:
@@ -54,7 +54,9 @@ class TensorBatches:
         numbers_per_batch = self.batch_size * self.x[:1].numel()
         n_rows = self.batch_size * max(1, SHUFFLED_AT_ONCE // max(1, numbers_per_batch))
         for rows in torch.split(self.sampler.permutation().to(self.x.device), n_rows):
-            yield from self._cut(self.x[rows], self.y[rows])
+            yield from self._cut(
+                self.x.index_select(0, rows), self.y.index_select(0, rows)
+            )  # not `[rows]`: 3 times as fast
 
     def _cut(self, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         return zip(torch.split(x, self.batch_size), torch.split(y, self.batch_size), strict=True)
