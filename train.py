@@ -20,7 +20,7 @@ def main(cfg: DictConfig) -> Outcome:
     from lightsweep.build import build, build_all
     from lightsweep.callbacks.last_checkpoint import checkpoint_to_continue
     from lightsweep.facts import build_model
-    from lightsweep.fitting import outcome_of, set_up_process, trainer_arguments
+    from lightsweep.fitting import outcome_of, set_up_process, trainer_arguments, without_denormals
     from lightsweep.shipping import ship
 
     set_up_process(threads=cfg.threads, verbose=cfg.verbose, refit=cfg.refit)
@@ -31,7 +31,8 @@ def main(cfg: DictConfig) -> Outcome:
     arguments = trainer_arguments(build_all(cfg.callbacks), refit=cfg.refit)
     trainer = build(cfg.trainer, logger=build_all(cfg.logger), **arguments)
 
-    trainer.fit(model, datamodule=data, ckpt_path=checkpoint_to_continue(trainer), weights_only=True)
+    with without_denormals():
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint_to_continue(trainer), weights_only=True)
     if cfg.refit:
         return ship(cfg, trainer=trainer, model=model, data=data)
     return outcome_of(trainer)

@@ -28,7 +28,7 @@ from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.data.digits import Digits
 from lightsweep.data.synthetic import Synthetic
 from lightsweep.data.tensors import TensorDataModule
-from lightsweep.fitting import set_up_process
+from lightsweep.fitting import set_up_process, without_denormals
 from lightsweep.logger.csv import CSVLogger
 from lightsweep.model.module import MLPModule
 from lightsweep.sweeper.storage import open_storage
@@ -74,7 +74,8 @@ def fit(data: TensorDataModule, *, epochs: int) -> float:
             ],
         )
         start = time.perf_counter()
-        trainer.fit(model, datamodule=data)
+        with without_denormals():
+            trainer.fit(model, datamodule=data)
         return (time.perf_counter() - start) / trainer.global_step
 
 

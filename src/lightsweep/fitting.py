@@ -1,9 +1,10 @@
 """What surrounds one training: the process's threads and noise before it, the outcome after it."""
 
+import contextlib
 import functools
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -69,6 +70,20 @@ def set_up_process(*, threads: int | None, verbose: bool, refit: bool = False) -
 def _look_for_plugins_once() -> None:
     """Let not each trainer read what all installed packages say of themselves, for callbacks that are not there."""
     vars(registry).update(entry_points=functools.cache(entry_points))
+
+
+@contextlib.contextmanager
+def without_denormals() -> Iterator[None]:
+    """Let the CPU take numbers below 1e-38 for 0.
+
+    What an optimizer remembers of the gradients of a unit that is off comes down to them, and never to 0; the CPU takes
+    a hundred times as long for each, which makes a step by a quarter slower.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def trainer_arguments(callbacks: Sequence[Callback], *, refit: bool) -> dict[str, Any]:
