@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 
 from lightsweep.errors import ConfigError
 from lightsweep.model.mlp import check_is_one_of
+from lightsweep.model.quick_step import Step, quick_step
 from lightsweep.model.schedules import SCHEDULES, Factor
 
 Batch = tuple[Tensor, Tensor]
@@ -194,6 +195,7 @@ class TrainingSteps(L.LightningModule):
         device = self.device
         is_plain = type(self.trainer.precision_plugin) is Precision
         gradients = self.gradients() if is_plain else None
+        step: Step = optimizer.step
         deadline = time.monotonic() + SECONDS_PER_STEP
         first_step = self.trainer.global_step
         n_batches = 0
@@ -210,7 +212,9 @@ class TrainingSteps(L.LightningModule):
             self._set_learning_rate(first_step + n_batches)
             if clip:
                 self.configure_gradient_clipping(optimizer, clip, self.trainer.gradient_clip_algorithm)
-            optimizer.step()
+            step()
+            if n_batches == 0 and gradients:
+                step = quick_step(optimizer)
             self._keep_loss(loss, n_rows=len(batch[1]))
             n_batches += 1
             if n_batches == self._n_at_most or time.monotonic() > deadline:
