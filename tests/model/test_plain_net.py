@@ -34,6 +34,7 @@ def batch_for(model: MLPModule, n_rows: int) -> Batch:
         {},
         {"n_layers": 1},
         {"n_layers": 3, "hidden_size": 200},
+        {"layer_sizes": [192, 256, 256], "dropout_rate": 0.1},
         {"layer_sizes": [32, 8], "dropout_rate": 0.0},
         {"class_weights": (0.5, 1.0, 2.5)},
         REGRESSION,

@@ -1,5 +1,8 @@
 """Dropout with a mask at a third of the cost on the CPU, where torch draws a number per unit: a tenth of a step."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -12,24 +15,29 @@ class Dropout(nn.Dropout):
 
     @property
     def has_own_mask(self) -> bool:
-        """Whether `mask` is what it drops by in training, on the CPU."""
+        """Whether `masks` are what it drops by in training, on the CPU."""
         return self.p == 0 or 0 < self._n_kept < N_LEVELS
 
     @property
     def _n_kept(self) -> int:
         return round((1 - self.p) * N_LEVELS)
 
-    def mask(self, x: Tensor) -> Tensor | None:
-        """What to multiply `x` by: 0 for what is dropped, and 1 / (1 - p) for the rest; None if nothing is dropped."""
-        if self.p == 0:
-            return None
+    def masks(self, shapes: Sequence[Sequence[int]], dtype: torch.dtype) -> list[Tensor]:
+        """What to multiply values of each shape by: 0 for what is dropped, and 1 / (1 - p) for the rest.
+
+        They are the same drawn at once or one by one, which takes longer.
+        """
         n_kept = self._n_kept
-        draws = torch.empty(-(-x.numel() // PER_DRAW), dtype=torch.int64).random_(-(2**63), None)
-        levels = draws.view(torch.int16)[: x.numel()].view(x.shape)  # each of -32768 to 32767 with equal probability
-        return (levels < n_kept - N_LEVELS // 2).to(x.dtype).mul_(N_LEVELS / n_kept)
+        sizes = [math.prod(shape) for shape in shapes]
+        padded = [-(-size // PER_DRAW) * PER_DRAW for size in sizes]
+        draws = torch.empty(sum(padded) // PER_DRAW, dtype=torch.int64).random_(-(2**63), None)
+        levels = draws.view(torch.int16)  # each of -32768 to 32767 with equal probability
+        masks = torch.empty(len(levels), dtype=dtype)
+        torch.lt(levels, n_kept - N_LEVELS // 2, out=masks).mul_(N_LEVELS / n_kept)
+        parts = torch.split(masks, padded)
+        return [part[:size].view(*shape) for part, size, shape in zip(parts, sizes, shapes, strict=True)]
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or x.device.type != "cpu" or not self.has_own_mask:
             return super().forward(x)
-        mask = self.mask(x)
-        return x if mask is None else x * mask
+        return x if self.p == 0 else x * self.masks([x.shape], x.dtype)[0]

@@ -3,11 +3,14 @@
 The same kernels in the same order, so that weights and losses are autograd's to the last bit.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as nn_module
 
 from lightsweep.model.dropout import Dropout
+from lightsweep.model.linear import Linear, is_large, product
 from lightsweep.model.mlp import MLP
 from lightsweep.model.objectives import Objective
 
@@ -20,16 +23,27 @@ FOR_ALL = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backwa
 class PlainNet:
     """A network of linear layers, ReLU and dropout, and what it is trained for."""
 
-    def __init__(self, layers: list[nn.Linear], dropouts: list[Dropout], objective: Objective) -> None:
+    def __init__(self, layers: list[Linear], dropouts: list[Dropout], objective: Objective) -> None:
         self._weights = [layer.weight for layer in layers]
         self._biases = [layer.bias for layer in layers]
         self._transposed = [weight.detach().t() for weight in self._weights]
-        self._dropouts = dropouts
+        self._dropout = dropouts[0] if dropouts and dropouts[0].p > 0 else None
         self._objective = objective
 
     def _takes(self, x: Tensor) -> bool:
         weight = self._weights[0]
         return x.dim() == 2 and x.dtype == weight.dtype and x.device == weight.device and not x.requires_grad
+
+    def _masks(self, n_rows: int, dtype: torch.dtype) -> Sequence[Tensor | None]:
+        """Those of dropout for each hidden layer, None where it keeps all."""
+        hidden = self._biases[:-1]
+        if self._dropout is None:
+            return [None] * len(hidden)
+        return self._dropout.masks([(n_rows, len(bias)) for bias in hidden], dtype)
+
+    def _outputs(self, i: int, x: Tensor) -> Tensor:
+        weight, bias = self._weights[i], self._biases[i]
+        return product(x, weight, bias) if is_large(x, weight) else torch.addmm(bias, x, self._transposed[i])
 
     @torch.no_grad()
     def set_gradients(self, batch: tuple[Tensor, Tensor]) -> Tensor | None:
@@ -37,38 +51,42 @@ class PlainNet:
         x, y = batch
         if not self._takes(x):
             return None
-        inputs, active, masks = [x], [], []
-        for transposed, bias, dropout in zip(self._transposed, self._biases, self._dropouts, strict=False):
-            hidden = torch.addmm(bias, inputs[-1], transposed).relu_()
-            mask = dropout.mask(hidden)
-            active.append(hidden)
-            masks.append(mask)
-            inputs.append(hidden if mask is None else hidden * mask)
-        out = torch.addmm(self._biases[-1], inputs[-1], self._transposed[-1])
+        masks = self._masks(len(x), x.dtype)
+        inputs = [x]
+        for i, mask in enumerate(masks):
+            hidden = self._outputs(i, inputs[-1]).relu_()
+            inputs.append(hidden if mask is None else hidden.mul_(mask))
+        out = self._outputs(-1, inputs[-1])
         loss, gradient = self._objective.loss_and_gradient(out, y)
         for i in reversed(range(len(inputs))):
             weight, bias = self._weights[i], self._biases[i]
+            large = is_large(inputs[i], weight)
             if weight.grad is None or bias.grad is None:
                 weight.grad, bias.grad = torch.empty_like(weight), torch.empty_like(bias)
-            torch.mm(gradient.t(), inputs[i], out=weight.grad)
+            if large:
+                weight.grad = product(gradient.t(), inputs[i].t())
+            else:
+                torch.mm(gradient.t(), inputs[i], out=weight.grad)
             torch.sum(gradient, 0, out=bias.grad)
             if i == 0:
                 break
-            gradient = gradient.mm(weight)
+            gradient = product(gradient, self._transposed[i]) if large else gradient.mm(weight)
             if (mask := masks[i - 1]) is not None:
                 gradient.mul_(mask)
-            gradient = threshold_backward(gradient, active[i - 1], 0)
+            gradient = threshold_backward(gradient, inputs[i], 0)
         return loss
 
 
 def plain_net(net: MLP, objective: Objective) -> PlainNet | None:
     """None if the network has more than that, or if somebody wants to see what passes through it."""
-    layers = [layer for layer in net.layers if type(layer) is nn.Linear]
+    layers = [layer for layer in net.layers if type(layer) is Linear]
     dropouts = [layer for layer in net.layers if type(layer) is Dropout]
     kinds = [type(layer) for layer in net.layers]
-    if kinds != [nn.Linear, nn.ReLU, Dropout] * (len(layers) - 1) + [nn.Linear]:
+    if kinds != [Linear, nn.ReLU, Dropout] * (len(layers) - 1) + [Linear]:
         return None
     if not objective.has_gradient or not all(dropout.has_own_mask for dropout in dropouts):
+        return None
+    if len({dropout.p for dropout in dropouts}) > 1:
         return None
     if torch.is_anomaly_enabled() or any(getattr(nn_module, hooks) for hooks in FOR_ALL):
         return None
