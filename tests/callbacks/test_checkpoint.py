@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as L
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
+from lightsweep.callbacks import checkpoint as checkpoint_module
 from lightsweep.callbacks.checkpoint import BestCheckpoint
 from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.direction import Direction
@@ -93,3 +95,58 @@ def test_a_second_fit_in_the_same_folder_replaces_the_file(tmp_path: Path, writi
         fit(values, callbacks=[best_checkpoint(tmp_path)], **writing_trainer)
     assert [p.name for p in tmp_path.iterdir()] == ["best.ckpt"]
     assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == 2
+
+
+class Written(Callback):
+    """Notes after each epoch which epoch's weights the file holds, -1 if there is none."""
+
+    def __init__(self, path: Path, *, then: BaseException | None = None, keep: bool = False) -> None:
+        self.path, self.then, self.keep = path, then, keep
+        self.epochs: list[int] = []
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.current_epoch == 0:
+            return
+        if self.keep:
+            trainer.save_checkpoint(self.path.with_name("to_go_on_from.ckpt"))
+        self.epochs.append(torch.load(self.path, weights_only=True)["epoch"] if self.path.is_file() else -1)
+        if self.then is not None and trainer.current_epoch == 2:
+            raise self.then
+
+
+VALUES = (0.1, 0.3, 0.2, 0.4)
+
+
+def test_a_short_fit_writes_once_at_its_end(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
+    written = Written(tmp_path / "best.ckpt")
+    fit(VALUES, callbacks=[written, best_checkpoint(tmp_path)], **writing_trainer)
+    assert written.epochs == [-1, -1, -1]
+    assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == 3
+
+
+def test_a_long_fit_writes_each_best_epoch(
+    tmp_path: Path, writing_trainer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_module, "SECONDS_BETWEEN_WRITES", 0.0)
+    written = Written(tmp_path / "best.ckpt")
+    fit(VALUES, callbacks=[written, best_checkpoint(tmp_path)], **writing_trainer)
+    assert written.epochs == [0, 1, 1]
+
+
+def test_a_checkpoint_to_go_on_from_finds_the_best_one_beside_it(
+    tmp_path: Path, writing_trainer: dict[str, Any]
+) -> None:
+    written = Written(tmp_path / "best.ckpt", keep=True)
+    fit(VALUES, callbacks=[written, best_checkpoint(tmp_path)], **writing_trainer)
+    assert written.epochs == [0, 1, 1]
+
+
+@pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt()], ids=repr)
+def test_a_fit_that_fails_leaves_the_best_epoch_before(
+    error: BaseException, tmp_path: Path, writing_trainer: dict[str, Any]
+) -> None:
+    with pytest.raises((RuntimeError, SystemExit, KeyboardInterrupt)):
+        fit(VALUES, callbacks=[Written(tmp_path, then=error), best_checkpoint(tmp_path)], **writing_trainer)
+    saved = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert saved["epoch"] == 1
+    assert saved["state_dict"]["weight"].item() == -2 * N_BATCHES

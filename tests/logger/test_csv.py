@@ -39,3 +39,30 @@ def test_a_torn_table_does_no_harm(torn: str, tmp_path: Path) -> None:
     (tmp_path / "csv").mkdir()
     (tmp_path / "csv" / "metrics.csv").write_text(torn)
     assert [int(row["epoch"]) for row in logged(tmp_path, range(1, 3))][-2:] == [1, 2]
+
+
+def test_rows_are_written_at_once_only_when_they_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "csv" / "metrics.csv"
+    logger = CSVLogger(save_dir=str(tmp_path), name="csv", version="")
+    logger.log_metrics({"epoch": 0, "val/acc": 0.5}, step=4)
+    logger.save()
+    assert not path.exists()
+    logger.flush()
+    assert path.read_text().splitlines()[1:] == ["0,4,0.5"]
+
+
+def test_rows_of_the_last_second_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightsweep.logger.csv.SECONDS_BETWEEN_WRITES", 0.0)
+    logger = CSVLogger(save_dir=str(tmp_path), name="csv", version="")
+    logger.log_metrics({"epoch": 0, "val/acc": 0.5}, step=4)
+    logger.save()
+    assert (tmp_path / "csv" / "metrics.csv").is_file()
+
+
+def test_what_comes_after_a_checkpoint_is_written_with_it(tmp_path: Path) -> None:
+    logger = CSVLogger(save_dir=str(tmp_path), name="csv", version="")
+    logger.write_next_at_once()
+    for epoch in range(2):
+        logger.log_metrics({"epoch": epoch, "val/acc": 0.5}, step=4)
+        logger.save()
+    assert (tmp_path / "csv" / "metrics.csv").read_text().splitlines()[1:] == ["0,4,0.5"]

@@ -1,17 +1,27 @@
 """Keeps the weights of the best epoch."""
 
+import time
+from typing import Any
+from weakref import proxy
+
 import pytorch_lightning as L
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor
 
 from lightsweep.direction import Direction, lightning_mode
 
+SECONDS_BETWEEN_WRITES = 1.0  # the epochs of a small network are done in a tenth of the time that a file takes
+
 
 class BestCheckpoint(ModelCheckpoint):
-    """Writes `<dirpath>/<filename>.ckpt` each time that `monitor` reaches a new best value.
+    """Writes `<dirpath>/<filename>.ckpt` when `monitor` has reached a new best value.
 
-    A file of the same name is replaced: a second fit in the same folder leaves no stale twin beside it.
+    Not more often than once a second: until then the weights are kept in memory, and are written at the latest when the
+    fit ends, in whatever way, or before a checkpoint to go on from is. A file of the same name is replaced: a second
+    fit in the same folder leaves no stale twin beside it.
     """
 
     def __init__(self, *, dirpath: str, filename: str, monitor: str, direction: Direction) -> None:
@@ -24,6 +34,40 @@ class BestCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_weights_only=True,  # half the time and a third of the size; last.ckpt is there to go on from
         )
+        self._waiting: tuple[str, Any] | None = None  # path and checkpoint
+        self._next_write_s = time.monotonic() + SECONDS_BETWEEN_WRITES
+
+    def _save_checkpoint(self, trainer: L.Trainer, filepath: str) -> None:
+        # Several processes have to write at the same time, and some strategies write what they hold themselves.
+        if time.monotonic() < self._next_write_s and isinstance(trainer.strategy, SingleDeviceStrategy):
+            checkpoint = trainer._checkpoint_connector.dump_checkpoint(self.save_weights_only)
+            self._waiting = filepath, apply_to_collection(checkpoint, Tensor, Tensor.clone)
+            self._last_global_step_saved = trainer.global_step
+            self._last_checkpoint_saved = filepath
+            return
+        self._waiting = None
+        super()._save_checkpoint(trainer, filepath)
+        self._next_write_s = time.monotonic() + SECONDS_BETWEEN_WRITES
+
+    def _write_what_waits(self, trainer: L.Trainer) -> None:
+        if self._waiting is None:
+            return
+        (path, checkpoint), self._waiting = self._waiting, None
+        trainer.strategy.save_checkpoint(checkpoint, path)
+        for logger in trainer.loggers:
+            logger.after_save_checkpoint(proxy(self))
+        self._next_write_s = time.monotonic() + SECONDS_BETWEEN_WRITES
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._write_what_waits(trainer)  # or a fit that goes on from there would know of a file that is not
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_end(trainer, pl_module)
+        self._write_what_waits(trainer)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        super().on_exception(trainer, pl_module, exception)
+        self._write_what_waits(trainer)
 
     def _monitor_candidates(self, trainer: L.Trainer) -> dict[str, Tensor]:
         """As in Lightning, which takes longer to copy these few numbers after each epoch than to look at them."""

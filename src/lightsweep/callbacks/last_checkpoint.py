@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning.callbacks import Checkpoint
 
 from lightsweep.callbacks.pruning import PruningCallback
+from lightsweep.logger.csv import CSVLogger
 from lightsweep.sweeper.fingerprint import is_harmless
 from lightsweep.sweeper.trial import in_search
 
@@ -45,6 +46,10 @@ class LastCheckpoint(Checkpoint):
         interrupted = any(isinstance(c, PruningCallback) and c.interrupted for c in trainer.callbacks)  # type: ignore[attr-defined]
         if time.monotonic() < self._next_s and not interrupted:
             return
+        for logger in trainer.loggers:
+            if isinstance(logger, CSVLogger):
+                logger.flush()  # or a trial that goes on from here would lack rows of before
+                logger.write_next_at_once()  # those of this epoch's training, which come after it
         trainer.save_checkpoint(self.path)
         self._next_s = time.monotonic() + self.every_s
 

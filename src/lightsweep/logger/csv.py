@@ -1,6 +1,7 @@
 """Metrics as a table, one file per training."""
 
 import csv
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,20 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger as LightningCSVLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
+SECONDS_BETWEEN_WRITES = 1.0
+
 
 class CSVLogger(LightningCSVLogger):
-    """Keeps the rows of the epochs before the one that a resumed training goes on with.
+    """Keeps the rows of the epochs before the one that a resumed training goes on with, and writes once a second.
 
-    Lightning's own deletes the former file, with a warning.
+    Lightning's own deletes the former file, with a warning, and writes twice per epoch.
     """
 
     def __init__(self, *, save_dir: str, name: str, version: str) -> None:
         super().__init__(save_dir=save_dir, name=name, version=version)
         self._path = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
         self._former_rows: list[dict[str, Any]] | None = None
+        self._next_write_s = time.monotonic() + SECONDS_BETWEEN_WRITES
 
     @property
     @rank_zero_experiment
@@ -36,6 +40,22 @@ class CSVLogger(LightningCSVLogger):
             experiment.metrics = [row for row in self._former_rows if int(row["epoch"]) < metrics.get("epoch", 0)]
             self._former_rows = None
         super().log_metrics(metrics, step)
+
+    def save(self) -> None:
+        if time.monotonic() >= self._next_write_s:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write now what was logged."""
+        super().save()
+        self._next_write_s = time.monotonic() + SECONDS_BETWEEN_WRITES
+
+    def write_next_at_once(self) -> None:
+        self._next_write_s = 0.0
+
+    def finalize(self, status: str) -> None:
+        if self._experiment is not None:
+            self.flush()
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
