@@ -52,6 +52,15 @@ def test_values_and_gradients_are_torchs() -> None:
 
 
 @needs_onednn
+def test_an_evaluation_is_onednns_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = products_by_onednn(monkeypatch)
+    own, torchs = pair()
+    with torch.inference_mode():
+        torch.testing.assert_close(own.eval()(rows()), torchs(rows()))
+    assert made == [(N_ROWS, D_OUT)]
+
+
+@needs_onednn
 def test_large_products_are_onednns_and_those_that_nobody_asks_for_are_not_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -73,8 +82,8 @@ def test_it_is_torchs_own_where_that_is_as_fast_or_does_more(monkeypatch: pytest
         assert torch.equal(own(rows()), torchs(rows()))
     cube = rows().view(4, -1, D_IN)
     assert torch.equal(own(cube), torchs(cube))
-    own.eval()
-    assert torch.equal(own(rows()), torchs(rows()))
+    exported = torch.export.export(own, (rows(),))
+    assert torch.equal(exported.module()(rows()), torchs(rows()))
     assert not made
     assert not is_large(rows().double(), own.double().weight)
 

@@ -50,13 +50,16 @@ def is_quick(optimizer: Optimizer) -> bool:
         (SGD, {"momentum": 0.9}),
         (SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
         (SGD, {"momentum": 0.9, "dampening": 0.3, "maximize": True}),
+        (RMSprop, {}),
+        (RMSprop, {"alpha": 0.9, "eps": 1e-3, "weight_decay": 0.1}),
     ],
 )
 def test_weights_and_state_are_the_optimizers_own(
     kind: Callable[..., Optimizer], options: dict[str, Any], dtype: torch.dtype
 ) -> None:
     net, twin = network(dtype), network(dtype)
-    optimizer, its_twin = (begun(kind, one, lr=0.1, fused=True, **options) for one in (net, twin))
+    kernel = "foreach" if kind is RMSprop else "fused"
+    optimizer, its_twin = (begun(kind, one, lr=0.1, **{kernel: True}, **options) for one in (net, twin))
     step = quick_step(optimizer)
     assert step != optimizer.step
     for i in range(1, 6):
@@ -77,7 +80,10 @@ def test_weights_and_state_are_the_optimizers_own(
         (Adam, {"foreach": True}),
         (Adam, {"fused": True, "amsgrad": True}),
         (Adam, {"fused": True, "lr": torch.tensor(0.1)}),
-        (RMSprop, {"foreach": True}),
+        (RMSprop, {"foreach": False}),
+        (RMSprop, {"foreach": True, "centered": True}),
+        (RMSprop, {"foreach": True, "momentum": 0.5}),
+        (RMSprop, {"foreach": True, "maximize": True}),
         (SGD, {"foreach": True}),
         (type("Own", (SGD,), {}), {"fused": True}),
     ],

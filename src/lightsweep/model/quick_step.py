@@ -1,16 +1,17 @@
-"""The step of a fused optimizer without what torch looks up anew each time, which takes longer than a small kernel."""
+"""The step of an optimizer without what torch looks up anew each time, which takes longer than a small kernel."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from torch.optim import optimizer as torch_optimizer
 
 HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 FOR_ALL = ("_global_optimizer_pre_hooks", "_global_optimizer_post_hooks")
-SPECIAL = ("amsgrad", "capturable", "differentiable")
+SPECIAL = ("amsgrad", "capturable", "differentiable", "centered")
+ONE = torch.tensor(1.0)
 
 Step = Callable[[], object]
 
@@ -25,17 +26,13 @@ def quick_step(optimizer: Optimizer) -> Step:
         return optimizer.step
     [group] = optimizer.param_groups
     numbers = [group["lr"], *group.get("betas", ())]
-    plain = (
-        group["fused"]
-        and all(isinstance(number, float) for number in numbers)
-        and not any(group.get(name) for name in SPECIAL)
-    )
+    plain = all(isinstance(number, float) for number in numbers) and not any(group.get(name) for name in SPECIAL)
     first = group["params"][0]
     alike = all(
         p.device.type == "cpu" and p.dtype == first.dtype and p.grad is not None and p.grad.layout == torch.strided
         for p in group["params"]
     )
-    return makes_step(optimizer, group) if plain and alike else optimizer.step
+    return (plain and alike and makes_step(optimizer, group)) or optimizer.step
 
 
 def _is_watched(optimizer: Optimizer) -> bool:
@@ -44,7 +41,9 @@ def _is_watched(optimizer: Optimizer) -> bool:
     return any(hooks) or "step" in vars(optimizer)
 
 
-def _adam(optimizer: Optimizer, group: dict[str, Any]) -> Step:
+def _adam(optimizer: Optimizer, group: dict[str, Any]) -> Step | None:
+    if not group["fused"]:
+        return None
     parameters: list[Tensor] = group["params"]
     states = [optimizer.state[parameter] for parameter in parameters]
     averages, squares, steps = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))
@@ -55,7 +54,7 @@ def _adam(optimizer: Optimizer, group: dict[str, Any]) -> Step:
     def step() -> None:
         gradients: Any = [parameter.grad for parameter in parameters]
         with torch.no_grad():
-            torch._foreach_add_(steps, 1)
+            torch._foreach_add_(steps, ONE, alpha=1.0)  # a number would be made a tensor for each
             kernel(
                 parameters, gradients, averages, squares, [], steps,
                 lr=group["lr"], beta1=beta1, beta2=beta2, **settings,
@@ -64,7 +63,9 @@ def _adam(optimizer: Optimizer, group: dict[str, Any]) -> Step:
     return step
 
 
-def _sgd(optimizer: Optimizer, group: dict[str, Any]) -> Step:
+def _sgd(optimizer: Optimizer, group: dict[str, Any]) -> Step | None:
+    if not group["fused"]:
+        return None
     parameters: list[Tensor] = group["params"]
     velocities = [optimizer.state[each]["momentum_buffer"] for each in parameters] if group["momentum"] else []
     settings = {name: group[name] for name in ("weight_decay", "momentum", "dampening", "nesterov", "maximize")}
@@ -77,4 +78,33 @@ def _sgd(optimizer: Optimizer, group: dict[str, Any]) -> Step:
     return step
 
 
-MAKERS: dict[type[Optimizer], Callable[[Optimizer, dict[str, Any]], Step]] = {Adam: _adam, AdamW: _adam, SGD: _sgd}
+def _rmsprop(optimizer: Optimizer, group: dict[str, Any]) -> Step | None:
+    """As Tieleman and Hinton's in `torch.optim.rmsprop._multi_tensor_rmsprop`, which has no fused kernel."""
+    if not group["foreach"] or group["momentum"] or group["maximize"]:
+        return None
+    parameters: list[Tensor] = group["params"]
+    states = [optimizer.state[parameter] for parameter in parameters]
+    squares, steps = ([state[name] for state in states] for name in ("square_avg", "step"))
+    alpha, eps, weight_decay = group["alpha"], group["eps"], group["weight_decay"]
+
+    def step() -> None:
+        gradients: Any = [parameter.grad for parameter in parameters]
+        with torch.no_grad():
+            torch._foreach_add_(steps, ONE, alpha=1.0)
+            if weight_decay:
+                gradients = torch._foreach_add(gradients, parameters, alpha=weight_decay)
+            torch._foreach_mul_(squares, alpha)
+            torch._foreach_addcmul_(squares, gradients, gradients, value=1 - alpha)
+            scales = torch._foreach_sqrt(squares)
+            torch._foreach_add_(scales, eps)
+            torch._foreach_addcdiv_(parameters, gradients, scales, value=-group["lr"])
+
+    return step
+
+
+MAKERS: dict[type[Optimizer], Callable[[Optimizer, dict[str, Any]], Step | None]] = {
+    Adam: _adam,
+    AdamW: _adam,
+    SGD: _sgd,
+    RMSprop: _rmsprop,
+}
