@@ -12,6 +12,7 @@ from lightsweep.errors import ConfigError
 
 TEST_FRACTION = 0.20
 VAL_FRACTION = 0.16  # of all rows, so that 64 % are left for training
+NUMBERS_AT_ONCE = 2**15  # they stay in the cache
 
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.floating[Any]]
@@ -34,18 +35,33 @@ class Scaler:
 
         Each by its own, a pixel that is nearly always 0 would outweigh all others where it isn't.
         """
-        axis = None if one_unit else 0
-        mean, std = x.mean(axis=axis, dtype=np.float64), x.std(axis=axis, dtype=np.float64)
+        if one_unit:
+            mean, std = x.mean(dtype=np.float64), x.std(dtype=np.float64)
+        else:
+            mean = x.mean(axis=0, dtype=np.float64)
+            std = _std(x, mean)
         return cls(
             mean=np.broadcast_to(mean, x.shape[1:]).astype(x.dtype),
             std=np.broadcast_to(np.where(std > 0, std, 1.0), x.shape[1:]).astype(x.dtype),
         )
 
     def transform(self, x: Numbers) -> Floats:
-        return ((x - self.mean) / self.std).astype(np.float32)
+        out = x - self.mean
+        out /= self.std
+        return out.astype(np.float32, copy=False)
 
     def inverse(self, x: Tensor) -> Tensor:
         return x * torch.from_numpy(self.std) + torch.from_numpy(self.mean)
+
+
+def _std(x: Numbers, mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of each column. NumPy first makes 64 bits of all numbers at once, which takes several times as long."""
+    squares = np.zeros_like(mean)
+    n_rows = max(1, NUMBERS_AT_ONCE // max(1, mean.size))
+    for start in range(0, len(x), n_rows):
+        deviations = x[start : start + n_rows] - mean
+        squares += np.einsum("i...,i...->...", deviations, deviations)
+    return np.sqrt(squares / len(x))
 
 
 @dataclass(frozen=True, kw_only=True)
