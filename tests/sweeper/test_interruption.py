@@ -118,10 +118,10 @@ def test_a_checkpoint_that_is_damaged_or_foreign_or_holds_code_is_not_used(
 
 
 def test_a_search_whose_time_is_over_stops_its_trial_and_goes_on_later(tmp_path: Path) -> None:
-    long = ("hparams_search=mlp", "hydra.sweeper.n_trials=2", "trainer.max_epochs=150", "hydra/sweeper/pruner=none")
-    ran = train(*long, "hydra.sweeper.timeout=4", cwd=tmp_path)
+    long = ("hparams_search=mlp", "hydra.sweeper.n_trials=2", "trainer.max_epochs=300", "hydra/sweeper/pruner=none")
+    ran = train(*long, "hydra.sweeper.timeout=3", cwd=tmp_path)
     assert ran.code == 1  # nothing to ship yet
-    assert "hydra.sweeper.timeout of 4 s is over" in ran.out + ran.err
+    assert "hydra.sweeper.timeout of 3 s is over" in ran.out + ran.err
     folder = the_folder(tmp_path)
     assert [t.state for t in study_in(folder).trials][-1] == TrialState.WAITING
     ran = train("resume=last", "hydra.sweeper.timeout=null", cwd=tmp_path)
