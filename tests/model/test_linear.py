@@ -1,5 +1,7 @@
 """A linear layer is torch's, whoever multiplies."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -52,10 +54,11 @@ def test_values_and_gradients_are_torchs() -> None:
 
 
 @needs_onednn
-def test_an_evaluation_is_onednns_too(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_an_evaluation_is_onednns_too(mode: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = products_by_onednn(monkeypatch)
     own, torchs = pair()
-    with torch.inference_mode():
+    with mode():
         torch.testing.assert_close(own.eval()(rows()), torchs(rows()))
     assert made == [(N_ROWS, D_OUT)]
 

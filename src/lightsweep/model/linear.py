@@ -57,7 +57,7 @@ class Linear(nn.Linear):
             return super().forward(input)
         if not is_large(input, self.weight) or torch.is_autocast_enabled("cpu"):
             return super().forward(input)
-        if torch.is_inference_mode_enabled():
+        if not torch.is_grad_enabled():
             return product(input, self.weight, self.bias)
         out: Tensor = _Product.apply(input, self.weight, self.bias)  # type: ignore[no-untyped-call]
         return out
