@@ -1,6 +1,6 @@
 """The checkpoint: the epoch that the pruning callback calls the best too, in one file of a plain name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from lightsweep.callbacks import checkpoint as checkpoint_module
 from lightsweep.callbacks.checkpoint import BestCheckpoint
 from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.direction import Direction
+from lightsweep.trainer.checkpoint_io import AtomicCheckpointIO
 from tests.callbacks.scripted import N_BATCHES, fit
 
 
@@ -103,6 +104,7 @@ class Written(Callback):
     def __init__(self, path: Path, *, then: BaseException | None = None, keep: bool = False) -> None:
         self.path, self.then, self.keep = path, then, keep
         self.epochs: list[int] = []
+        self.after_epoch: dict[int, Callable[[], None]] = {}
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.current_epoch == 0:
@@ -112,6 +114,7 @@ class Written(Callback):
         self.epochs.append(torch.load(self.path, weights_only=True)["epoch"] if self.path.is_file() else -1)
         if self.then is not None and trainer.current_epoch == 2:
             raise self.then
+        self.after_epoch.get(trainer.current_epoch - 1, lambda: None)()
 
 
 VALUES = (0.1, 0.3, 0.2, 0.4)
@@ -131,6 +134,47 @@ def test_a_long_fit_writes_each_best_epoch(
     written = Written(tmp_path / "best.ckpt")
     fit(VALUES, callbacks=[written, best_checkpoint(tmp_path)], **writing_trainer)
     assert written.epochs == [0, 1, 1]
+
+
+def test_what_waits_is_written_when_the_second_is_over(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
+    checkpoint, written = best_checkpoint(tmp_path), Written(tmp_path / "best.ckpt")
+    written.after_epoch = {0: lambda: setattr(checkpoint, "_next_write_s", 0.0)}
+    fit((0.4, 0.3, 0.2, 0.1), callbacks=[written, checkpoint], **writing_trainer)
+    assert written.epochs == [-1, 0, 0]
+
+
+def test_other_callbacks_find_the_file_at_the_end_of_the_training(
+    tmp_path: Path, writing_trainer: dict[str, Any]
+) -> None:
+    found = []
+
+    class Looks(Callback):
+        def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            found.append(Path(trainer.checkpoint_callback.best_model_path).is_file())  # type: ignore[union-attr]
+
+    fit(VALUES, callbacks=[Looks(), best_checkpoint(tmp_path)], **writing_trainer)
+    assert found == [True]
+
+
+class Unwritable(AtomicCheckpointIO):
+    def save_checkpoint(self, *_: Any, **__: Any) -> None:
+        raise OSError("no space left")
+
+
+def test_a_disk_that_is_full_does_not_hide_what_ended_the_fit(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
+    callbacks = [Written(tmp_path, then=RuntimeError("the cause")), best_checkpoint(tmp_path)]
+    with pytest.raises(RuntimeError, match="the cause"):
+        fit(VALUES, callbacks=callbacks, plugins=[Unwritable()], **writing_trainer)
+    with pytest.raises(OSError, match="no space left"):
+        fit(VALUES, callbacks=[best_checkpoint(tmp_path)], plugins=[Unwritable()], **writing_trainer)
+
+
+def test_what_waits_is_a_copy_of_all_of_the_checkpoint(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
+    trainer = fit((0.1, 0.3, 0.2), callbacks=[best_checkpoint(tmp_path)], **writing_trainer)
+    saved = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert saved["global_step"] == 2 * N_BATCHES
+    assert saved["loops"]["fit_loop"]["epoch_progress"]["total"]["ready"] == 2
+    assert saved["state_dict"]._metadata == trainer.lightning_module.state_dict()._metadata  # type: ignore[attr-defined]
 
 
 def test_a_checkpoint_to_go_on_from_finds_the_best_one_beside_it(

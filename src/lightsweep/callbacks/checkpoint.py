@@ -1,17 +1,20 @@
 """Keeps the weights of the best epoch."""
 
+import copy
+import logging
 import time
 from typing import Any
 from weakref import proxy
 
 import pytorch_lightning as L
 import torch
-from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor
 
 from lightsweep.direction import Direction, lightning_mode
+
+log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_WRITES = 1.0  # the epochs of a small network are done in a tenth of the time that a file takes
 
@@ -40,23 +43,36 @@ class BestCheckpoint(ModelCheckpoint):
     def _save_checkpoint(self, trainer: L.Trainer, filepath: str) -> None:
         # Several processes have to write at the same time, and some strategies write what they hold themselves.
         if time.monotonic() < self._next_write_s and isinstance(trainer.strategy, SingleDeviceStrategy):
-            checkpoint = trainer._checkpoint_connector.dump_checkpoint(self.save_weights_only)
-            self._waiting = filepath, apply_to_collection(checkpoint, Tensor, Tensor.clone)
+            self._waiting = filepath, copy.deepcopy(trainer._checkpoint_connector.dump_checkpoint(weights_only=True))
             self._last_global_step_saved = trainer.global_step
             self._last_checkpoint_saved = filepath
             return
-        self._waiting = None
         super()._save_checkpoint(trainer, filepath)
-        self._next_write_s = time.monotonic() + SECONDS_BETWEEN_WRITES
+        self._is_written()
 
     def _write_what_waits(self, trainer: L.Trainer) -> None:
         if self._waiting is None:
             return
-        (path, checkpoint), self._waiting = self._waiting, None
+        path, checkpoint = self._waiting
         trainer.strategy.save_checkpoint(checkpoint, path)
         for logger in trainer.loggers:
             logger.after_save_checkpoint(proxy(self))
+        self._is_written()
+
+    def _is_written(self) -> None:
+        self._waiting = None
         self._next_write_s = time.monotonic() + SECONDS_BETWEEN_WRITES
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_validation_end(trainer, pl_module)
+        if time.monotonic() >= self._next_write_s:
+            self._write_what_waits(trainer)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        is_last = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs  # others may look for the file
+        if is_last or time.monotonic() >= self._next_write_s:
+            self._write_what_waits(trainer)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         self._write_what_waits(trainer)  # or a fit that goes on from there would know of a file that is not
@@ -67,7 +83,10 @@ class BestCheckpoint(ModelCheckpoint):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         super().on_exception(trainer, pl_module, exception)
-        self._write_what_waits(trainer)
+        try:
+            self._write_what_waits(trainer)
+        except Exception as error:  # noqa: BLE001  (what ended the fit is what has to be told)
+            log.warning("The best weights could not be written: %s", error)
 
     def _monitor_candidates(self, trainer: L.Trainer) -> dict[str, Tensor]:
         """As in Lightning, which takes longer to copy these few numbers after each epoch than to look at them."""
