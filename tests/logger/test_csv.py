@@ -59,10 +59,28 @@ def test_rows_of_the_last_second_are_written(tmp_path: Path, monkeypatch: pytest
     assert (tmp_path / "csv" / "metrics.csv").is_file()
 
 
-def test_what_comes_after_a_checkpoint_is_written_with_it(tmp_path: Path) -> None:
+def test_all_rows_of_an_epoch_are_written_when_one_is(tmp_path: Path) -> None:
     logger = CSVLogger(save_dir=str(tmp_path), name="csv", version="")
-    logger.write_next_at_once()
-    for epoch in range(2):
+    logger.flush(epoch=0)  # as with a checkpoint to go on from, after which the loss of the epoch is logged
+    for epoch in (0, 0, 1):
         logger.log_metrics({"epoch": epoch, "val/acc": 0.5}, step=4)
         logger.save()
-    assert (tmp_path / "csv" / "metrics.csv").read_text().splitlines()[1:] == ["0,4,0.5"]
+    assert (tmp_path / "csv" / "metrics.csv").read_text().splitlines()[1:] == ["0,4,0.5", "0,4,0.5"]
+
+
+def test_a_training_that_is_killed_before_it_writes_leaves_the_former_rows(tmp_path: Path) -> None:
+    logged(tmp_path, range(3))
+    killed = CSVLogger(save_dir=str(tmp_path), name="csv", version="")
+    killed.log_metrics({"epoch": 2, "val/acc": 0.9}, step=14)
+    rows = logged(tmp_path, range(2, 4))
+    assert [(int(row["epoch"]), float(row["val/acc"])) for row in rows] == [(0, 0.0), (1, 0.1), (2, 0.2), (3, 0.3)]
+    assert {path.name for path in tmp_path.rglob("*")} == {"csv", "metrics.csv"}
+
+
+def test_a_training_that_logs_nothing_leaves_the_former_rows(tmp_path: Path) -> None:
+    logged(tmp_path, range(3))
+    logger = CSVLogger(save_dir=str(tmp_path), name="csv", version="")
+    logger.log_hyperparams({})
+    logger.finalize("failed")
+    assert len((tmp_path / "csv" / "metrics.csv").read_text().splitlines()) == 4
+    assert {path.name for path in tmp_path.rglob("*")} == {"csv", "metrics.csv", "hparams.yaml"}

@@ -48,8 +48,7 @@ class LastCheckpoint(Checkpoint):
             return
         for logger in trainer.loggers:
             if isinstance(logger, CSVLogger):
-                logger.flush()  # or a trial that goes on from here would lack rows of before
-                logger.write_next_at_once()  # those of this epoch's training, which come after it
+                logger.flush(epoch=trainer.current_epoch)  # or a trial that goes on from here would lack its rows
         trainer.save_checkpoint(self.path)
         self._next_s = time.monotonic() + self.every_s
 

@@ -13,23 +13,29 @@ SECONDS_BETWEEN_WRITES = 1.0
 
 
 class CSVLogger(LightningCSVLogger):
-    """Keeps the rows of the epochs before the one that a resumed training goes on with, and writes once a second.
+    """Keeps the rows of the epochs before the one that a resumed training goes on with, and writes about once a second.
 
-    Lightning's own deletes the former file, with a warning, and writes twice per epoch.
+    Lightning's own deletes the former file, with a warning, and writes twice per epoch. Of an epoch all rows are
+    written or none, so that the last one of a long training does not wait for the next.
     """
 
     def __init__(self, *, save_dir: str, name: str, version: str) -> None:
         super().__init__(save_dir=save_dir, name=name, version=version)
         self._path = Path(self.log_dir) / ExperimentWriter.NAME_METRICS_FILE
+        folder = self._path.parent
+        self._former_path = folder.with_name(f"{folder.name}.former.csv")  # until the first rows are written
         self._former_rows: list[dict[str, Any]] | None = None
+        self._epoch: int | None = None  # of the last row
+        self._written_epoch: int | None = None
         self._next_write_s = time.monotonic() + SECONDS_BETWEEN_WRITES
 
     @property
     @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:
         if self._experiment is None:
-            self._former_rows = _rows(self._path)
-            self._path.unlink(missing_ok=True)
+            if self._path.is_file():
+                self._path.replace(self._former_path)
+            self._former_rows = _rows(self._former_path)
         experiment: ExperimentWriter = super().experiment
         return experiment
 
@@ -39,23 +45,27 @@ class CSVLogger(LightningCSVLogger):
         if self._former_rows:
             experiment.metrics = [row for row in self._former_rows if int(row["epoch"]) < metrics.get("epoch", 0)]
             self._former_rows = None
+        self._epoch = metrics.get("epoch")
         super().log_metrics(metrics, step)
 
     def save(self) -> None:
-        if time.monotonic() >= self._next_write_s:
-            self.flush()
+        if time.monotonic() >= self._next_write_s or (self._epoch is not None and self._epoch == self._written_epoch):
+            self.flush(epoch=self._epoch)
 
-    def flush(self) -> None:
-        """Write now what was logged."""
+    def flush(self, *, epoch: int | None = None) -> None:
+        """Write now what was logged, and what comes of this epoch as soon as it does."""
         super().save()
+        if self._path.is_file():
+            self._former_path.unlink(missing_ok=True)
+        self._written_epoch = epoch
         self._next_write_s = time.monotonic() + SECONDS_BETWEEN_WRITES
 
-    def write_next_at_once(self) -> None:
-        self._next_write_s = 0.0
-
     def finalize(self, status: str) -> None:
-        if self._experiment is not None:
-            self.flush()
+        if self._experiment is None:
+            return
+        self.flush()
+        if self._former_path.is_file():  # nothing was logged
+            self._former_path.replace(self._path)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
