@@ -125,6 +125,32 @@ def patch(model: MLPModule) -> None:
     vars(model)["forward"] = lambda x: x
 
 
+def stop_dropout(model: MLPModule) -> None:
+    model.net.layers[2].eval()
+
+
+def lay_otherwise(model: MLPModule) -> None:
+    weight = next(model.parameters())
+    weight.data = weight.data.t().contiguous().t()
+
+
+def tie(model: MLPModule) -> None:
+    first, second = model.net.layers[3], model.net.layers[6]
+    assert isinstance(first, nn.Linear)
+    second.weight = first.weight
+
+
+def drop_bias(model: MLPModule) -> None:
+    model.net.layers[0].bias = None
+
+
+@pytest.mark.parametrize("change", [stop_dropout, lay_otherwise, tie, drop_bias])
+def test_a_network_that_was_changed_is_left_to_autograd(change: Callable[[MLPModule], None]) -> None:
+    model = module(n_layers=3)
+    change(model)
+    assert model.gradients() is None
+
+
 @pytest.mark.parametrize(
     "change", [freeze, watch_layer, watch_backward, watch_parameter, watch_sum, prune, replace_layer, patch]
 )

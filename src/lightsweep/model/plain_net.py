@@ -86,7 +86,9 @@ def plain_net(net: MLP, objective: Objective) -> PlainNet | None:
         return None
     if not objective.has_gradient or not all(dropout.has_own_mask for dropout in dropouts):
         return None
-    if len({dropout.p for dropout in dropouts}) > 1:
+    if len({dropout.p for dropout in dropouts}) > 1 or not all(module.training for module in net.modules()):
+        return None
+    if len(list(net.parameters())) < 2 * len(layers):  # a layer has no bias, or shares its weight with another
         return None
     if torch.is_anomaly_enabled() or any(getattr(nn_module, hooks) for hooks in FOR_ALL):
         return None
@@ -102,6 +104,7 @@ def _is_special(parameter: nn.Parameter) -> bool:
         not parameter.requires_grad
         or parameter.device.type != "cpu"
         or type(parameter) is not nn.Parameter
+        or not parameter.is_contiguous()  # a fused optimizer takes the gradient's numbers in the order they lie in
         or bool(parameter._backward_hooks)
         or bool(parameter._post_accumulate_grad_hooks)
     )
