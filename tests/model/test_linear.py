@@ -1,5 +1,6 @@
 """A linear layer is torch's, whoever multiplies."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -107,3 +108,20 @@ def test_without_onednn_all_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
     own, torchs = pair()
     assert torch.equal(own(rows()), torchs(rows()))
     assert not made
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated")
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda layer: torch.func.jacrev(lambda x: layer(x).sum())(rows()),
+        lambda layer: torch.func.vmap(lambda x: layer(x))(rows().expand(2, -1, -1)),
+        lambda layer: torch.func.jvp(layer, (rows(),), (rows(),))[1],
+        lambda layer: torch.jit.trace(layer, rows())(rows(50)),
+        lambda layer: torch.fx.symbolic_trace(layer)(rows()),
+    ],
+    ids=["jacrev", "vmap", "jvp", "trace", "fx"],
+)
+def test_torch_can_transform_it(transform: Callable[[nn.Module], Tensor]) -> None:
+    own, torchs = pair()
+    torch.testing.assert_close(transform(own), transform(torchs))

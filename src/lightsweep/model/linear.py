@@ -31,6 +31,17 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return out
 
 
+def _is_transformed() -> bool:
+    """Whether torch does more than to compute values, or gradients backward."""
+    return (
+        torch.compiler.is_compiling()
+        or torch.is_autocast_enabled("cpu")
+        or torch._C._get_tracing_state() is not None
+        or torch._C._are_functorch_transforms_active()
+        or torch.autograd.forward_ad._current_level >= 0
+    )
+
+
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -53,9 +64,7 @@ class Linear(nn.Linear):
     """As `nn.Linear`, which it is wherever the products are small, on any other device, and in an export."""
 
     def forward(self, input: Tensor) -> Tensor:
-        if torch.compiler.is_compiling():  # the size of a batch would be taken for a constant
-            return super().forward(input)
-        if not is_large(input, self.weight) or torch.is_autocast_enabled("cpu"):
+        if _is_transformed() or type(input) is not Tensor or not is_large(input, self.weight):
             return super().forward(input)
         if not torch.is_grad_enabled():
             return product(input, self.weight, self.bias)
