@@ -248,6 +248,21 @@ def test_values_are_in_the_unit_of_their_targets(names: tuple[str, ...]) -> None
         model.predict_proba([[0.0, 0.0]])
 
 
+def test_a_target_named_like_a_probability_is_a_column_beside_them() -> None:
+    model = Predictor(
+        model=nn.Identity(),
+        preprocessing=ArrayPreprocessing(Scaler(mean=np.zeros(2, np.float32), std=np.ones(2, np.float32))),
+        target=Target(task=Task.BINARY, names=("probability_p",), classes=("p", "q")),
+        metrics={},
+    )
+    table = table_of(model, np.array([[0.25, 0.75]], dtype=np.float32))
+    assert table.to_dict("list") == {
+        "probability_p": ["q"],
+        "probability_probability_p_p": [0.25],
+        "probability_probability_p_q": [0.75],
+    }
+
+
 @pytest.fixture(scope="module")
 def of_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("digits") / "best"

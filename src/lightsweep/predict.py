@@ -4,7 +4,7 @@ import argparse
 import functools
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -86,14 +86,22 @@ def _file_is_named(path: Path) -> Iterator[None]:
 
 
 def table_of(predictor: "Predictor", outputs: "npt.NDArray[np.float32]") -> "pd.DataFrame":
-    """The predictions as columns: `<target>` and `probability_<class>` for each class, or one for each target."""
+    """The predictions as columns: `<target>` and `probability_<class>` for each class, or one for each target.
+
+    A target that is itself named like one of these probabilities has them as `probability_<target>_<class>`.
+    """
     import pandas as pd
 
     names = list(predictor.target.names)
     if not predictor.classes:
         return pd.DataFrame(outputs, columns=names)
     labels = pd.DataFrame({names[0]: predictor.named(outputs)})
-    return labels.join(pd.DataFrame(outputs, columns=[f"probability_{name}" for name in predictor.classes]))
+    return labels.join(pd.DataFrame(outputs, columns=_probability_names(names[0], predictor.classes)))
+
+
+def _probability_names(target: str, classes: Sequence[int | str]) -> list[str]:
+    names = [f"probability_{name}" for name in classes]
+    return [f"probability_{target}_{name}" for name in classes] if target in names else names
 
 
 def _parser() -> argparse.ArgumentParser:
