@@ -128,6 +128,14 @@ def test_numbers_are_classes_if_the_task_says_so(tmp_path: Path) -> None:
     assert table(tmp_path, target=-1, task="regression").d_out == 1
 
 
+def test_a_class_that_is_a_number_in_one_file_and_a_text_in_another_is_one(tmp_path: Path) -> None:
+    pd.DataFrame({"x": range(90), "y": [1, 2] * 45}).to_parquet(tmp_path / "a.parquet")
+    pd.DataFrame({"x": range(40), "y": ["1", "2"] * 20}).to_parquet(tmp_path / "b.parquet")
+    data = table(tmp_path, "a.parquet", val_path="b.parquet")
+    assert data.splits.val is not None
+    assert (data.classes, data.splits.val[1].tolist()) == (("1", "2"), [0, 1] * 20)
+
+
 def test_regression_targets_are_standardised_by_the_training_rows(tmp_path: Path) -> None:
     frame = mixed()
     frame.to_csv(tmp_path / "a.csv", index=False)

@@ -123,4 +123,5 @@ def _is_quantity(levels: Sequence[Any]) -> bool:
 
 
 def _classes(levels: Sequence[Any]) -> tuple[int | str, ...]:
-    return tuple(levels) if all(isinstance(level, int) for level in levels) else tuple(map(str, levels))
+    """Their names, each once: what is a number in one file may be a text in another."""
+    return tuple(levels) if all(isinstance(level, int) for level in levels) else tuple(dict.fromkeys(map(str, levels)))
