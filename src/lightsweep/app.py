@@ -22,6 +22,7 @@ from lightsweep.interrupt import Interrupted, exit_on_signals, interruptible
 from lightsweep.outcome import Outcome
 from lightsweep.resume import resumed, written_out
 from lightsweep.sweeper.password import out_of_the_command
+from lightsweep.trust import check_trust
 
 SAY_WHERE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")  # the config is, not what to do
 UNKNOWN_PLUGIN = "Unknown plugin class"  # what Hydra says of a sweeper or launcher that it has not found
@@ -38,6 +39,7 @@ def run_app(main: Callable[[], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass exceptions on instead of printing them
     try:
         with interruptible():
+            check_trust()
             sys.argv[1:] = out_of_the_command(resumed(written_out(sys.argv[1:]), outputs=Path("outputs")))
             if asks_for_search(sys.argv[1:]):
                 sys.argv.append("--multirun")

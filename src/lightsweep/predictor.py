@@ -26,7 +26,7 @@ from lightsweep.data.tensors import EVAL_BATCH_SIZE
 from lightsweep.errors import ConfigError
 from lightsweep.facts import StoredFacts, build_model
 from lightsweep.outputs import Outputs
-from lightsweep.trust import TRUSTED_TARGETS
+from lightsweep.trust import TRUSTED_TARGETS, check_trust
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +55,9 @@ class Predictor:
     def from_folder(cls, folder: str | os.PathLike[str]) -> "Predictor":
         """Read what `ship` wrote. The weights are loaded as tensors only: a file that holds code is refused.
 
-        Raises `ConfigError` if a file is missing, damaged or does not fit the others.
+        Raises `ConfigError` if a file is missing, damaged or does not fit the others, or LIGHTSWEEP_TRUST is malformed.
         """
+        check_trust()
         folder = Path(folder)
         for name in (WEIGHTS, CONFIG, PREPROCESSING, METRICS):
             if not (folder / name).is_file():
