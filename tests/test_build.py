@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from torch import nn
 
+from lightsweep import trust
 from lightsweep.build import build, build_all
 from lightsweep.errors import ConfigError
 from lightsweep.model import mlp
@@ -148,6 +149,38 @@ def test_a_target_that_is_not_trusted_is_refused(target: str) -> None:
     message = message_of({"_target_": target})
     assert target in message
     assert "whitelist" in message
+
+
+@pytest.mark.parametrize(
+    ("target", "told", "entry"),
+    [
+        ("own_model.TwoTowers", "'own_model.TwoTowers', which is not trusted", "own_model.*"),
+        ("own.deep.Net", "'own.deep.Net', which is not trusted", "own.deep.*"),
+        (
+            "lightsweep.app.os.getcwd",
+            "'lightsweep.app.os.getcwd', which is 'os.getcwd' and is not trusted",
+            "lightsweep.app.os.getcwd",
+        ),
+    ],
+)
+def test_a_target_that_could_be_trusted_is_told_with_the_way_to(
+    target: str, told: str, entry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust, "OWN_TARGETS", ("own_data.*",))
+    message = message_of({"_target_": target})
+    assert message.startswith(f"part._target_ is {told}: ")
+    assert f"LIGHTSWEEP_TRUST='own_data.*,{entry}'" in message
+
+
+def test_a_target_that_could_never_be_trusted_is_told_without_a_way() -> None:
+    assert trust.VARIABLE not in message_of({"_target_": "os.system"})
+
+
+def test_a_trusted_module_that_is_not_on_the_path_is_told_with_the_way_to_put_it_there() -> None:
+    with hydra.utils.execution_whitelist(("nowhere_to_be.*",)):
+        message = message_of({"_target_": "nowhere_to_be.found.Net"})
+    assert message.startswith("part._target_ is 'nowhere_to_be.found.Net', but Python finds no module 'nowhere_to_be'.")
+    assert "PYTHONPATH=<the folder that holds it>" in message
 
 
 def test_a_target_that_is_not_trusted_is_not_called_within_another_either(tmp_path: Path) -> None:

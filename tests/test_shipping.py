@@ -14,6 +14,7 @@ import torch
 from omegaconf import OmegaConf
 
 import lightsweep
+from lightsweep import predictor
 from lightsweep.data.digits import Digits
 from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.errors import ConfigError
@@ -302,6 +303,18 @@ def test_a_module_that_is_not_trusted_is_not_even_imported(copied: Path, monkeyp
     (copied / CONFIG).write_text("model: {_target_: foreign.Model}\n")
     with pytest.raises(ConfigError, match=r"model\._target_ is 'foreign\.Model', which is not trusted"):
         lightsweep.load(copied)
+
+
+def test_a_module_that_is_not_on_the_path_is_told_once(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(predictor, "TRUSTED_TARGETS", ("nowhere_to_be.*",))
+    (copied / CONFIG).write_text("model: {_target_: nowhere_to_be.Model}\n")
+    with pytest.raises(
+        ConfigError, match=r"^config\.yaml: model\._target_ is 'nowhere_to_be\.Model', but .*PYTHONPATH="
+    ):
+        lightsweep.load(copied)
+    assert caplog.messages == []
 
 
 def test_the_card_knows_the_validation_of_the_best_epoch(tmp_path: Path) -> None:

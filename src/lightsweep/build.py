@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,8 +12,15 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.errors import ConfigError
+from lightsweep.trust import way_to_trust
 
 REFUSALS = (InstantiationException, ValueError, ImportError)
+# What Hydra says, as far as more can be said; an alias is refused for the object behind it.
+NOT_TRUSTED = re.compile(
+    r"Target '([^']+\.[^']+)'(?: \(resolved from '([^']+)'\))? is not in the Hydra execution whitelist\."
+    r".*?(?: full_key: (\S+))?"
+)
+NOT_LOCATED = re.compile(r"Error locating target '([^']+)'(?: full_key: (\S+))?")
 
 TARGET, PARTIAL = "_target_", "_partial_"
 OURS = {TARGET: str, PARTIAL: bool}  # of Hydra's words, those that are read here
@@ -190,8 +198,42 @@ def _holds_dollar(values: Any) -> bool:
 
 def _message(error: Exception) -> str:
     text = " ".join(str(error).split())
+    if refused := NOT_TRUSTED.fullmatch(text):
+        return _not_trusted(*refused.groups())
+    module = _missing_module(error)
+    if module and (lost := NOT_LOCATED.fullmatch(text)):
+        return _not_located(*lost.groups(), module=module)
     notes = [note for note in getattr(error, "__notes__", []) if note.startswith(FULL_KEY)]
     return f"{notes[0].removeprefix(FULL_KEY)}: {text}" if notes else text
+
+
+def _not_trusted(target: str, alias: str | None, key: str | None) -> str:
+    told = f"'{alias}', which is '{target}' and" if alias else f"'{target}', which"
+    entry = alias or f"{target.rpartition('.')[0]}.*"
+    return (
+        f"{_target_in(key)} is {told} is not trusted: it is not on the whitelist of what a config may call. If you know"
+        f" it, say {way_to_trust(entry)} in the environment."
+    )
+
+
+def _not_located(target: str, key: str | None, *, module: str) -> str:
+    return (
+        f"{_target_in(key)} is '{target}', but Python finds no module '{module}'. Say where its file or folder is,"
+        " PYTHONPATH=<the folder that holds it>, or install it."
+    )
+
+
+def _target_in(key: str | None) -> str:
+    return f"{key}.{TARGET}" if key else TARGET
+
+
+def _missing_module(error: BaseException | None) -> str | None:
+    """The name of a module that is not there at all, if that is at the bottom of it."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name and "." not in error.name:
+            return error.name
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _check_arguments(partial: functools.partial[Any], node: DictConfig) -> None:

@@ -1,6 +1,5 @@
 """A shipped model, read back to predict raw rows."""
 
-import fnmatch
 import json
 import math
 import os
@@ -20,6 +19,7 @@ import lightsweep.lightning  # noqa: F401  (first: the others import Lightning, 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import Tensor, nn
 
+from lightsweep.build import target_of
 from lightsweep.data.preprocessing import PREPROCESSING, Preprocessing, load_preprocessing
 from lightsweep.data.target import Target
 from lightsweep.data.tensors import EVAL_BATCH_SIZE
@@ -184,16 +184,15 @@ def _check_names_a_model(cfg: Any) -> None:
     """Refuse what a search does not write: a folder may come from anywhere, and its config chooses what is called."""
     if not isinstance(cfg, DictConfig) or not isinstance(cfg.get("model"), DictConfig):
         raise ConfigError(f"{CONFIG} holds no model.")
+    if not isinstance(cfg.model.get("_target_"), str):
+        raise ConfigError(f"{CONFIG}: model names no _target_.")
     nested = [key for key, value in cfg.model.items() if _is_nested(value)]
     if nested:
         raise ConfigError(f"{CONFIG}: model.{nested[0]} is more than a value, which is not taken from a file.")
-    name = str(cfg.model.get("_target_"))
-    if not any(fnmatch.fnmatchcase(name, trusted) for trusted in TRUSTED_TARGETS):  # to look is to import
-        raise ConfigError(
-            f"{CONFIG}: model._target_ is '{name}', which is not trusted. If you know that class, say"
-            f" LIGHTSWEEP_TRUST='{name}' in the environment."
-        )
-    target = hydra.utils.get_object(name)
+    try:
+        target = target_of(cfg.model)  # which imports nothing that is not trusted
+    except ConfigError as error:
+        raise ConfigError(f"{CONFIG}: {error}") from error
     if not (isinstance(target, type) and issubclass(target, torch.nn.Module)):
         raise ConfigError(f"{CONFIG}: model._target_ is '{cfg.model._target_}', which is not the class of a model.")
 

@@ -28,6 +28,11 @@ def check_trust() -> None:
         )
 
 
+def way_to_trust(entry: str) -> str:
+    """What sets the variable such that the entry is trusted, beside what is."""
+    return f"{VARIABLE}='{','.join([*OWN_TARGETS, entry])}'"
+
+
 def _is_entry(text: str) -> bool:
     *module, last = text.split(".")
     return bool(module) and all(part.isidentifier() for part in module) and (last == "*" or last.isidentifier())
