@@ -16,6 +16,7 @@ import lightsweep
 import lightsweep.predict
 from lightsweep.data.preprocessing import ArrayPreprocessing
 from lightsweep.data.splits import Scaler
+from lightsweep.data.table.columns import Column, Columns, Kind
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
 from lightsweep.predict import main, predict_file, table_of
@@ -336,6 +337,12 @@ def test_a_regression_with_every_embedding_is_shipped_and_exported(tmp_path: Pat
     exported = torch.export.load(tmp_path / "best" / "model.pt2").module()
     x = torch.from_numpy(model.preprocessing.transform(table))
     np.testing.assert_allclose(exported(x).numpy(force=True), values, rtol=1e-3, atol=0.1)
+
+
+def test_of_many_missing_columns_a_few_are_named_and_the_others_counted() -> None:
+    columns = Columns(tuple(Column(str(i), Kind.NUMBER) for i in range(64)))
+    with pytest.raises(ConfigError, match=r"^the table has no column '0' and .* no column '4' and 59 more\.$"):
+        columns.typed(pd.DataFrame({"x": [1.0]}))
 
 
 def test_the_kind_of_rows_must_be_that_of_the_model(of_digits: Path, shipped: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What went wrong, as far as its reader can mend it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hydra.errors import CompactHydraException
@@ -30,6 +30,15 @@ class DiskFullError(ConfigError):
 
 # Hydra's and OmegaConf's own words on a config are as good as ours.
 USER_ERRORS = (ConfigError, CompactHydraException, OmegaConfBaseException)
+
+
+NAMED = 5
+
+
+def a_few(names: Sequence[object], *, between: str = ", ") -> str:
+    """The first names; how many more there are is counted, or a wide table would fill the screen."""
+    shown = between.join(map(str, names[:NAMED]))
+    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
 
 
 def together(faults: Iterable[str]) -> str:

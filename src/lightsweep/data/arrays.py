@@ -14,7 +14,7 @@ import torch
 from lightsweep.data.table.frames import FrameDataModule, identity_of
 from lightsweep.data.table.labels import Table
 from lightsweep.data.table.preparing import TableSettings
-from lightsweep.errors import ConfigError
+from lightsweep.errors import ConfigError, a_few
 from lightsweep.files import shown
 
 ENDINGS = (".npz", ".npy", ".pt", ".pth")
@@ -161,7 +161,7 @@ def _pair(loaded: Any, path: Path) -> tuple[Any, Any]:
         return loaded["x"], loaded["y"]
     if isinstance(loaded, list | tuple) and len(loaded) == 2:
         return loaded[0], loaded[1]
-    held = f"the keys {', '.join(map(str, loaded))}" if isinstance(loaded, Mapping) else type(loaded).__name__
+    held = f"the keys {a_few([*loaded])}" if isinstance(loaded, Mapping) else type(loaded).__name__
     raise ConfigError(f"{shown(path)} holds {held}; it must hold two arrays, x and y.")
 
 

@@ -516,6 +516,12 @@ def test_what_numbers_the_rows_is_no_feature_and_is_told(tmp_path: Path, capsys:
     assert "customer_id" in table(tmp_path).preprocessing.features
 
 
+def test_of_many_columns_that_are_left_out_a_few_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mixed(100)[["age", "y"]].assign(**{f"e{i}": None for i in range(8)}).to_csv(tmp_path / "a.csv", index=False)
+    assert table(tmp_path).d_in == 2
+    assert "  left out  e0, e1, e2, e3, e4 and 3 more: all missing" in capsys.readouterr().err
+
+
 def test_prepared_data_of_which_a_file_is_gone_is_named(tmp_path: Path) -> None:
     mixed(60).to_csv(tmp_path / "a.csv", index=False)
     folder = table(tmp_path, drop=DROP).folder

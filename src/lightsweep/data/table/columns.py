@@ -25,7 +25,7 @@ from lightsweep.data.table.cells import (
     truths_of,
     without,
 )
-from lightsweep.errors import ConfigError
+from lightsweep.errors import ConfigError, a_few
 
 DATE_FORMATS = (
     *("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y"),
@@ -99,8 +99,8 @@ class Columns:
         `where` takes the frame's index, which must be numbers then. Raises `ConfigError` if a column is missing, or a
         cell is not what its column holds.
         """
-        if missing := [column.name for column in self.all if column.name not in frame.columns]:
-            raise ConfigError(f"the table has no column {' and no column '.join(map(repr, missing))}.")
+        if missing := [repr(column.name) for column in self.all if column.name not in frame.columns]:
+            raise ConfigError(f"the table has no column {a_few(missing, between=' and no column ')}.")
         if twice := [column.name for column in self.all if frame.columns.tolist().count(column.name) > 1]:
             raise ConfigError(f"the table has more than one column '{twice[0]}'.")
         cells: dict[str, npt.NDArray[Any]] = {}
