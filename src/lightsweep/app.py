@@ -18,8 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.errors import USER_ERRORS, ConfigError
 from lightsweep.failures import free_memory
+from lightsweep.garbage import collect_seldom
 from lightsweep.interrupt import Interrupted, exit_on_signals, interruptible
-from lightsweep.leaving import leave_garbage
 from lightsweep.outcome import Outcome
 from lightsweep.resume import resumed, written_out
 from lightsweep.sweeper.password import out_of_the_command
@@ -36,7 +36,7 @@ def run_app(main: Callable[[], Any]) -> None:
     HYDRA_FULL_ERROR=1 shows the traceback of the errors that the user can mend too.
     """
     exit_on_signals()
-    leave_garbage()
+    collect_seldom()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass exceptions on instead of printing them
     try:

@@ -38,8 +38,8 @@ WRITE = """\
 import pickle, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 sys.path[:] = pickle.load(sys.stdin.buffer)
-from lightsweep.leaving import leave_garbage
-leave_garbage()
+from lightsweep.garbage import collect_seldom
+collect_seldom()
 report, path = pickle.load(sys.stdin.buffer)
 report.write(path)
 """
