@@ -484,6 +484,35 @@ def test_what_counts_as_missing_can_be_said_and_is_kept_with_the_model(name: str
     np.testing.assert_array_equal(load_preprocessing(tmp_path).transform(frame), expected)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_what_counts_as_missing_does_so_in_the_target_and_the_column_of_the_split(name: str, tmp_path: Path) -> None:
+    v = np.where(np.arange(60) % 4 == 0, -999.0, np.arange(60) + 0.5)
+    frame = pd.DataFrame({"x": range(60), "y": ["a", "b", "unknown"] * 20, "v": v, "g": range(60)})
+    WRITERS[name](frame, tmp_path / name)
+    missing = [-999, "unknown"]
+    classes = table(tmp_path, name, missing=missing, drop=["v", "g"])
+    assert (list(classes.classes), sum(len(p[1]) for p in _parts(classes))) == (["a", "b"], 40)
+    values = table(tmp_path, name, missing=missing, target="v", drop=["y", "g"])
+    assert values.target_scaler is not None
+    assert (values.target_scaler.mean > 0, sum(len(p[1]) for p in _parts(values))) == (True, 45)
+    grouped = table(tmp_path, name, missing=[7], drop=["v"], split="group", split_by="g")
+    with pytest.raises(ConfigError, match=r"column 'g' is missing; data\.split=group needs it"):
+        _ = grouped.splits
+
+
+def _parts(data: Any) -> list[Any]:
+    return [part for part in (data.splits.train, data.splits.val, data.splits.test) if part is not None]
+
+
+def test_the_overview_counts_what_is_said_to_be_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = [-999.0, 1.5, 2.5, 3.5] * 25
+    pd.DataFrame({"n": numbers, "k": numbers, "y": ["a", "b"] * 50}).to_csv(tmp_path / "a.csv", index=False)
+    _ = table(tmp_path, missing=[-999], kinds={"k": "category"}).splits
+    told = capsys.readouterr().err
+    assert "number    n (25.0% missing)" in told
+    assert "category  k (25.0% missing)" in told
+
+
 def test_groups_of_any_size_are_spread_over_all_splits(tmp_path: Path) -> None:
     groups = ["large"] * 40 + [f"single {i}" for i in range(60)]
     pd.DataFrame({"g": groups, "x": range(100), "y": [i / 7 for i in range(100)]}).to_csv(

@@ -14,7 +14,7 @@ from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
 from lightsweep.files import locked
 
-FORMAT = 3  # to be raised when what is written changes
+FORMAT = 4  # to be raised when what is written changes
 ABANDONED_S = 24 * 3600.0
 
 

@@ -45,7 +45,8 @@ def arrow_of(series: "pd.Series[Any]") -> pa.Array:
 def without(cells: pa.Array, missing: Sequence[str]) -> pa.Array:
     """The cells, of which those that `missing` names, as texts or as numbers, are missing."""
     if is_text_type(cells.type):
-        values = pa.array(missing, type=cells.type)
+        whole = [f"{word}.0" for word in missing if word.removeprefix("-").isdecimal()]  # as pandas writes some
+        values = pa.array([*missing, *whole], type=cells.type)
     elif is_number_type(cells.type):
         values = pa.array([float(word) for word in missing if is_number(word)], type=pa.float64())
     else:

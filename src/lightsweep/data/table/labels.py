@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
-from lightsweep.data.table.cells import MISSING_LEVEL, Where, arrow_of, is_text_type, numbers_of, plain, texts_of
-from lightsweep.data.table.columns import MOSTLY, NEARLY, refuse_mixed
+from lightsweep.data.table.cells import MISSING_LEVEL, Where, is_text_type, numbers_of, plain, texts_of
+from lightsweep.data.table.columns import MOSTLY, NEARLY, cells_of, refuse_mixed
 from lightsweep.data.target import Target, task_of
 from lightsweep.errors import ConfigError
 from lightsweep.task import Task
@@ -22,7 +23,7 @@ SHOWN = 10
 class Table:
     """A frame, its name, how to say where a row of it is, and its target columns if `data.target` is null.
 
-    `left_out` has what was there and is no column of the frame, with the reason.
+    `left_out` has what was there and is no column of the frame, with the reason; `missing` the cells that are missing.
     """
 
     name: str
@@ -30,9 +31,13 @@ class Table:
     where: Where
     targets: Sequence[str] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    missing: Sequence[str] | None = None
 
     def at(self, i: int) -> str:
         return self.where(int(self.frame.index[i]))
+
+    def cells(self, name: str) -> pa.Array:
+        return cells_of(self.frame[name], self.missing)
 
 
 def target_names(target: Any, columns: Sequence[str]) -> tuple[str, ...]:
@@ -89,11 +94,11 @@ def find_target(tables: Sequence[Table], *, names: tuple[str, ...], task: Task |
 def encoded(table: Table, target: Target) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     """Labels `(n,)` or values `(n, n_targets)` in their own unit, and which rows lack one."""
     if target.task.is_regression:
-        columns = [numbers_of(arrow_of(table.frame[name]), name=name, where=table.at) for name in target.names]
+        columns = [numbers_of(table.cells(name), name=name, where=table.at) for name in target.names]
         values = np.column_stack(columns)
         return values, np.asarray(np.isnan(values).any(axis=1))
     [name] = target.names
-    texts = texts_of(arrow_of(table.frame[name]))
+    texts = texts_of(table.cells(name))
     labels = pd.Index([str(c) for c in target.classes]).get_indexer(pd.Index(texts)).astype(np.int64)
     return labels, labels < 0
 
@@ -102,7 +107,7 @@ def _levels(tables: Sequence[Table], name: str, *, to_find: bool) -> list[Any]:
     """All values of the column; if the task is to be found in them, they must not be texts among numbers."""
     found: set[Any] = set()
     for table in tables:
-        cells = arrow_of(table.frame[name])
+        cells = table.cells(name)
         if is_text_type(cells.type) and to_find:
             many = len(cells.unique()) > MAX_NUMBERED_CLASSES  # too many for classes that happen to be numbers
             refuse_mixed(

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy.typing as npt
 
-from lightsweep.data.table.cells import arrow_of
 from lightsweep.data.table.columns import Kind
 from lightsweep.data.table.labels import Table
 from lightsweep.data.table.preprocessing import TablePreprocessing
@@ -56,7 +55,7 @@ def _of_kinds(table: Table, preprocessing: TablePreprocessing) -> Iterator[str]:
 
 
 def _missing(table: Table, name: str) -> str:
-    cells = arrow_of(table.frame[name])
+    cells = table.cells(name)
     return f" ({max(cells.null_count / len(cells), 0.001):.1%} missing)" if cells.null_count else ""
 
 

@@ -66,6 +66,7 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
     `tables` holds "train", which is cut as far as "val" or "test" are not there. Raises `ConfigError` with the
     table, the column and the row for whatever is wrong with them.
     """
+    tables = {name: replace(table, missing=settings.missing) for name, table in tables.items()}
     first = tables["train"]
     wanted = [*first.targets] if settings.target is None else settings.target
     names = target_names(wanted, [str(name) for name in first.frame.columns])

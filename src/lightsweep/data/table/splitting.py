@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from lightsweep.data.splits import stratified_rows
-from lightsweep.data.table.cells import MISSING_LEVEL, arrow_of, days_of, is_number_type, numbers_of, texts_of
+from lightsweep.data.table.cells import MISSING_LEVEL, days_of, is_number_type, numbers_of, texts_of
 from lightsweep.data.table.columns import date_format_of
 from lightsweep.data.table.labels import Table
 from lightsweep.data.target import Target
@@ -123,7 +123,7 @@ def _ranks(table: Table, rows: npt.NDArray[np.intp], *, how: Split, by: str | No
 
 
 def _groups(table: Table, rows: npt.NDArray[np.intp], by: str) -> npt.NDArray[np.intp]:
-    groups = texts_of(arrow_of(table.frame[by]))[rows]
+    groups = texts_of(table.cells(by))[rows]
     if (missing := groups == MISSING_LEVEL).any():
         raise ConfigError(
             f"{table.at(int(rows[missing.argmax()]))}, column '{by}' is missing; data.split=group needs it."
@@ -158,7 +158,7 @@ def _taken(sizes: npt.NDArray[np.intp], *, wanted: int) -> npt.NDArray[np.bool_]
 
 
 def _moments(table: Table, by: str) -> npt.NDArray[np.float64]:
-    cells = arrow_of(table.frame[by])
+    cells = table.cells(by)
     if is_number_type(cells.type):
         moments = numbers_of(cells, name=by, where=table.at)
     else:
@@ -171,7 +171,7 @@ def _moments(table: Table, by: str) -> npt.NDArray[np.float64]:
 
 
 def _by_word(table: Table, by: str, rows: npt.NDArray[np.intp]) -> Parts:
-    words = texts_of(arrow_of(table.frame[by]))[rows]
+    words = texts_of(table.cells(by))[rows]
     parts = np.full(len(rows), NOWHERE, dtype=np.int8)
     for word in set(words):
         part = PART_OF_WORD.get(word.lower())
