@@ -107,6 +107,11 @@ def test_unseen_levels_are_all_alike(column: str, model: Predictor, rows: pd.Dat
         (lambda rows: rows.assign(age=["old"] + [1] * (N - 1)), r"row 0 .*, column 'age' is 'old'"),
         (lambda rows: rows.assign(member=["perhaps"] * N), r"row 0 .*, column 'member' is 'perhaps'"),
         (lambda rows: rows.assign(since=["soon"] * N), r"row 0 .*, column 'since' is 'soon'"),
+        (lambda rows: rows.assign(city=[["a"]] * N), r"row 0 .*, column 'city' holds list<.*neither a number nor"),
+        (lambda rows: rows.assign(plan=[{"a": 1}] * N), r"row 0 .*, column 'plan' holds struct<"),
+        (lambda rows: rows.assign(plan=["pro", ["pro", "a"]] * (N // 2)), r"row 1 .*, column 'plan' holds list"),
+        (lambda rows: rows.assign(city=[1j] * N), r"row 0 .*, column 'city' holds complex"),
+        (lambda rows: rows.assign(city=pd.period_range("2020", periods=N)), r"row 0 .*, column 'city' holds extension"),
         (lambda rows: rows.to_numpy(), "rows are of type ndarray; this model takes a pandas DataFrame"),
     ],
 )
@@ -192,6 +197,19 @@ def test_what_can_not_be_predicted_is_one_message_and_leaves_no_file(
     assert pd.Series([said]).str.contains(told).all(), said
     assert (tmp_path / "new.csv").read_text() == text
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_lists_in_a_file_are_told_with_its_name(
+    shipped: Path,
+    rows: pd.DataFrame,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "new.parquet"
+    rows.assign(city=[["a"]] * N).to_parquet(path)
+    said = told_by(shipped, str(path), "-o", str(tmp_path / "out.csv"), capsys=capsys, patch=monkeypatch)
+    assert "new.parquet, row 0 (counted from 0), column 'city' holds list" in said
 
 
 def test_a_column_that_is_written_in_another_way_is_warned_of_once(

@@ -263,6 +263,28 @@ def test_a_row_of_a_binary_file_is_counted_from_0(tmp_path: Path, monkeypatch: p
     assert "a.parquet, row 2 (counted from 0), column 'x' is inf" in message_of(table(tmp_path, "a.parquet"))
 
 
+@pytest.mark.parametrize("cell", [[1, 2], {"a": 1}])
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        ({}, "Leave it out: data.drop=[z]."),
+        ({"kinds": {"z": "category"}}, "Leave it out: data.drop=[z]."),
+        ({"kinds": {"z": "boolean"}}, "Leave it out: data.drop=[z]."),
+        ({"target": "z"}, "Choose another column."),
+        ({"target": "z", "task": "regression"}, "Choose another column."),
+        ({"split": "group", "split_by": "z"}, "Choose another column."),
+    ],
+)
+def test_cells_of_several_values_are_refused(
+    cell: Any, settings: dict[str, Any], remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"x": range(40), "y": [*"ab"] * 20, "z": [cell] * 40}).to_parquet("a.parquet")
+    told = message_of(table(tmp_path, "a.parquet", **settings))
+    assert told.startswith("a.parquet, row 0 (counted from 0), column 'z' holds ")
+    assert told.endswith(f"which is neither a number nor a text. {remedy}")
+
+
 def save_npz(**content: Any) -> Callable[[], None]:
     return lambda: np.savez("a.npz", **content)
 

@@ -1,7 +1,7 @@
 """The cells of a column as Arrow keeps them, made into floats and texts."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,14 @@ UNIX_MONDAY = 3  # 1970-01-01 was a Thursday
 
 
 def arrow_of(series: "pd.Series[Any]") -> pa.Array:
-    """The cells as one Arrow array, without a copy where that can be; objects of several types become texts."""
+    """The cells as one Arrow array, without a copy where that can be; objects of several types become texts.
+
+    Raises `ConfigError` if one of those is complex, or holds several values.
+    """
     try:
         cells = pa.array(series, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        cells = pa.array([None if pd.isna(cell) else str(cell) for cell in series], type=pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        cells = pa.array([_text_of(cell, i, name=series.name) for i, cell in enumerate(series)], type=pa.string())
     if isinstance(cells, pa.ChunkedArray):
         if pa.types.is_string(cells.type) and cells.nbytes >= MAX_BYTES_OF_TEXT:
             cells = cells.cast(pa.large_string())
@@ -40,6 +43,24 @@ def arrow_of(series: "pd.Series[Any]") -> pa.Array:
     if pa.types.is_floating(cells.type):  # a Parquet file may have both
         cells = pc.if_else(pc.is_nan(cells), pa.scalar(None, cells.type), cells)
     return cells
+
+
+def _text_of(cell: Any, i: int, *, name: Any) -> str | None:
+    is_several = isinstance(cell, Collection) and not isinstance(cell, str | bytes)
+    if is_several or isinstance(cell, complex | np.complexfloating):
+        raise ConfigError(
+            f"row {i} (counted from 0), column '{name}' holds {type(cell).__name__}, which is neither a number nor"
+            " a text."
+        )
+    return None if pd.isna(cell) else str(cell)
+
+
+def refuse_nested(cells: pa.Array, *, name: str, where: Where, remedy: str) -> None:
+    """Raise `ConfigError` unless each cell is one value that has a text."""
+    if pa.types.is_nested(cells.type) or isinstance(cells.type, pa.BaseExtensionType):
+        raise ConfigError(
+            f"{where(0)}, column '{name}' holds {cells.type}, which is neither a number nor a text. {remedy}"
+        )
 
 
 def without(cells: pa.Array, missing: Sequence[str]) -> pa.Array:

@@ -21,6 +21,7 @@ from lightsweep.data.table.cells import (
     is_number_type,
     is_text_type,
     numbers_of,
+    refuse_nested,
     texts_of,
     truths_of,
     without,
@@ -168,6 +169,7 @@ def _check_parts_of_dates(columns: Sequence[Column]) -> None:
 def _found(cells: pa.Array, *, name: str, kind: str | None, where: Where) -> Column | str:
     if cells.null_count == len(cells):
         return "all missing"
+    refuse_nested(cells, name=name, where=where, remedy=f"Leave it out: data.drop=[{name}].")
     if kind is None:
         if _numbers_rows(cells, name=name):
             return "numbers the rows"
@@ -271,6 +273,7 @@ def _typed(column: Column, cells: pa.Array, index: "pd.Index[Any]", where: Where
     def at(i: int) -> str:
         return where(int(index[i])) if where else f"row {i} (counted from 0)"
 
+    refuse_nested(cells, name=column.name, where=at, remedy="Write it as in training.")
     if column.kind is Kind.CATEGORY:
         return {column.name: texts_of(cells)}
     if column.kind is Kind.BOOLEAN:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from lightsweep.data.table.cells import MISSING_LEVEL, Where, is_text_type, numbers_of, plain, texts_of
+from lightsweep.data.table.cells import MISSING_LEVEL, Where, is_text_type, numbers_of, plain, refuse_nested, texts_of
 from lightsweep.data.table.columns import MOSTLY, NEARLY, cells_of, refuse_mixed
 from lightsweep.data.target import Target, task_of
 from lightsweep.errors import ConfigError
@@ -37,7 +37,10 @@ class Table:
         return self.where(int(self.frame.index[i]))
 
     def cells(self, name: str) -> pa.Array:
-        return cells_of(self.frame[name], self.missing)
+        """Raises `ConfigError` if they are such that they can be no target, and say nothing of a split."""
+        cells = cells_of(self.frame[name], self.missing)
+        refuse_nested(cells, name=name, where=self.at, remedy="Choose another column.")
+        return cells
 
 
 def target_names(target: Any, columns: Sequence[str]) -> tuple[str, ...]:
