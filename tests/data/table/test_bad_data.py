@@ -94,6 +94,28 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {},
         "a.csv, line 2, column 'z' is '0,25', but most of its cells are meant to be numbers.",
     ),
+    "a target with decimal commas": (
+        "x;y\n" + "".join(f"{i};{i},25\n" for i in range(40)),
+        {},
+        "a.csv, line 2, column 'y' is '0,25', but most of its cells are meant to be numbers. Write them all like"
+        " -1234.5, or say data.decimal=comma for 1234,5, or empty those that are none; or say data.task=multiclass.",
+    ),
+    "a regression with decimal commas": (
+        "x;y\n" + "".join(f"{i};{i},25\n" for i in range(40)),
+        {"task": "regression"},
+        "line 2, column 'y' is '0,25', which is not a number. If all are written so, train with data.decimal=comma.",
+    ),
+    "a target of dates": (
+        lines(rows=[f"{i},{1 + i % 28:02}.{1 + i // 28:02}.2024" for i in range(40)]),
+        {},
+        "a.csv, line 2, column 'y' holds dates, which can't be predicted. Choose another data.target",
+    ),
+    "a count with few rows of one number": (
+        lines((8, "6,7"), (9, "7,7"), rows=[f"{i},{i % 3}" for i in range(40)]),
+        {},
+        "the class '7' has 2 rows in all, of which 1 are for training; it needs at least 3, and one to learn from."
+        " Give more such rows, or leave these out. If these numbers are a quantity, say data.task=regression.",
+    ),
     "per cent": (
         with_column("z", [f"{i}%" for i in range(80)], n=2),
         {},

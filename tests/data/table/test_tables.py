@@ -136,6 +136,13 @@ def test_a_class_that_is_a_number_in_one_file_and_a_text_in_another_is_one(tmp_p
     assert (data.classes, data.splits.val[1].tolist()) == (("1", "2"), [0, 1] * 20)
 
 
+def test_codes_and_dates_are_classes_if_that_is_said(tmp_path: Path) -> None:
+    codes, days = [f"{1990 + i % 25}" for i in range(300)], [f"2024-01-{1 + i % 25:02}" for i in range(300)]
+    pd.DataFrame({"x": range(300), "code": codes, "day": days}).to_csv(tmp_path / "a.csv", index=False)
+    assert table(tmp_path, target="code", kinds={"code": "category"}).d_out == 25
+    assert table(tmp_path, target="day", task="multiclass").d_out == 25
+
+
 def test_regression_targets_are_standardised_by_the_training_rows(tmp_path: Path) -> None:
     frame = mixed()
     frame.to_csv(tmp_path / "a.csv", index=False)

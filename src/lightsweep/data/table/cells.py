@@ -19,6 +19,7 @@ TRUE_WORDS = ("true", "yes", "t", "y", "1")
 FALSE_WORDS = ("false", "no", "f", "n", "0")
 MAX_BYTES_OF_TEXT = 2**31  # more than that does not fit into one array of Arrow's plain strings
 WHOLE = re.compile(r"^(-?\d+)\.0+$")
+WITH_COMMA = re.compile(r"^[-+]?\d*,\d+$")
 LARGEST = float(np.finfo(np.float32).max)  # that a model can take
 UNIX_MONDAY = 3  # 1970-01-01 was a Thursday
 
@@ -124,7 +125,8 @@ def _numbers_in(cells: pa.Array, *, name: str, where: Where) -> pa.Array:
             try:  # not `float`, which takes more: 1_0, for one
                 pa.array([text], type=cells.type).cast(pa.float64())
             except pa.ArrowInvalid:
-                raise ConfigError(f"{where(i)}, column '{name}' is {text!r}, which is not a number.") from None
+                hint = " If all are written so, train with data.decimal=comma." if WITH_COMMA.match(text) else ""
+                raise ConfigError(f"{where(i)}, column '{name}' is {text!r}, which is not a number.{hint}") from None
         raise
 
 

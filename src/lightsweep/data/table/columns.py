@@ -206,18 +206,19 @@ def _kind_of(cells: pa.Array, *, name: str, where: Where) -> Kind | None:
     if len(levels) <= MAX_SPELLINGS and {level.strip().lower() for level in levels.to_pylist()} in PAIRS:
         return Kind.BOOLEAN
     refuse_mixed(cells, name=name, where=where, remedy=f"say data.kinds={{{name}:category}}")
-    if not _is_code(levels) and date_format_of(levels) is not None:
+    if not is_code(levels) and date_format_of(levels) is not None:
         return Kind.DATE
     if len(levels) <= max(FEW_LEVELS, MAX_LEVELS_OF_ROWS * (len(cells) - cells.null_count)):
         return Kind.CATEGORY
-    _refuse_nearly_numbers(cells, name=name, where=where)
+    remedy = f"say data.kinds={{{name}:category}} or data.drop=[{name}]"
+    refuse_nearly_numbers(cells, name=name, where=where, remedy=remedy)
     return None
 
 
-def _refuse_nearly_numbers(cells: pa.Array, *, name: str, where: Where) -> None:
+def refuse_nearly_numbers(cells: pa.Array, *, name: str, where: Where, remedy: str) -> None:
     """Raise `ConfigError` if half of these texts are meant to be numbers, or dates: too good to be left out."""
     there = cells.drop_null()
-    if _is_code(there):
+    if is_code(there):
         return
     meant = _meant(there)
     if meant is None:
@@ -225,8 +226,7 @@ def _refuse_nearly_numbers(cells: pa.Array, *, name: str, where: Where) -> None:
     first = pc.index(pc.match_substring_regex(cells, NUMBER if meant == "numbers" else PLAIN_DATE), False).as_py()
     raise ConfigError(
         f"{where(first)}, column '{name}' is {cells[first].as_py()!r}, but most of its cells are meant to be {meant}."
-        f" Write them all {LIKE_THIS[meant]}, or empty those"
-        f" that are none; or say data.kinds={{{name}:category}} or data.drop=[{name}]."
+        f" Write them all {LIKE_THIS[meant]}, or empty those that are none; or {remedy}."
     )
 
 
@@ -240,7 +240,7 @@ def _meant(texts: pa.Array) -> str | None:
     return "numbers" if pc.mean(pc.match_substring_regex(texts, NEARLY_NUMBER)).as_py() >= NEARLY else None
 
 
-def _is_code(levels: pa.Array) -> bool:
+def is_code(levels: pa.Array) -> bool:
     """Whether texts are all numbers, such as zip codes: a year or a day could be read into some."""
     return pc.all(pc.match_substring_regex(levels, NUMBER)).as_py() is True
 

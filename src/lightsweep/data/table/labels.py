@@ -9,14 +9,32 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from lightsweep.data.table.cells import MISSING_LEVEL, Where, is_text_type, numbers_of, plain, refuse_nested, texts_of
-from lightsweep.data.table.columns import MOSTLY, NEARLY, cells_of, refuse_mixed
+from lightsweep.data.table.cells import (
+    MISSING_LEVEL,
+    Where,
+    is_date_type,
+    is_text_type,
+    numbers_of,
+    plain,
+    refuse_nested,
+    texts_of,
+)
+from lightsweep.data.table.columns import (
+    MOSTLY,
+    NEARLY,
+    cells_of,
+    date_format_of,
+    is_code,
+    refuse_mixed,
+    refuse_nearly_numbers,
+)
 from lightsweep.data.target import Target, task_of
 from lightsweep.errors import ConfigError
 from lightsweep.task import Task
 
 MAX_NUMBERED_CLASSES = 20  # more whole numbers than that are taken for a quantity
 SHOWN = 10
+AS_CLASSES = "say data.task=multiclass"
 
 
 @dataclass(frozen=True)
@@ -111,17 +129,31 @@ def _levels(tables: Sequence[Table], name: str, *, to_find: bool) -> list[Any]:
     found: set[Any] = set()
     for table in tables:
         cells = table.cells(name)
-        if is_text_type(cells.type) and to_find:
-            many = len(cells.unique()) > MAX_NUMBERED_CLASSES  # too many for classes that happen to be numbers
-            refuse_mixed(
-                cells,
-                name=name,
-                where=table.at,
-                remedy="say data.task=multiclass",
-                mostly=NEARLY if many else MOSTLY,
-            )
+        if to_find:
+            _refuse_quantity_in_texts(cells, name=name, where=table.at)
         found.update(plain(level) for level in cells.unique().drop_null().to_pylist())
     return sorted(found - {MISSING_LEVEL}, key=lambda level: (isinstance(level, str), level))
+
+
+def _refuse_quantity_in_texts(cells: pa.Array, *, name: str, where: Where) -> None:
+    """Raise `ConfigError` if these texts or dates are hardly the names of classes."""
+    many = len(cells.unique()) > MAX_NUMBERED_CLASSES  # too many for classes that happen to be numbers
+    if is_text_type(cells.type):
+        mostly = NEARLY if many else MOSTLY
+        refuse_mixed(cells, name=name, where=where, remedy=AS_CLASSES, mostly=mostly)
+    if not many:
+        return
+    if is_date_type(cells.type) or _are_dates(cells):
+        raise ConfigError(
+            f"{where(0)}, column '{name}' holds dates, which can't be predicted. Choose another data.target, or write"
+            f" them as numbers, such as days; if each of them is a class, {AS_CLASSES}."
+        )
+    if is_text_type(cells.type):
+        refuse_nearly_numbers(cells, name=name, where=where, remedy=AS_CLASSES)
+
+
+def _are_dates(cells: pa.Array) -> bool:
+    return is_text_type(cells.type) and not is_code(cells.drop_null()) and date_format_of(cells) is not None
 
 
 def _is_quantity(levels: Sequence[Any]) -> bool:

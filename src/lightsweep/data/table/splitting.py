@@ -195,6 +195,8 @@ def check_parts(tables: Sequence[Table], parts: Sequence[Parts], ys: Sequence[La
             f"{tables[0].name}: no row is left for {' and '.join(empty)} ({told})."
             " Give more rows, or split them in another way, with data.split."
         )
+    are_numbers = all(isinstance(name, int) for name in target.classes)
+    remedy = " If these numbers are a quantity, say data.task=regression." if are_numbers else ""
     for label, name in enumerate(target.classes):
         of_class = y == label
         n, n_train = int(of_class.sum()), int((every[of_class] == TRAIN).sum())
@@ -202,7 +204,7 @@ def check_parts(tables: Sequence[Table], parts: Sequence[Parts], ys: Sequence[La
             raise ConfigError(
                 f"{_place(tables, int(of_class.argmax()))}, column '{target.names[0]}': the class '{name}' has {n} rows"
                 f" in all, of which {n_train} are for training; it needs at least {len(NAMES)}, and one to learn from."
-                " Give more such rows, or leave these out."
+                f" Give more such rows, or leave these out.{remedy}"
             )
 
 
