@@ -41,10 +41,10 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {},
         "a.csv, line 1: the columns 1 and 3 are both named 'x'",
     ),
-    "target absent": (lines(), {"target": "z"}, "data.target is 'z', but the table has no such column. It has: x, y."),
+    "target absent": (lines(), {"target": "z"}, "data.target is 'z', but a.csv has no such column. It has: x, y."),
     "no target": (lines(), {"target": None}, "data.target is null; it must name a column"),
     "a target twice": (lines(), {"target": ["y", -1]}, "it names a column twice"),
-    "target index out of range": (lines(), {"target": 2}, "data.target is '2', but the table has no such column"),
+    "target index out of range": (lines(), {"target": 2}, "data.target is '2', but a.csv has no such column"),
     "one class": (lines(rows=["1,a"] * 30), {}, "a.csv, column 'y' has nothing to tell apart: every row is 'a'"),
     "a class with fewer rows than splits": (
         lines((8, "6,c"), (9, "7,c")),
@@ -190,7 +190,11 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         "data.task is multiclass, but data.target names 2 columns",
     ),
     "unknown column to drop": (lines(), {"drop": ["z"]}, "data.drop names 'z', but a.csv has no such column"),
-    "unknown column of a kind": (lines(), {"kinds": {"z": "number"}}, "data.kinds names 'z'"),
+    "unknown column of a kind": (
+        lines(),
+        {"kinds": {"z": "number"}},
+        "data.kinds names 'z', but a.csv has no such column",
+    ),
     "a number that is said to be a date": (
         lines(),
         {"kinds": {"x": "date"}},

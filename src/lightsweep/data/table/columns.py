@@ -139,10 +139,8 @@ def find_columns(
 ) -> tuple[Columns, dict[str, str]]:
     """Find the kind of each column, or take it from `kinds`; gives also which were left out, and why.
 
-    Raises `ConfigError` if a column can be no feature, or `kinds` names one that is not there.
+    Raises `ConfigError` if a column can be no feature.
     """
-    if unknown := set(kinds) - set(frame.columns):
-        raise ConfigError(f"data.kinds names '{min(unknown)}', but there is no such column.")
     found: list[Column] = []
     left_out: dict[str, str] = {}
     for name in names:

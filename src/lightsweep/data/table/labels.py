@@ -61,7 +61,7 @@ class Table:
         return cells
 
 
-def target_names(target: Any, columns: Sequence[str]) -> tuple[str, ...]:
+def target_names(target: Any, columns: Sequence[str], *, table: str) -> tuple[str, ...]:
     """The columns that `data.target` means by name, by index (from 0, or from the end below 0), or as a list of such.
 
     Raises `ConfigError` if one is not there.
@@ -69,19 +69,19 @@ def target_names(target: Any, columns: Sequence[str]) -> tuple[str, ...]:
     wanted = target if isinstance(target, list) else [target]
     if not wanted:
         raise ConfigError("data.target is null; it must name a column, or a list of columns.")
-    names = tuple(_name_of(one, columns) for one in wanted)
+    names = tuple(_name_of(one, columns, table=table) for one in wanted)
     if len(set(names)) < len(names):
         raise ConfigError(f"data.target is {target}; it names a column twice.")
     return names
 
 
-def _name_of(wanted: Any, columns: Sequence[str]) -> str:
+def _name_of(wanted: Any, columns: Sequence[str], *, table: str) -> str:
     if str(wanted) in columns:
         return str(wanted)
     if isinstance(wanted, int) and -len(columns) <= wanted < len(columns):
         return columns[wanted]
     listed = ", ".join(columns[:SHOWN]) + (", ..." if len(columns) > SHOWN else "")
-    raise ConfigError(f"data.target is '{wanted}', but the table has no such column. It has: {listed}.")
+    raise ConfigError(f"data.target is '{wanted}', but {table} has no such column. It has: {listed}.")
 
 
 def find_target(tables: Sequence[Table], *, names: tuple[str, ...], task: Task | None) -> Target:

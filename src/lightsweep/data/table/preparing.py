@@ -69,7 +69,7 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
     tables = {name: replace(table, missing=settings.missing) for name, table in tables.items()}
     first = tables["train"]
     wanted = [*first.targets] if settings.target is None else settings.target
-    names = target_names(wanted, [str(name) for name in first.frame.columns])
+    names = target_names(wanted, [str(name) for name in first.frame.columns], table=first.name)
     features = _features(first, settings, names)
     _check_columns(tables, needed=[*features, *names])
     target = find_target([*tables.values()], names=names, task=Task(settings.task) if settings.task else None)
@@ -98,8 +98,9 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
 
 def _features(table: Table, settings: TableSettings, names: Sequence[str]) -> list[str]:
     columns, drop = [str(name) for name in table.frame.columns], settings.drop or ()
-    if unknown := [name for name in drop if name not in columns]:
-        raise ConfigError(f"data.drop names '{unknown[0]}', but {table.name} has no such column.")
+    for key, named in (("drop", drop), ("kinds", settings.kinds or ())):
+        if unknown := [name for name in named if name not in columns]:
+            raise ConfigError(f"data.{key} names '{unknown[0]}', but {table.name} has no such column.")
     if wrong := {*drop} & {*names}:
         raise ConfigError(f"data.drop names '{min(wrong)}', which is the target.")
     if settings.split_by in names:
