@@ -46,6 +46,12 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "a target twice": (lines(), {"target": ["y", -1]}, "it names a column twice"),
     "target index out of range": (lines(), {"target": 2}, "data.target is '2', but a.csv has no such column"),
     "one class": (lines(rows=["1,a"] * 30), {}, "a.csv, column 'y' has nothing to tell apart: every row is 'a'"),
+    "one class as a number": (
+        lines(rows=["1,01", "2,1"] * 20),
+        {},
+        "every row is '1'. Choose another data.target, or, if 1 and 01 are to be two classes, say"
+        " data.kinds={y:category}.",
+    ),
     "a class with fewer rows than splits": (
         lines((8, "6,c"), (9, "7,c")),
         {},

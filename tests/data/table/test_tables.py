@@ -141,6 +141,8 @@ def test_codes_and_dates_are_classes_if_that_is_said(tmp_path: Path) -> None:
     pd.DataFrame({"x": range(300), "code": codes, "day": days}).to_csv(tmp_path / "a.csv", index=False)
     assert table(tmp_path, target="code", kinds={"code": "category"}).d_out == 25
     assert table(tmp_path, target="day", task="multiclass").d_out == 25
+    (tmp_path / "b.csv").write_text("x,y\n" + "1,01\n2,1\n" * 20)
+    assert list(table(tmp_path, "b.csv", kinds={"y": "category"}).classes) == ["01", "1"]
 
 
 def test_regression_targets_are_standardised_by_the_training_rows(tmp_path: Path) -> None:

@@ -101,9 +101,12 @@ def find_target(tables: Sequence[Table], *, names: tuple[str, ...], task: Task |
     classes = _classes(levels)
     if len(classes) < 2:
         only = f"every row is '{classes[0]}'" if classes else "every cell is missing"
-        raise ConfigError(
-            f"{tables[0].name}, column '{names[0]}' has nothing to tell apart: {only}. Choose another data.target."
-        )
+        told = f"{tables[0].name}, column '{names[0]}' has nothing to tell apart: {only}. Choose another data.target"
+        if any(isinstance(name, int) for name in classes):
+            told += (
+                f", or, if {classes[0]} and 0{classes[0]} are to be two classes, say data.kinds={{{names[0]}:category}}"
+            )
+        raise ConfigError(f"{told}.")
     if task is Task.BINARY and len(classes) > 2:
         raise ConfigError(
             f"data.task is binary, but {tables[0].name}, column '{names[0]}' has {len(classes)} classes:"
