@@ -36,6 +36,13 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "blank lines alone": ("\n\n", {}, "a.csv is empty: it has no header."),
     "header alone": ("x,y\n", {}, "a.csv holds no rows below its header."),
     "no header": ("5.1,3.5,setosa\n4.9,3,setosa\n", {}, "a.csv has no header: its first line, '5.1,3.5,setosa'"),
+    "no header, with a missing cell": ("?,3,b\n4,2,a\n5,6,b\n", {}, "a.csv has no header"),
+    "numbers as names": (
+        "400,410,y\n4.9,3.5,a\n",
+        {},
+        "its first line, '400,410,y', holds numbers. Put a line above it that names the columns; or, if these are"
+        " names, begin each of them with a letter.",
+    ),
     "duplicate names": (
         lines(header="x,y,x", rows=[f"{row},1" for row in GOOD]),
         {},

@@ -9,7 +9,7 @@ import re
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import TextIO
@@ -34,6 +34,7 @@ NUMBER = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
 WITH_COMMA = r"^\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*$"
 DECIMALS = {"point": ".", "comma": ","}
 YEAR = re.compile(r"(19|20)\d\d")
+FEW_ROWS = 10
 BLOCK_BYTES = 1 << 24
 BATCH_ROWS = 65_536
 
@@ -148,10 +149,10 @@ def _header(path: Path) -> list[str]:
         raise ConfigError(f"{shown(path)}, line {first[0][0]} opens a double quote that is nowhere closed.")
     if not any(names):
         raise ConfigError(f"{shown(path)} is empty: it has no header.")
-    if _looks_like_data(names):
+    if _looks_like_data(names) and not _names_numbers(names, path):
         raise ConfigError(
             f"{shown(path)} has no header: its first line, {','.join(names[:6])!r}, holds numbers. Put a line"
-            " above it that names the columns."
+            " above it that names the columns; or, if these are names, begin each of them with a letter."
         )
     check_names(path, names)
     return names
@@ -173,6 +174,19 @@ def _looks_like_data(names: Collection[str]) -> bool:
     numbers = [float(name) for name in names if NUMBER.fullmatch(name) and not YEAR.fullmatch(name)]
     counts_up = len(numbers) > 1 and all(b - a == 1 for a, b in pairwise(numbers))
     return bool(numbers) and not counts_up
+
+
+def _names_numbers(names: Sequence[str], path: Path) -> bool:
+    """Whether a text of the first line is above numbers, so that it is the name of a column."""
+    below = [
+        [cell.strip().replace(",", ".") for cell in record] for _, record in islice(_records(path), 1, 1 + FEW_ROWS)
+    ]
+    for name, cells in zip(names, zip(*below, strict=False), strict=False):
+        is_text = name not in ("", *MISSING) and not NUMBER.fullmatch(name)
+        there = [cell for cell in cells if cell not in ("", *MISSING)]
+        if is_text and there and all(NUMBER.fullmatch(cell) for cell in there):
+            return True
+    return False
 
 
 def _read_text(path: Path, *, text: Collection[Hashable], missing: Collection[str] | None, decimal: str) -> pa.Table:
