@@ -92,6 +92,16 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {},
         "line 1 opens a double quote that is nowhere closed",
     ),
+    "a quote that is open in a row": (
+        lines((3, '"1,b')),
+        {},
+        "a.csv, line 3 opens a double quote that is nowhere closed",
+    ),
+    "a quote that is open in the last column": (
+        lines((39, '37,"b')),
+        {},
+        "a.csv, line 39 opens a double quote that is nowhere closed",
+    ),
     "mixed types": (
         lines((7, "many,a"), (12, "few,b")),
         {},

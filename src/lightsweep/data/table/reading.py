@@ -232,7 +232,13 @@ def _text_batches(
     )
     if any(pa.types.is_binary(field.type) for field in reader.schema):
         raise _not_utf8(path)
-    yield from (batch if decimal == "." else _with_points(batch) for batch in reader if len(batch))
+    last = None
+    for batch in reader:
+        if len(batch):
+            last = batch
+            yield batch if decimal == "." else _with_points(batch)
+    if last is not None and "\n" in str(last.columns[-1][-1]):  # as it is if a quote swallows all that follows
+        _refuse_open_quote(path)
 
 
 def _with_points(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -273,6 +279,19 @@ def _no_rows(path: Path) -> ConfigError:
     return ConfigError(f"{shown(path)} holds no rows{' below its header' if _is_text(path) else ''}.")
 
 
+def _refuse_open_quote(path: Path) -> None:
+    """Raise `ConfigError` if the file ends within double quotes, with the line in which they begin."""
+    line = 1
+    with _open_text(path) as file:
+        reader = csv.reader(file, delimiter=_separator(path), strict=True)
+        try:
+            for _ in reader:
+                line = reader.line_num + 1
+        except csv.Error as error:
+            if "unexpected end of data" in str(error):
+                raise ConfigError(f"{shown(path)}, line {line} opens a double quote that is nowhere closed.") from None
+
+
 def _unreadable(path: Path, error: Exception) -> ConfigError:
     told = str(error)
     if "UTF8" in told:
@@ -283,6 +302,7 @@ def _unreadable(path: Path, error: Exception) -> ConfigError:
 
 
 def _ragged(path: Path) -> ConfigError:
+    _refuse_open_quote(path)
     records = _records(path)
     _, header = next(records)
     for line, record in records:
