@@ -86,7 +86,7 @@ class ArraysDataModule(FrameDataModule):
     def tables(self) -> dict[str, Table]:
         x, y = read_arrays(self.path, self.y_path)
         name = shown(self.path)
-        frame = frame_of(x, y, name=name)
+        frame = frame_of(x, y, name=shown(self.y_path or self.path))
         targets = [column for column in frame.columns if column.startswith(TARGET)]
         return {"train": Table(name, frame, lambda row: f"{name}, row {row} (counted from 0)", targets)}
 
@@ -108,7 +108,8 @@ def read_arrays(path: Path, y_path: Path | None) -> tuple[Array, Array]:
         x, y = _pair(_loaded(path), path)
     x, y = _plain(x, path, "x", kinds="biuf"), _plain(y, y_path or path, "y", kinds="biufUS")
     if len(x) != len(y):
-        raise ConfigError(f"{shown(path)}: x has {len(x)} rows, but y has {len(y)}. Each row of x needs one of y.")
+        of_y = f"y in {shown(y_path)}" if y_path else "y"
+        raise ConfigError(f"{shown(path)}: x has {len(x)} rows, but {of_y} has {len(y)}. Each row of x needs one of y.")
     if not x.size:
         raise ConfigError(f"{shown(path)}: x has the shape {x.shape}, so it is empty.")
     return x, y

@@ -348,7 +348,12 @@ ARRAY_CASES: dict[str, tuple[Callable[[], None], str, str]] = {
     "lengths differ": (save_npz(x=X, y=Y[:-1]), "a.npz", "a.npz: x has 30 rows, but y has 29"),
     "no y": (save_npz(x=X, z=Y), "a.npz", "a.npz holds the keys x, z; it must hold two arrays, x and y"),
     "objects": (save_npz(x=X, y=np.array([{}] * 30)), "a.npz", "a.npz can't be read: it holds Python objects"),
-    "infinite": (save_npz(x=np.where(X == 7, np.inf, X), y=Y), "a.npz", "row 3 (counted from 0), column '1' is inf"),
+    "infinite": (
+        save_npz(x=np.where(X == 7, np.inf, X), y=Y),
+        "a.npz",
+        "row 3 (counted from 0), column '1' is inf, which is no number to learn from. Leave it out, as an empty cell or"
+        " as NaN in an array, or write a number up to 3e+38.",
+    ),
     "no rows": (save_npz(x=X[:0], y=Y[:0]), "a.npz", "x has the shape (0, 2), so it is empty"),
     "y of three dimensions": (save_npz(x=X, y=np.zeros((30, 2, 2))), "a.npz", "y has the shape (30, 2, 2)"),
     "texts in x": (save_npz(x=X.astype(str), y=Y), "a.npz", "a.npz: x has the type <U32"),
@@ -370,6 +375,16 @@ def test_bad_arrays_are_told_in_one_message(
     monkeypatch.chdir(tmp_path)
     save()
     assert told in message_of(arrays(tmp_path, path))
+
+
+def test_what_is_wrong_with_y_is_told_with_its_own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", X)
+    np.save("y.npy", Y[:9])
+    told = "x.npy: x has 30 rows, but y in y.npy has 9. Each row of x needs one of y."
+    assert message_of(arrays(tmp_path, "x.npy", y_path="y.npy")) == told
+    np.save("y.npy", np.zeros((30, 2, 2)))
+    assert message_of(arrays(tmp_path, "x.npy", y_path="y.npy")).startswith("y.npy: y has the shape (30, 2, 2)")
 
 
 def test_arrays_have_no_column_to_split_by(tmp_path: Path) -> None:

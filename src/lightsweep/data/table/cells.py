@@ -109,8 +109,8 @@ def numbers_of(cells: pa.Array, *, name: str, where: Where) -> npt.NDArray[np.fl
     if (too_large := np.abs(numbers) > LARGEST).any():
         first = int(np.argmax(too_large))
         raise ConfigError(
-            f"{where(first)}, column '{name}' is {numbers[first]}, which is no number to learn from. Empty the cell,"
-            f" which means that it is missing, or write a number up to {LARGEST:.1g}."
+            f"{where(first)}, column '{name}' is {numbers[first]}, which is no number to learn from. Leave it out,"
+            f" as an empty cell or as NaN in an array, or write a number up to {LARGEST:.1g}."
         )
     return numbers
 
