@@ -99,6 +99,12 @@ def test_it_tells(line: str, tmp_path: Path) -> None:
     assert line in card_of(tmp_path, facts(search=SEARCH, exports=exports, limits=limits)).splitlines()
 
 
+def test_each_version_is_told_once(tmp_path: Path) -> None:
+    lines = card_of(tmp_path, facts()).splitlines()
+    versions = [line for line in lines if line.startswith("| version of ")]
+    assert len(versions) == len({line.split("|")[1] for line in versions}) > 1
+
+
 def test_a_single_run_has_no_section_on_a_search(tmp_path: Path) -> None:
     assert "## Search" not in card_of(tmp_path, facts())
 

@@ -149,8 +149,8 @@ def _search(search: Mapping[str, Any]) -> str:
 
 def _versions(facts: Facts) -> str:
     of_tables = {f"version of {name}": version(name) for name in LIBRARIES} if facts.columns else {}
-    rows = [("seed", facts.config.seed), *environment().items(), *of_tables.items()]
-    return _table(("", ""), rows)
+    rows = {"seed": facts.config.seed, **environment(), **of_tables}
+    return _table(("", ""), rows.items())
 
 
 def _values(config: DictConfig, keys: Iterable[str]) -> Iterator[tuple[str, Any]]:
