@@ -523,6 +523,15 @@ def test_the_overview_counts_what_is_said_to_be_missing(tmp_path: Path, capsys: 
     assert "category  k (25.0% missing)" in told
 
 
+def test_the_overview_counts_the_missing_cells_of_all_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbered(tmp_path, n=[1.5] * 100)
+    pd.read_csv(tmp_path / "a.csv").assign(n=None).to_csv(tmp_path / "b.csv", index=False)
+    _ = table(tmp_path, test_path="b.csv").splits
+    told = capsys.readouterr().err
+    assert "b.csv: 200 rows" in told
+    assert "n (50.0% missing)" in told
+
+
 def test_groups_of_any_size_are_spread_over_all_splits(tmp_path: Path) -> None:
     groups = ["large"] * 40 + [f"single {i}" for i in range(60)]
     pd.DataFrame({"g": groups, "x": range(100), "y": [i / 7 for i in range(100)]}).to_csv(

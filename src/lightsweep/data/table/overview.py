@@ -30,7 +30,7 @@ def overview_of(
     names = ", ".join(dict.fromkeys(table.name for table in tables))
     lines = [f"{names}: {(parts != NOWHERE).sum():,} rows ({sizes}), {preprocessing.d_in} features"]
     lines.append(f"  target    {_of_target(target, y[parts != NOWHERE])}")
-    lines += _of_kinds(tables[0], preprocessing)
+    lines += _of_kinds(tables, preprocessing)
     for reason in dict.fromkeys(left_out.values()):
         lines.append(f"  left out  {a_few([name for name, of_it in left_out.items() if of_it == reason])}: {reason}")
     if n_dropped := int((parts == NOWHERE).sum()):
@@ -47,16 +47,18 @@ def _of_target(target: Target, y: npt.NDArray[Any]) -> str:
     return f"{target.names[0]}, {target.task}: {_listed(shares)}"
 
 
-def _of_kinds(table: Table, preprocessing: TablePreprocessing) -> Iterator[str]:
+def _of_kinds(tables: Sequence[Table], preprocessing: TablePreprocessing) -> Iterator[str]:
     for kind in Kind:
         if names := preprocessing.columns.named(kind):
             more = f" ({len(names)} in all)" if len(names) > SHOWN else ""
-            yield f"  {kind:<10}{_listed([name + _missing(table, name) for name in names[:SHOWN]])}{more}"
+            yield f"  {kind:<10}{_listed([name + _missing(tables, name) for name in names[:SHOWN]])}{more}"
 
 
-def _missing(table: Table, name: str) -> str:
-    cells = table.cells(name)
-    return f" ({max(cells.null_count / len(cells), 0.001):.1%} missing)" if cells.null_count else ""
+def _missing(tables: Sequence[Table], name: str) -> str:
+    """The share of all tables."""
+    n_missing = sum(table.cells(name).null_count for table in tables)
+    n_rows = sum(len(table.frame) for table in tables)
+    return f" ({max(n_missing / n_rows, 0.001):.1%} missing)" if n_missing else ""
 
 
 def _listed(parts: Sequence[str]) -> str:
