@@ -86,6 +86,24 @@ def test_the_kinds_of_columns_are_found_and_shown_once_per_process(
     assert capsys.readouterr().err == told
 
 
+@pytest.mark.parametrize("is_worker", [True, False])
+@pytest.mark.parametrize(("in_search", "n_told"), [(True, 1), (False, 2)])
+def test_the_refit_of_a_search_does_not_show_them_again(
+    is_worker: bool,
+    in_search: bool,
+    n_told: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(frames, "is_worker", lambda: is_worker)
+    monkeypatch.setattr(frames, "in_search", lambda: in_search)
+    numbered(tmp_path)
+    for refit in (False, True):
+        _ = table(tmp_path, refit=refit).splits
+    assert capsys.readouterr().err.count("100 rows") == n_told
+
+
 @pytest.mark.parametrize(
     ("cells", "task", "classes"),
     [

@@ -77,7 +77,7 @@ class FrameDataModule(TensorDataModule):
     def _make(self, folder: Path) -> None:
         overview = prepare(self.tables(), self.settings, folder)
         pa.default_memory_pool().release_unused()  # Arrow would keep it
-        if is_worker():
+        if is_worker() and not _is_told_already(is_refit=self.refit):
             print(overview, file=sys.stderr)
 
     @property
@@ -124,11 +124,16 @@ def identity_of(path: Path) -> list[Any]:
 
 @lru_cache(maxsize=32)
 def _tell_once(folder: Path, *, is_refit: bool) -> None:
-    """Of several workers the one that has prepared the data tells what is in it, and a refit knows nothing new."""
+    """Of several workers the one that has prepared the data tells what is in it."""
     overview = (folder / OVERVIEW).read_text(encoding="utf-8")
     log.info("%s", overview)
-    if not is_worker() and not (is_refit and in_search()):
+    if not is_worker() and not _is_told_already(is_refit=is_refit):
         print(overview, file=sys.stderr)
+
+
+def _is_told_already(*, is_refit: bool) -> bool:
+    """Whether the trials have told it: the refit of a search knows nothing new."""
+    return is_refit and in_search()
 
 
 @lru_cache(maxsize=4)  # trials of one process share the tensors, and those of one machine the pages behind them
