@@ -126,7 +126,7 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "a regression with decimal commas": (
         "x;y\n" + "".join(f"{i};{i},25\n" for i in range(40)),
         {"task": "regression"},
-        "line 2, column 'y' is '0,25', which is not a number. If all are written so, train with data.decimal=comma.",
+        "line 2, column 'y' is '0,25', which is not a number. If it is a decimal comma, train with data.decimal=comma.",
     ),
     "a target of dates": (
         lines(rows=[f"{i},{1 + i % 28:02}.{1 + i // 28:02}.2024" for i in range(40)]),
@@ -138,6 +138,12 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         {},
         "the class '7' has 2 rows in all, of which 1 are for training; it needs at least 3, and one to learn from."
         " Give more such rows, or leave these out. If these numbers are a quantity, say data.task=regression.",
+    ),
+    "thousands with a comma in a column of few values": (
+        with_column("z", [f'"{i:,}"' for i in range(980, 1020)] * 2, n=2),
+        {},
+        "a.csv, line 22, column 'z' is '1,000', but most of its cells are meant to be numbers. Write them all like"
+        " -1234.5, or, if it is a decimal comma, say data.decimal=comma",
     ),
     "per cent": (
         with_column("z", [f"{i}%" for i in range(80)], n=2),

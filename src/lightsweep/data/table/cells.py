@@ -125,7 +125,7 @@ def _numbers_in(cells: pa.Array, *, name: str, where: Where) -> pa.Array:
             try:  # not `float`, which takes more: 1_0, for one
                 pa.array([text], type=cells.type).cast(pa.float64())
             except pa.ArrowInvalid:
-                hint = " If all are written so, train with data.decimal=comma." if WITH_COMMA.match(text) else ""
+                hint = " If it is a decimal comma, train with data.decimal=comma." if WITH_COMMA.match(text) else ""
                 raise ConfigError(f"{where(i)}, column '{name}' is {text!r}, which is not a number.{hint}") from None
         raise
 

@@ -35,9 +35,14 @@ DATE_FORMATS = (
 PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
 NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
 NEARLY_NUMBER = r"^\s*[-+]?\s*[€$£]?\s*[-+]?\d[\d.,' ]*([eE][-+]?\d+)?\s*[%€$£]?\s*$"
+WITH_THOUSANDS = r"^\s*[-+]?\d{1,3}(,\d{3})+(\.\d*)?\s*$"
 PLAIN_DATE = r"^\s*\d{4}-\d{2}-\d{2}"
 ROW_NAME = re.compile(r"unnamed: ?\d+|(.*[_ ])?(id|index|idx|key|no|nr|row|rownum|number)|.*Id", re.IGNORECASE)
-LIKE_THIS = {"numbers": "like -1234.5, or say data.decimal=comma for 1234,5", "dates": "in one way, like 2024-12-31"}
+LIKE_THIS = {
+    "numbers": "like -1234.5, or say data.decimal=comma for 1234,5",
+    "thousands": "like -1234.5, or, if it is a decimal comma, say data.decimal=comma",
+    "dates": "in one way, like 2024-12-31",
+}
 NEARLY = 0.5
 MOSTLY = 0.9  # a column of texts of which so many are numbers, or dates, is one with wrong cells
 MAX_LEVELS_OF_ROWS = 0.5  # a text column with more levels than that names its rows
@@ -204,11 +209,13 @@ def _kind_of(cells: pa.Array, *, name: str, where: Where) -> Kind | None:
     if len(levels) <= MAX_SPELLINGS and {level.strip().lower() for level in levels.to_pylist()} in PAIRS:
         return Kind.BOOLEAN
     refuse_mixed(cells, name=name, where=where, remedy=f"say data.kinds={{{name}:category}}")
+    remedy = f"say data.kinds={{{name}:category}} or data.drop=[{name}]"
+    if _have_thousands(levels):
+        raise _not_as_meant(cells, "numbers", name=name, where=where, remedy=remedy)
     if not is_code(levels) and date_format_of(levels) is not None:
         return Kind.DATE
     if len(levels) <= max(FEW_LEVELS, MAX_LEVELS_OF_ROWS * (len(cells) - cells.null_count)):
         return Kind.CATEGORY
-    remedy = f"say data.kinds={{{name}:category}} or data.drop=[{name}]"
     refuse_nearly_numbers(cells, name=name, where=where, remedy=remedy)
     return None
 
@@ -219,12 +226,22 @@ def refuse_nearly_numbers(cells: pa.Array, *, name: str, where: Where, remedy: s
     if is_code(there):
         return
     meant = _meant(there)
-    if meant is None:
-        return
+    if meant is not None:
+        raise _not_as_meant(cells, meant, name=name, where=where, remedy=remedy)
+
+
+def _have_thousands(levels: pa.Array) -> bool:
+    """Whether these texts are all numbers, and some are written like 1,234."""
+    have = pc.match_substring_regex(levels, WITH_THOUSANDS)
+    return pc.any(have).as_py() is True and pc.all(pc.or_(have, pc.match_substring_regex(levels, NUMBER))).as_py()
+
+
+def _not_as_meant(cells: pa.Array, meant: str, *, name: str, where: Where, remedy: str) -> ConfigError:
     first = pc.index(pc.match_substring_regex(cells, NUMBER if meant == "numbers" else PLAIN_DATE), False).as_py()
-    raise ConfigError(
+    like = LIKE_THIS["thousands" if meant == "numbers" and _have_thousands(cells.drop_null()) else meant]
+    return ConfigError(
         f"{where(first)}, column '{name}' is {cells[first].as_py()!r}, but most of its cells are meant to be {meant}."
-        f" Write them all {LIKE_THIS[meant]}, or empty those that are none; or {remedy}."
+        f" Write them all {like}, or empty those that are none; or {remedy}."
     )
 
 
