@@ -550,6 +550,15 @@ def test_the_overview_counts_the_missing_cells_of_all_files(tmp_path: Path, caps
     assert "n (50.0% missing)" in told
 
 
+def test_texts_may_be_views(tmp_path: Path) -> None:
+    texts = {name: pa.array(cells * 20).cast(pa.string_view()) for name, cells in (("c", [*"uvw"]), ("y", [*"abc"]))}
+    frame = pa.table({"x": range(60), **texts})
+    with pa.ipc.new_file(tmp_path / "a.feather", frame.schema) as file:
+        file.write_table(frame)
+    data = table(tmp_path, "a.feather", missing=["u"])
+    assert data.preprocessing.features == ["x", "c_", "c_v", "c_w"]  # type: ignore[attr-defined]
+
+
 def test_groups_of_any_size_are_spread_over_all_splits(tmp_path: Path) -> None:
     groups = ["large"] * 40 + [f"single {i}" for i in range(60)]
     pd.DataFrame({"g": groups, "x": range(100), "y": [i / 7 for i in range(100)]}).to_csv(

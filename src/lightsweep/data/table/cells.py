@@ -39,6 +39,8 @@ def arrow_of(series: "pd.Series[Any]") -> pa.Array:
         cells = cells.combine_chunks()
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
+    if cells.type == pa.string_view():  # as some write Feather, and for which little of Arrow is made
+        cells = cells.cast(pa.large_string())
     if pa.types.is_decimal(cells.type):
         cells = cells.cast(pa.float64())
     if pa.types.is_floating(cells.type):  # a Parquet file may have both
