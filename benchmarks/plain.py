@@ -37,13 +37,18 @@ def read(data: str, *, n_samples: int, seed: int) -> tuple[list[TensorDataset], 
     return [TensorDataset(x[part], y[part]) for part in torch.split(rows, sizes)], x.shape[1], 10
 
 
-def train(params: dict[str, Any], rows: Dataset[Any], *, d_in: int, d_out: int, epochs: int) -> nn.Module:
+def mlp(d_in: int, d_out: int, *, n_layers: int, hidden_size: int, dropout_rate: float) -> nn.Module:
+    """Of torch's own layers."""
     layers: list[nn.Module] = []
-    width = d_in
-    for _ in range(params["n_layers"]):
-        layers += [nn.Linear(width, params["hidden_size"]), nn.ReLU(), nn.Dropout(params["dropout_rate"])]
-        width = params["hidden_size"]
-    model = nn.Sequential(*layers, nn.Linear(width, d_out))
+    for _ in range(n_layers):
+        layers += [nn.Linear(d_in, hidden_size), nn.ReLU(), nn.Dropout(dropout_rate)]
+        d_in = hidden_size
+    return nn.Sequential(*layers, nn.Linear(d_in, d_out))
+
+
+def train(params: dict[str, Any], rows: Dataset[Any], *, d_in: int, d_out: int, epochs: int) -> nn.Module:
+    sizes = {name: params[name] for name in ("n_layers", "hidden_size", "dropout_rate")}
+    model = mlp(d_in, d_out, **sizes)
     optimizer = OPTIMIZERS[params["optimizer"]](model.parameters(), lr=params["lr"])
     criterion = nn.CrossEntropyLoss()
     for _ in range(epochs):

@@ -15,26 +15,18 @@ def main(cfg: DictConfig) -> float:
     import pytorch_lightning as L
     import torch
     import torch.nn.functional as F
-    from plain import OPTIMIZERS, read
+    from plain import OPTIMIZERS, mlp, read
     from pytorch_lightning.callbacks import ModelCheckpoint
     from pytorch_lightning.loggers import CSVLogger
     from torch import Tensor
     from torch.utils.data import DataLoader
     from torchmetrics.classification import MulticlassAccuracy
 
-    from lightsweep.model.mlp import MLP
-
     class Classifier(L.LightningModule):
         def __init__(self, d_in: int, d_out: int) -> None:
             super().__init__()
-            self.net = MLP(
-                d_in=d_in,
-                d_out=d_out,
-                sizes=[cfg.hidden_size] * cfg.n_layers,
-                dropout_rate=cfg.dropout_rate,
-                activation="relu",
-                normalization="none",
-                residual=False,
+            self.net = mlp(
+                d_in, d_out, n_layers=cfg.n_layers, hidden_size=cfg.hidden_size, dropout_rate=cfg.dropout_rate
             )
             self.accuracy = MulticlassAccuracy(num_classes=d_out, average="micro")
 
