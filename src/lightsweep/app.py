@@ -17,8 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.errors import USER_ERRORS, ConfigError
-from lightsweep.failures import free_memory
-from lightsweep.garbage import collect_seldom
+from lightsweep.garbage import collect_seldom, free_memory
 from lightsweep.interrupt import Interrupted, exit_on_signals, interruptible
 from lightsweep.outcome import Outcome
 from lightsweep.resume import resumed, written_out

@@ -2,12 +2,9 @@
 
 import contextlib
 import errno
-import gc
 import shutil
-import sys
 import traceback
 from enum import StrEnum
-from functools import lru_cache
 from pathlib import Path
 
 from lightsweep.files import write_atomically
@@ -73,24 +70,3 @@ def keep_traceback(error: BaseException, folder: Path) -> None:
     """Write it into the folder of the run; a disk that takes no more must not hide what went wrong."""
     with contextlib.suppress(OSError):
         write_atomically(folder / TRACEBACK, "".join(traceback.format_exception(error)))
-
-
-@lru_cache(maxsize=1)  # once per process
-def spare_the_libraries() -> None:
-    """Let `free_memory` not look through everything that was imported before the first training: 0.1 s each time."""
-    gc.collect()
-    gc.freeze()
-
-
-@lru_cache(maxsize=1)
-def _spare_what_the_first_training_imported() -> None:
-    gc.freeze()
-
-
-def free_memory() -> None:
-    """Let go of what a finished training left in cycles: trainer, model and loaders refer to each other."""
-    gc.collect()
-    _spare_what_the_first_training_imported()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()

@@ -27,9 +27,9 @@ from lightsweep.failures import (
     in_one_line,
     keep_traceback,
     kind_of,
-    spare_the_libraries,
 )
 from lightsweep.files import shown, write_atomically, yaml_of
+from lightsweep.garbage import spare_the_libraries
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.driver import begin_job
 from lightsweep.sweeper.time_limit import limit_time
