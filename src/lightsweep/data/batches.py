@@ -54,9 +54,8 @@ class TensorBatches:
         numbers_per_batch = self.batch_size * self.x[:1].numel()
         n_rows = self.batch_size * max(1, SHUFFLED_AT_ONCE // max(1, numbers_per_batch))
         for rows in torch.split(self.sampler.permutation().to(self.x.device), n_rows):
-            yield from self._cut(
-                self.x.index_select(0, rows), self.y.index_select(0, rows)
-            )  # not `[rows]`: 3 times as fast
+            x, y = self.x.index_select(0, rows), self.y.index_select(0, rows)  # `[rows]` takes 3 times as long
+            yield from self._cut(x, y)
 
     def _cut(self, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         return zip(torch.split(x, self.batch_size), torch.split(y, self.batch_size), strict=True)

@@ -41,9 +41,9 @@ class PlainNet:
             return [None] * len(hidden)
         return self._dropout.masks([(n_rows, len(bias)) for bias in hidden], dtype)
 
-    def _outputs(self, i: int, x: Tensor) -> Tensor:
-        weight, bias = self._weights[i], self._biases[i]
-        return product(x, weight, bias) if is_large(x, weight) else torch.addmm(bias, x, self._transposed[i])
+    def _outputs(self, i: int, x: Tensor, *, large: bool) -> Tensor:
+        bias = self._biases[i]
+        return product(x, self._weights[i], bias) if large else torch.addmm(bias, x, self._transposed[i])
 
     @torch.no_grad()
     def set_gradients(self, batch: tuple[Tensor, Tensor]) -> Tensor | None:
@@ -51,26 +51,28 @@ class PlainNet:
         x, y = batch
         if not self._takes(x):
             return None
+        large = [
+            is_large(x, weight) for weight in self._weights
+        ]  # it goes by the rows, of which each layer has as many
         masks = self._masks(len(x), x.dtype)
         inputs = [x]
         for i, mask in enumerate(masks):
-            hidden = self._outputs(i, inputs[-1]).relu_()
+            hidden = self._outputs(i, inputs[-1], large=large[i]).relu_()
             inputs.append(hidden if mask is None else hidden.mul_(mask))
-        out = self._outputs(-1, inputs[-1])
+        out = self._outputs(-1, inputs[-1], large=large[-1])
         loss, gradient = self._objective.loss_and_gradient(out, y)
         for i in reversed(range(len(inputs))):
             weight, bias = self._weights[i], self._biases[i]
-            large = is_large(inputs[i], weight)
             if weight.grad is None or bias.grad is None:
                 weight.grad, bias.grad = torch.empty_like(weight), torch.empty_like(bias)
-            if large:
+            if large[i]:
                 weight.grad = product(gradient.t(), inputs[i].t())
             else:
                 torch.mm(gradient.t(), inputs[i], out=weight.grad)
             torch.sum(gradient, 0, out=bias.grad)
             if i == 0:
                 break
-            gradient = product(gradient, self._transposed[i]) if large else gradient.mm(weight)
+            gradient = product(gradient, self._transposed[i]) if large[i] else gradient.mm(weight)
             if (mask := masks[i - 1]) is not None:
                 gradient.mul_(mask)
             gradient = threshold_backward(gradient, inputs[i], 0)
