@@ -25,6 +25,7 @@ from lightsweep.data.batches import TensorBatches
 from lightsweep.errors import ConfigError
 from lightsweep.logger.csv import CSVLogger
 from lightsweep.model.module import MLPModule
+from lightsweep.model.rmsprop import RMSprop
 from lightsweep.model.training_steps import Batch
 from tests.model.modules import settings
 
@@ -96,7 +97,7 @@ def trace(folder: Path, **changes: Any) -> dict[str, Any]:
     "changes",
     [
         {},
-        {"optimizer": partial(torch.optim.RMSprop, lr=0.01, foreach=True)},
+        {"optimizer": partial(RMSprop, lr=0.01)},
         {"optimizer": partial(torch.optim.SGD, lr=0.1, momentum=0.9, fused=True)},
         {"gradient_clip_val": 0.01},
         {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},

@@ -5,13 +5,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim import optimizer as torch_optimizer
+
+from lightsweep.model.rmsprop import ONE, RMSprop, is_one_pass, one_pass
 
 HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 FOR_ALL = ("_global_optimizer_pre_hooks", "_global_optimizer_post_hooks")
-SPECIAL = ("amsgrad", "capturable", "differentiable", "centered")
-ONE = torch.tensor(1.0)
+SPECIAL = ("amsgrad", "capturable", "differentiable")
 
 Step = Callable[[], object]
 Update = Callable[[Any], None]  # of the parameters, by their gradients
@@ -86,21 +87,12 @@ def _sgd(group: dict[str, Any], states: list[dict[str, Any]]) -> Update | None:
 
 
 def _rmsprop(group: dict[str, Any], states: list[dict[str, Any]]) -> Update | None:
-    """As Tieleman and Hinton's in `torch.optim.rmsprop._multi_tensor_rmsprop`, which has no fused kernel."""
-    if not group["foreach"] or group["momentum"] or group["maximize"]:
+    if not is_one_pass(group, group["params"]):
         return None
     squares, steps = ([state[name] for state in states] for name in ("square_avg", "step"))
-    alpha, eps, weight_decay = group["alpha"], group["eps"], group["weight_decay"]
 
     def update(gradients: Any) -> None:
-        torch._foreach_add_(steps, ONE, alpha=1.0)
-        if weight_decay:
-            gradients = torch._foreach_add(gradients, group["params"], alpha=weight_decay)
-        torch._foreach_mul_(squares, alpha)
-        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - alpha)
-        scales = torch._foreach_sqrt(squares)
-        torch._foreach_add_(scales, eps)
-        torch._foreach_addcdiv_(group["params"], gradients, scales, value=-group["lr"])
+        one_pass(group, group["params"], gradients, squares, steps)
 
     return update
 
