@@ -17,8 +17,7 @@ def collect_seldom() -> None:
 @lru_cache(maxsize=1)  # once per process
 def spare_the_libraries() -> None:
     """Let `free_memory` not look through everything that was imported before the first training: 0.1 s each time."""
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # with what there is to collect, which is little and takes as long to find
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from lightsweep.beside import BESIDE
 from lightsweep.data.preprocessing import LIBRARIES
 from lightsweep.data.target import Target
 from lightsweep.files import write_atomically
@@ -121,16 +122,20 @@ def _draw(folder: Path, facts: Facts) -> str | None:
     target = facts.target
     if target is None or facts.predicted is None or facts.actual is None:
         return None
-    from lightsweep.pictures import draw_confusion, draw_residuals
-
     if target.task.is_regression:
         actual, predicted = facts.actual.double().numpy(), facts.predicted.double().numpy()
-        draw_residuals(folder / RESIDUALS, actual=actual, predicted=predicted, targets=target.names)
+        _do("draw_residuals", folder / RESIDUALS, actual=actual, predicted=predicted, targets=target.names)
         return RESIDUALS
     n = len(target.classes)
     pairs = facts.actual.numpy() * n + facts.predicted.argmax(dim=1).numpy()
-    draw_confusion(folder / CONFUSION, np.bincount(pairs, minlength=n * n).reshape(n, n), classes=target.classes)
+    counts = np.bincount(pairs, minlength=n * n).reshape(n, n)
+    _do("draw_confusion", folder / CONFUSION, counts, classes=target.classes)
     return CONFUSION
+
+
+def _do(name: str, *args: Any, **kwargs: Any) -> None:
+    """Draw a picture, beside if a process there has loaded Matplotlib, which takes longer than to draw."""
+    BESIDE.do(f"lightsweep.pictures:{name}", *args, **kwargs)()
 
 
 def _search(search: Mapping[str, Any]) -> str:

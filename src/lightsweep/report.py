@@ -4,13 +4,9 @@ import contextlib
 import copy
 import importlib
 import math
-import pickle
 import secrets
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -23,6 +19,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from lightsweep.beside import BESIDE
 from lightsweep.files import write_atomically
 from lightsweep.stand_ins import StandIn, standing_in
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FATES, fate_of
@@ -32,17 +29,6 @@ if TYPE_CHECKING:
 
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # in a figure
 COLORS = {"complete": "#3565c9", "pruned": "#7b8694", "failed": "#d64550", "best": "#e8710a"}
-
-# What the process beside runs; SIGINT, which a terminal may send to every process, is this one's to act on.
-WRITE = """\
-import pickle, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-sys.path[:] = pickle.load(sys.stdin.buffer)
-from lightsweep.garbage import collect_seldom
-collect_seldom()
-report, path = pickle.load(sys.stdin.buffer)
-report.write(path)
-"""
 
 # What can be told apart in a figure, and drawn by a phone within a second or two.
 MAX_CURVES = 100
@@ -79,30 +65,22 @@ class Report:
 
     def write(self, path: Path) -> None:
         with _quiet_optuna():
-            _import_figures()
+            import_figures()
             sections = [_facts(self.facts), *(section.html(self.search) for section in SECTIONS)]
         write_atomically(path, _page(title=self.title, search=self.search, body="\n".join(sections)))
 
 
 @contextlib.contextmanager
 def written_beside(report: Report, path: Path) -> Iterator[None]:
-    """Write the report while the block runs, in a process of its own; it is there when the block is left.
-
-    Should that process fail, this one writes it, and raises what goes wrong.
-    """
-    parts = pickle.dumps(sys.path) + pickle.dumps((report, path))
-    with ThreadPoolExecutor(1) as thread:
-        written = thread.submit(
-            subprocess.run, [sys.executable, "-c", WRITE], input=parts, capture_output=True, check=False
-        )
-        try:
-            yield
-        finally:
-            if written.result().returncode != 0:
-                report.write(path)
+    """Let another process write the report while the block runs; it is there when the block is left."""
+    wait = BESIDE.do("lightsweep.report:Report.write", report, path)
+    try:
+        yield
+    finally:
+        wait()
 
 
-def _import_figures() -> None:
+def import_figures() -> None:
     """Optuna's, a second faster: without those of Matplotlib, and without scikit-learn, for importances of its own."""
     name = "optuna.visualization.matplotlib"
     there = SimpleNamespace(is_successful=lambda: True, check=lambda: None)

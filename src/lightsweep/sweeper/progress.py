@@ -1,5 +1,6 @@
 """What a person sees while a search runs: one live line, and one line per finished trial."""
 
+import math
 import sys
 import time
 from datetime import timedelta
@@ -40,9 +41,13 @@ class Progress:
         self.bar.set_description_str(tally.line(self.monitor), refresh=False)
         self.bar.update()
 
+    def seconds_left(self) -> float:
+        """As many as the trials so far make it likely."""
+        per_trial = (time.monotonic() - self.start) / self.n_here if self.n_here else math.inf
+        return per_trial * (self.total - self.done)
+
     def _time_left(self) -> timedelta:
-        per_trial = (time.monotonic() - self.start) / self.n_here
-        return timedelta(seconds=round(per_trial * (self.total - self.done)))
+        return timedelta(seconds=round(self.seconds_left()))
 
     def close(self) -> None:
         if self.bar is not None:

@@ -17,6 +17,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
+from lightsweep.beside import BESIDE
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
 from lightsweep.files import locked, shown
@@ -52,6 +53,7 @@ BEST = "best"
 SHIPPING = ".shipping.lock"
 METRICS = "metrics.json"
 REPORT = "report.html"
+SECONDS_TO_LOAD = 10  # what only the end of a search needs
 
 
 class Search:
@@ -109,6 +111,8 @@ class Search:
             if disk_is_full(error, folder):  # Optuna's journal could not be written, in whatever Optuna made of it
                 raise DiskFullError(folder) from None
             raise
+        finally:
+            BESIDE.end()
 
     def _preflight(self, request: Request, *, sampler: BaseSampler) -> None:
         run_preflight(
@@ -135,6 +139,7 @@ class Search:
             report.write(folder / REPORT)
             results.write(**shipped_record(results.tally.best, None))
         else:
+            _load_beside()
             try:
                 with written_beside(report, folder / REPORT):
                     shipped = self._ship_in_turn(study, jobs=jobs, results=results, shipped_before=shipped_before)
@@ -239,6 +244,8 @@ class Search:
         def on_finished(_: FrozenTrial) -> None:
             take_in()
             results.write()
+            if progress.seconds_left() < SECONDS_TO_LOAD:
+                _load_beside()
 
         loop = TrialLoop(
             study,
@@ -318,3 +325,10 @@ class Search:
                 f"the search is done, but refitting its best trial failed: {outcome.failed}. Everything else is there."
             )
         return outcome
+
+
+def _load_beside() -> None:
+    """Let another process load what draws the search and its model, such that nobody waits for it in the end."""
+    if BESIDE.begin():
+        BESIDE.do("lightsweep.report:import_figures")
+        BESIDE.do("importlib:import_module", "lightsweep.pictures")
