@@ -12,7 +12,7 @@ from functools import cached_property
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
@@ -24,8 +24,7 @@ from lightsweep.files import write_atomically
 from lightsweep.stand_ins import StandIn, standing_in
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FATES, fate_of
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+Figure = dict[str, Any]  # in plotly's JSON: to update its objects would take longer than all else in the report
 
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # in a figure
 COLORS = {"complete": "#3565c9", "pruned": "#7b8694", "failed": "#d64550", "best": "#e8710a"}
@@ -244,12 +243,38 @@ def _how_many(drawn: Sequence[object], of: Sequence[object], *, what: str) -> st
     return f" {len(drawn):,} of {len(of):,} {what} are drawn, evenly spread."
 
 
-def _by_optuna(plot: Callable[..., "Figure"], study: optuna.Study, **options: Any) -> "Figure":
+def _by_optuna(plot: Callable[..., Any], study: optuna.Study, **options: Any) -> Figure:
     """The figure that Optuna draws, or its own words on why it can't."""
     try:
-        return plot(study, **options)
+        figure: Figure = plot(study, **options).to_dict()
     except (ValueError, RuntimeError) as error:
         raise _CannotDrawError(f"Optuna could not draw this figure: {error}") from error
+    return figure
+
+
+def _update(node: dict[str, Any], **changes: Any) -> None:
+    """Change a trace, an axis or a layout as plotly's own `update` does: what it has is kept, None takes away."""
+    for name, value in changes.items():
+        if value is None:
+            node.pop(name, None)
+        elif isinstance(value, dict) and isinstance(node.get(name), dict):
+            _update(node[name], **value)
+        else:
+            node[name] = value
+
+
+def _update_traces(figure: Figure, **changes: Any) -> None:
+    for trace in figure["data"]:
+        _update(trace, **changes)
+
+
+def _update_axes(figure: Figure, kind: str, **changes: Any) -> None:
+    """Change all axes of a kind, `xaxis` or `yaxis`."""
+    layout = figure["layout"]
+    layout.setdefault(kind, {})
+    for name in layout:
+        if name.startswith(kind):
+            _update(layout[name], **changes)
 
 
 def _facts(facts: Mapping[str, str]) -> str:
@@ -280,11 +305,11 @@ def _history(search: _Search) -> str:
 
     complete = search.complete_or_say_why()
     figure = _by_optuna(plot_optimization_history, search.drawable(complete), target_name=_markup_free(search.monitor))
-    values, best_so_far = figure.data[:2]
-    values.update(name="complete trial", marker={"color": COLORS["complete"], "size": 6, "opacity": 0.75})
-    best_so_far.update(name="best so far", line={"color": COLORS["best"], "width": 2, "shape": "hv"})
-    figure.update_traces(hovertemplate="trial %{x}: %{y:.4g}<extra></extra>")
-    figure.update_xaxes(title_text="trial", **_whole_ticks(search.trials[-1].number))
+    values, best_so_far = figure["data"][:2]
+    _update(values, name="complete trial", marker={"color": COLORS["complete"], "size": 6, "opacity": 0.75})
+    _update(best_so_far, name="best so far", line={"color": COLORS["best"], "width": 2, "shape": "hv"})
+    _update_traces(figure, hovertemplate="trial %{x}: %{y:.4g}<extra></extra>")
+    _update_axes(figure, "xaxis", title={"text": "trial"}, **_whole_ticks(search.trials[-1].number))
     _fit_y_axis(figure, [_value(trial) for trial in complete])
     return _note("Pruned and failed trials have no dot.") + _drawing(figure)
 
@@ -294,9 +319,9 @@ def _whole_ticks(largest: int) -> dict[str, int]:
     return {"dtick": 1} if largest <= 10 else {}
 
 
-def _fit_y_axis(figure: "Figure", values: Sequence[float]) -> None:
+def _fit_y_axis(figure: Figure, values: Sequence[float]) -> None:
     if _need_log(values):
-        figure.update_yaxes(type="log", dtick=1)
+        _update_axes(figure, "yaxis", type="log", dtick=1)
 
 
 def _need_log(values: Sequence[float]) -> bool:
@@ -315,24 +340,26 @@ def _curves(search: _Search) -> str:
     figure = _by_optuna(plot_intermediate_values, search.drawable(drawn))
     # Optuna draws the trials in the order of their numbers.
     kinds = ["best" if trial is search.best else STATES[trial.state] for trial in drawn]
-    for trial, kind, trace in zip(drawn, kinds, figure.data, strict=True):
+    for trial, kind, trace in zip(drawn, kinds, figure["data"], strict=True):
         _style_curve(trace, trial, kind=kind, first_of_kind=drawn[kinds.index(kind)] is trial)
-    figure.data = sorted(figure.data, key=lambda trace: ["complete", "pruned", "best"].index(trace.legendgroup))
-    figure.update_layout(showlegend=True)
-    figure.update_xaxes(title_text="epoch", **_whole_ticks(max(max(t.intermediate_values) for t in drawn)))
-    figure.update_yaxes(title_text=_markup_free(search.monitor))
+    figure["data"].sort(key=lambda trace: ["complete", "pruned", "best"].index(trace["legendgroup"]))
+    _update(figure["layout"], showlegend=True)
+    ticks = _whole_ticks(max(max(t.intermediate_values) for t in drawn))
+    _update_axes(figure, "xaxis", title={"text": "epoch"}, **ticks)
+    _update_axes(figure, "yaxis", title={"text": _markup_free(search.monitor)})
     _fit_y_axis(figure, [value for trial in drawn for value in trial.intermediate_values.values()])
     note = "One line per trial. Pruned trials are grey and dashed, with a cross where they were stopped."
     return _note(note + _how_many(drawn, with_curve, what="trials")) + _drawing(figure, height=420)
 
 
-def _style_curve(trace: Any, trial: FrozenTrial, *, kind: str, first_of_kind: bool) -> None:
+def _style_curve(trace: dict[str, Any], trial: FrozenTrial, *, kind: str, first_of_kind: bool) -> None:
     pruned = kind == "pruned"
-    finite = [i for i, value in enumerate(trace.y) if math.isfinite(value)]
-    sizes = [0] * len(trace.y)
+    finite = [i for i, value in enumerate(trace["y"]) if math.isfinite(value)]
+    sizes = [0] * len(trace["y"])
     if finite:
         sizes[finite[-1]] = 7 if pruned else 5
-    trace.update(
+    _update(
+        trace,
         name={"best": f"best (trial {trial.number})", "pruned": "× pruned", "complete": "complete"}[kind],
         legendgroup=kind,
         showlegend=first_of_kind,
@@ -351,14 +378,14 @@ def _importances(search: _Search) -> str:
         raise _CannotDrawError(f"Importances need {MIN_FOR_IMPORTANCES} complete trials, not only {len(complete)}.")
     monitor = _markup_free(search.monitor)
     figure = _by_optuna(plot_param_importances, search.drawable(complete), target_name=monitor)
-    importances = [x for trace in figure.data for x in trace.x]
+    importances = [x for trace in figure["data"] for x in trace["x"]]
     if len(importances) < 2:
         raise _CannotDrawError("Importances compare hyperparameters; fewer than two were searched.")
     if len(set(importances)) == 1:  # Optuna's answer when it finds nothing to tell them apart
         raise _CannotDrawError("The values of the trials don't tell the hyperparameters apart: all are as important.")
-    figure.update_traces(marker_color=COLORS["complete"], hovertemplate="%{y}: %{x:.3f}<extra></extra>")
-    figure.update_xaxes(title_text="importance", range=[0, 1.15 * max(importances)])
-    figure.update_yaxes(title_text="", showgrid=False, ticks="outside", tickcolor="rgba(0,0,0,0)")
+    _update_traces(figure, marker={"color": COLORS["complete"]}, hovertemplate="%{y}: %{x:.3f}<extra></extra>")
+    _update_axes(figure, "xaxis", title={"text": "importance"}, range=[0, 1.15 * max(importances)])
+    _update_axes(figure, "yaxis", title={"text": ""}, showgrid=False, ticks="outside", tickcolor="rgba(0,0,0,0)")
     note = "The part of each hyperparameter in reaching the best tenth of the values (PED-ANOVA; the sum is 1)."
     if len(complete) < ENOUGH_FOR_IMPORTANCES:
         note += f" Only a rough estimate: it rests on {len(complete)} complete trials."
@@ -375,9 +402,9 @@ def _parallel(search: _Search) -> str:
     axes = [None, *_distributions(study).values()]  # the first is the metric's
     monitor = _markup_free(search.monitor)
     figure = _by_optuna(plot_parallel_coordinate, study, target_name=f"log10 {monitor}" if log_values else monitor)
-    figure.update_traces(marker_colorbar_title_text="", marker_colorbar_thickness=12)
-    figure.update_xaxes(tickangle=0, side="top")
-    figure.update_layout(margin_l=60, annotations=_axis_labels(figure.layout.annotations, axes))
+    _update_traces(figure, marker={"colorbar": {"title": {"text": ""}, "thickness": 12}})
+    _update_axes(figure, "xaxis", tickangle=0, side="top")
+    _update(figure["layout"], margin={"l": 60}, annotations=_axis_labels(figure["layout"]["annotations"], axes))
     note = "One line per complete trial; darker is better." + _how_many(drawn, complete, what="complete trials")
     return _note(note) + _drawing(figure, height=420, min_width=120 * len(axes))
 
@@ -390,12 +417,12 @@ def _distributions(study: optuna.Study) -> dict[str, BaseDistribution]:
     return dict(sorted(distributions.items()))
 
 
-def _axis_labels(labels: Sequence[Any], axes: Sequence[BaseDistribution | None]) -> list[Any]:
+def _axis_labels(labels: Sequence[dict[str, Any]], axes: Sequence[BaseDistribution | None]) -> list[Any]:
     """Optuna's labels, legible above the lines and without the fractions it puts on an axis of whole numbers."""
-    kept = [a for a in labels if not (isinstance(axes[a.x], IntDistribution) and _is_fraction(a.text))]
-    style = {"font": {"size": 11}, "bgcolor": "rgba(255, 255, 255, 0.8)"}
-    # As plain dicts, which plotly checks once: to update its objects takes longer than all else in the report.
-    return [{**label.to_plotly_json(), **style, "text": _cut(label.text)} for label in kept]
+    kept = [a for a in labels if not (isinstance(axes[a["x"]], IntDistribution) and _is_fraction(a["text"]))]
+    for label in kept:
+        _update(label, font={"size": 11}, bgcolor="rgba(255, 255, 255, 0.8)", text=_cut(label["text"]))
+    return kept
 
 
 def _is_fraction(text: str) -> bool:
@@ -424,16 +451,17 @@ def _slices(search: _Search) -> str:
     )
 
 
-def _style_slice(figure: "Figure", distribution: BaseDistribution, values: Sequence[float]) -> None:
-    figure.update_traces(marker_showscale=False, marker_size=7)
-    figure.data[0].hovertemplate = "trial %{marker.color}, %{x}: %{y:.4g}<extra></extra>"  # coloured by its number
-    figure.update_yaxes(title_text="")
+def _style_slice(figure: Figure, distribution: BaseDistribution, values: Sequence[float]) -> None:
+    _update_traces(figure, marker={"showscale": False, "size": 7})
+    _update(figure["data"][0], hovertemplate="trial %{marker.color}, %{x}: %{y:.4g}<extra></extra>")  # its colour
+    _update_axes(figure, "yaxis", title={"text": ""})
     _fit_y_axis(figure, values)
     if isinstance(distribution, CategoricalDistribution):  # Optuna's label is the Python literal, with its quotes
         labels = [_cut(str(choice)) for choice in distribution.choices]
-        figure.update_xaxes(tickvals=[repr(choice) for choice in distribution.choices], ticktext=labels)
+        values_of_ticks = [repr(choice) for choice in distribution.choices]
+        _update_axes(figure, "xaxis", tickvals=values_of_ticks, ticktext=labels)
     elif isinstance(distribution, IntDistribution) and not distribution.log:
-        figure.update_xaxes(**_whole_ticks(distribution.high - distribution.low))
+        _update_axes(figure, "xaxis", **_whole_ticks(distribution.high - distribution.low))
 
 
 def _timeline(search: _Search) -> str:
@@ -443,46 +471,58 @@ def _timeline(search: _Search) -> str:
         raise _CannotDrawError("No trial has finished yet.")
     drawn = search.trials[-MAX_BARS:]
     figure = _by_optuna(plot_timeline, search.drawable(drawn))
-    figure.data = [trace for trace in figure.data if trace.name != TrialState.WAITING.name]
-    for trace in figure.data:
+    figure["data"] = [trace for trace in figure["data"] if trace["name"] != TrialState.WAITING.name]
+    for trace in figure["data"]:
         _style_bars(trace)
-    figure.update_xaxes(title=None, tickangle=0, nticks=5)
-    figure.update_yaxes(title_text="trial", **_whole_ticks(search.trials[-1].number))
+    _update_axes(figure, "xaxis", title=None, tickangle=0, nticks=5)
+    _update_axes(figure, "yaxis", title={"text": "trial"}, **_whole_ticks(search.trials[-1].number))
     note = "When each trial ran."
     if len(drawn) < len(search.trials):
         note += f" The latest {len(drawn):,} of {len(search.trials):,} trials are drawn."
     return _note(note) + _drawing(figure)
 
 
-def _style_bars(trace: Any) -> None:
-    name = {state.name: word for state, word in STATES.items()}.get(trace.name, trace.name.lower())
+def _style_bars(trace: dict[str, Any]) -> None:
+    name = {state.name: word for state, word in STATES.items()}.get(trace["name"], trace["name"].lower())
     color = COLORS.get(name, "#cccccc")
-    trace.update(
+    _update(
+        trace,
         name=name,
         text=None,
-        customdata=[_duration(milliseconds / 1000) for milliseconds in trace.x],
+        customdata=[_duration(milliseconds / 1000) for milliseconds in trace["x"]],
         hovertemplate=f"trial %{{y}}: %{{customdata}} ({name})<extra></extra>",
         marker={"color": color, "line": {"color": color, "width": 1}},  # the line keeps a short trial visible
     )
 
 
-def _drawing(figure: "Figure", *, height: int = 360, min_width: int = 0) -> str:
+def _drawing(figure: Figure, *, height: int = 360, min_width: int = 0) -> str:
     """The place of a figure and, as the next element, its data: JSON in which `<`, `>` and `/` are escaped."""
-    figure.update_layout(
-        template="none",
+    from plotly import io
+
+    layout = figure["layout"]
+    layout.pop("template", None)  # another one would be merged with it
+    _update(
+        layout,
+        template=io.templates["none"].to_plotly_json(),
         title=None,
         autosize=True,
         width=None,
         height=None,
         font={"family": "system-ui, sans-serif", "size": 13, "color": "#3e4c59"},
-        margin={"l": figure.layout.margin.l or 8, "r": 12, "t": 12, "b": 8},  # and as much as the labels need
+        margin={
+            "l": layout.get("margin", {}).get("l") or 8,
+            "r": 12,
+            "t": 12,
+            "b": 8,
+        },  # and as much as the labels need
         legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
     )
-    for update_axes in (figure.update_xaxes, figure.update_yaxes):
-        update_axes(gridcolor="#e4e7eb", zeroline=False, automargin=True, exponentformat="e", title_font_size=13)
+    style = {"gridcolor": "#e4e7eb", "zeroline": False, "automargin": True, "exponentformat": "e"}
+    for kind in ("xaxis", "yaxis"):
+        _update_axes(figure, kind, title={"font": {"size": 13}}, **style)
     return (
         f'<div class="scroll"><div class="figure" style="height:{height}px;min-width:{min_width}px"></div>'
-        f'<script type="application/json">{figure.to_json()}</script></div>'
+        f'<script type="application/json">{io.to_json(figure, validate=False)}</script></div>'
     )
 
 
