@@ -151,18 +151,25 @@ def problem_of(key: str, value: Any) -> str | None:
 def _wrong_values(cfg: DictConfig) -> Iterator[str]:
     # A class of the user's own gives the words a meaning of its own.
     own = tuple(f"{group}." for group in ("data", "model") if not _is_ours(cfg, group))
-    for key in RULES:
+    groups: dict[str, Any] = {"": cfg}
+    for key, rule in RULES.items():
         if key.startswith(own):
             continue
+        group, _, name = key.rpartition(".")
         try:
-            value = OmegaConf.select(cfg, key, throw_on_missing=True, default=_ABSENT)
+            if group not in groups:
+                groups[group] = OmegaConf.select(cfg, group)
+            node = groups[group]
+            if not isinstance(node, DictConfig) or name not in node.keys():  # noqa: SIM118  (`in` looks at the value)
+                continue
+            value = OmegaConf.select(node, name, throw_on_missing=True)
         except MissingMandatoryValue:
-            yield f"{key} is not given; it must be {RULES[key].must_be}."
+            yield f"{key} is not given; it must be {rule.must_be}."
             continue
         except OmegaConfBaseException as error:
             yield f"{key}: {str(error).splitlines()[0]}"
             continue
-        if value is not _ABSENT and (problem := problem_of(key, value)):
+        if problem := problem_of(key, value):
             yield problem
 
 
@@ -228,6 +235,3 @@ def _missing_onnx() -> Iterator[str]:
 
 def _shown(value: Any) -> str:
     return "null" if value is None else f"'{value}'" if isinstance(value, str) else str(value)
-
-
-_ABSENT = object()

@@ -21,12 +21,17 @@ def yaml_of(content: dict[str, Any]) -> str:
     return text
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write to a temporary name beside the file, force it to disk, and rename it into place."""
+def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write to a temporary name beside the file, force it to disk, and rename it into place.
+
+    One that is not durable may be empty after a power loss, and after nothing less: it is not forced to disk, which on
+    many disks takes longer than a small trial.
+    """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
 
 
 @contextmanager

@@ -5,12 +5,14 @@ import gc
 import sys
 from functools import lru_cache
 
-N_NEW_OBJECTS = 50_000  # before it looks; Python's own number is 700, which is reached dozens of times by an import
+# New objects before it looks; Python's own number is 700.
+N_OF_LIBRARIES = 500_000  # twice as many as all that is imported here leaves, and none of them is garbage
+N_IN_TRAINING = 50_000
 
 
 def collect_seldom() -> None:
     """Let Python look when many objects are new, and no more when the process ends, which frees everything anyway."""
-    gc.set_threshold(N_NEW_OBJECTS, *gc.get_threshold()[1:])
+    gc.set_threshold(N_OF_LIBRARIES, *gc.get_threshold()[1:])
     atexit.register(gc.freeze)
 
 
@@ -18,6 +20,8 @@ def collect_seldom() -> None:
 def spare_the_libraries() -> None:
     """Let `free_memory` not look through everything that was imported before the first training: 0.1 s each time."""
     gc.freeze()  # with what there is to collect, which is little and takes as long to find
+    if gc.get_threshold()[0] == N_OF_LIBRARIES:
+        gc.set_threshold(N_IN_TRAINING, *gc.get_threshold()[1:])
 
 
 @lru_cache(maxsize=1)

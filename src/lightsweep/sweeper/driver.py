@@ -34,8 +34,8 @@ def is_worker() -> bool:
 
 def is_orphaned() -> bool:
     """Whether the driver is gone, killed perhaps, so that nobody waits for what this process does."""
-    here = driver()
-    return here is not None and not here.may_be_alive()
+    owner = driver()
+    return owner not in (None, Owner.here()) and not owner.may_be_alive()
 
 
 def begin_job() -> None:

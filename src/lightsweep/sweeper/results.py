@@ -86,12 +86,12 @@ class Results:
             self._lines[trial.number] = _csv_line(self._row(trial))
         return new
 
-    def write(self, **more: Any) -> None:
-        """Rewrite both files; each is replaced as a whole."""
+    def write(self, *, durable: bool = True, **more: Any) -> None:
+        """Rewrite both files; each is replaced as a whole. The study has all that is in them."""
         header = ["number", "state", "value", *self.param_names, *ATTRIBUTES, "seconds", "folder"]
         lines = [_csv_line(header), *(self._lines[number] for number in sorted(self._lines))]
-        write_atomically(self.folder / TABLE, "".join(lines))
-        write_atomically(self.folder / RESULTS, yaml_of({**self.about, **self._best(), **more}))
+        write_atomically(self.folder / TABLE, "".join(lines), durable=durable)
+        write_atomically(self.folder / RESULTS, yaml_of({**self.about, **self._best(), **more}), durable=durable)
 
     def _row(self, trial: FrozenTrial) -> list[Any]:
         seconds = trial.duration.total_seconds() if trial.duration else None

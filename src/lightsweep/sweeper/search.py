@@ -243,7 +243,7 @@ class Search:
 
         def on_finished(_: FrozenTrial) -> None:
             take_in()
-            results.write()
+            results.write(durable=False)
             if progress.seconds_left() < SECONDS_TO_LOAD:
                 _load_beside()
 
