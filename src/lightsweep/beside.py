@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pkgutil import resolve_name
 from typing import Any, BinaryIO
 
@@ -57,10 +58,12 @@ class Beside:
         return wait
 
     def end(self) -> None:
-        """Let the process end when it has done what it was given; another may be begun."""
+        """End the process when it has done what it was given; another may be begun."""
         self._thread.shutdown()
         if self._process is not None:
-            self._process.communicate()
+            self._process.kill()  # it has nothing to tidy up
+            with suppress(OSError):
+                self._process.communicate()
         self._process, self._thread = None, ThreadPoolExecutor(1)
 
     def _give(self, what: object) -> None:

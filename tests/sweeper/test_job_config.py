@@ -36,6 +36,7 @@ JOBS = [
     ["trainer.max_epochs=${seed}", "seed=3", "monitor=${oc.env:HOME}"],
     ["model.n_layers=1", "model.n_layers=2", "model.n_layers=1"],
     ["hydra.sweep.subdir=best", "trainer.max_epochs=2"],
+    ["hydra.sweep.dir=/tmp/a", "optimizer=sgd", "hydra.sweep.subdir=best", "++hydra.sweep.subdir=better"],
     ["hydra.job.chdir=true"],
     ["hydra.job.env_copy=[HOME]"],
     ["hydra/job_logging=none", "model.n_layers=2"],

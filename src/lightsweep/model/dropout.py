@@ -1,7 +1,7 @@
 """Dropout with a mask at a third of the cost on the CPU, where torch draws a number per unit: a tenth of a step."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -27,15 +27,25 @@ class Dropout(nn.Dropout):
 
         They are the same drawn at once or one by one, which takes longer.
         """
+        return self.drawer(shapes, dtype)()
+
+    def drawer(self, shapes: Sequence[Sequence[int]], dtype: torch.dtype) -> Callable[[], list[Tensor]]:
+        """What draws `masks` again and again, each time in the place of the former."""
         n_kept = self._n_kept
         sizes = [math.prod(shape) for shape in shapes]
         padded = [-(-size // PER_DRAW) * PER_DRAW for size in sizes]
-        draws = torch.empty(sum(padded) // PER_DRAW, dtype=torch.int64).random_(-(2**63), None)
+        draws = torch.empty(sum(padded) // PER_DRAW, dtype=torch.int64)
         levels = draws.view(torch.int16)  # each of -32768 to 32767 with equal probability
         masks = torch.empty(len(levels), dtype=dtype)
-        torch.lt(levels, n_kept - N_LEVELS // 2, out=masks).mul_(N_LEVELS / n_kept)
         parts = torch.split(masks, padded)
-        return [part[:size].view(*shape) for part, size, shape in zip(parts, sizes, shapes, strict=True)]
+        shaped = [part[:size].view(*shape) for part, size, shape in zip(parts, sizes, shapes, strict=True)]
+
+        def draw() -> list[Tensor]:
+            draws.random_(-(2**63), None)
+            torch.lt(levels, n_kept - N_LEVELS // 2, out=masks).mul_(N_LEVELS / n_kept)
+            return shaped
+
+        return draw
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or x.device.type != "cpu" or not self.has_own_mask:

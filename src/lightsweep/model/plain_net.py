@@ -3,7 +3,7 @@
 The same kernels in the same order, so that weights and losses are autograd's to the last bit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ class PlainNet:
         self._transposed = [weight.detach().t() for weight in self._weights]
         self._dropout = dropouts[0] if dropouts and dropouts[0].p > 0 else None
         self._objective = objective
+        self._drawers: dict[tuple[int, torch.dtype], Callable[[], list[Tensor]]] = {}  # of all batches and the last one
 
     def _takes(self, x: Tensor) -> bool:
         weight = self._weights[0]
@@ -39,7 +40,10 @@ class PlainNet:
         hidden = self._biases[:-1]
         if self._dropout is None:
             return [None] * len(hidden)
-        return self._dropout.masks([(n_rows, len(bias)) for bias in hidden], dtype)
+        if (n_rows, dtype) not in self._drawers:
+            shapes = [(n_rows, len(bias)) for bias in hidden]
+            self._drawers[n_rows, dtype] = self._dropout.drawer(shapes, dtype)
+        return self._drawers[n_rows, dtype]()
 
     def _outputs(self, i: int, x: Tensor, *, large: bool) -> Tensor:
         bias = self._biases[i]

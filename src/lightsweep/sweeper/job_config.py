@@ -25,6 +25,7 @@ setattr(base, "parse", lru_cache(maxsize=1024)(grammar_parser.parse))  # noqa: B
 
 FLOAT = re.compile(r"-?\d+\.\d+(e[-+]?\d+)?|-?\d+e[-+]?\d+")
 ORIGIN = "_lightsweep_origin"
+OF_THE_FOLDER = "hydra.sweep."  # settings of Hydra that nothing else depends on when a job is composed
 
 
 def origin_of(config: DictConfig) -> str | None:
@@ -77,13 +78,13 @@ class JobConfigLoader(ConfigLoaderImpl):
             overrides = [parsed(override) for override in sweep_overrides]
             groups = [override for override in overrides if self._is_group(override)]
             values = [override for override in overrides if override not in groups]
-            if any(override.is_hydra_override() for override in values):
+            if any(o.is_hydra_override() and not o.key_or_group.startswith(OF_THE_FOLDER) for o in values):
                 return super().load_sweep_config(master_config, sweep_overrides)
             cfg = self._copy_for([override.input_line or "" for override in groups], master_config)
             self._apply_overrides_to_config(values, cfg)
         except (HydraException, OmegaConfBaseException, ValueError):
             return super().load_sweep_config(master_config, sweep_overrides)  # for its words
-        _sign(cfg, overrides)
+        _sign(cfg, overrides, of_master=master_config.hydra.overrides.hydra)
         OmegaConf.copy_cache(from_config=master_config, to_config=cfg)
         return cfg
 
@@ -125,11 +126,15 @@ def _as_job_config(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def _sign(cfg: DictConfig, overrides: Sequence[Override]) -> None:
-    """Write into the config what Hydra writes into that of each job."""
-    task = cfg.hydra.overrides.task
-    lines = [override.input_line for override in overrides if not override.is_hydra_override()]
-    vars(task)["_content"] = [StringNode(line, key=i, parent=task, is_optional=False) for i, line in enumerate(lines)]
+def _sign(cfg: DictConfig, overrides: Sequence[Override], *, of_master: Sequence[str]) -> None:
+    """Write into the config what Hydra writes into that of each job; `of_master` are the overrides for Hydra before."""
+    of_hydra, of_task = cfg.hydra.overrides.hydra, cfg.hydra.overrides.task
+    vars(of_task)["_content"] = []
+    del vars(of_hydra)["_content"][len(of_master) :]  # those of the groups, which come again
+    for override in overrides:
+        node = of_hydra if override.is_hydra_override() else of_task
+        content = vars(node)["_content"]
+        content.append(StringNode(override.input_line, key=len(content), parent=node, is_optional=False))
     cfg.hydra.runtime.cwd = str(Path.cwd())
     with open_dict(cfg.hydra):
         for key in cfg.hydra.job.env_copy:
