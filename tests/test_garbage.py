@@ -1,20 +1,84 @@
-"""What a process looks for, and when."""
+"""What a process looks for, when, and how it ends."""
 
+import gc
 import subprocess
 import sys
+import weakref
+from pathlib import Path
 
-ENDS = """\
-import atexit, gc
-atexit.register(lambda: print(gc.get_freeze_count() > 0, gc.get_count()[2]))  # comes last
+import pytest
+
+from lightsweep.garbage import free_memory
+
+SELDOM = """\
+import gc
 from lightsweep.garbage import collect_seldom, spare_the_libraries
 collect_seldom()
 print(gc.get_freeze_count() > 0, gc.get_threshold()[0], gc.isenabled())
+import email.message
+before = gc.get_freeze_count()
 spare_the_libraries()
-print(gc.get_freeze_count() > 0, gc.get_threshold()[0], gc.isenabled())
-gc.unfreeze()
+print(gc.get_freeze_count() > before, gc.get_threshold()[0], gc.isenabled())
+"""
+
+LEAVES = """\
+import sys
+from lightsweep.garbage import collect_seldom, spare_the_libraries
+collect_seldom()
+import torch
+spare_the_libraries()
+sys.path.insert(0, sys.argv[1])
+import own
+print("said", end="")
+{end}
+"""
+OWN = """\
+import atexit
+from pathlib import Path
+def function(): ...  # refers to the module's names, and they to it
+class Late:
+    def __del__(self, touch=Path(__file__).with_name("deleted").touch): touch()
+late = Late()
+file = Path(__file__).with_name("unclosed").open("w")
+file.write("all of it")
+atexit.register(lambda: Path(__file__).with_name("called").touch())
 """
 
 
-def test_it_is_looked_for_seldom_and_not_at_the_end() -> None:
-    ran = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, check=True)
-    assert ran.stdout.splitlines() == ["False 500000 True", "True 50000 True", "True 0"]
+class Node:
+    """A part of a cycle."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+def run(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_it_is_looked_for_seldom() -> None:
+    assert run(SELDOM).stdout.splitlines() == ["True 500000 True", "True 50000 True"]
+
+
+@pytest.mark.parametrize(("end", "code"), [("", 0), ("sys.exit(3)", 3), ("raise KeyError('bug')", 1)])
+def test_a_process_ends_as_python_ends_it(end: str, code: int, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    done = run(LEAVES.format(end=end), str(tmp_path))
+    assert (done.returncode, done.stdout, "KeyError: 'bug'" in done.stderr) == (code, "said", "bug" in end)
+    assert (tmp_path / "unclosed").read_text() == "all of it"
+    assert (tmp_path / "deleted").exists()
+    assert (tmp_path / "called").exists()
+
+
+@pytest.mark.parametrize("generation", [None, 0, 1, 2])
+def test_what_a_training_left_is_freed_however_old_it_is(generation: int | None) -> None:
+    free_memory()
+    for _ in range(3):
+        left = weakref.ref(Node())
+        assert left() is not None
+        if generation is not None:
+            held = left()
+            gc.collect(generation)
+            del held
+        free_memory()
+        assert left() is None
