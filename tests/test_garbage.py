@@ -1,14 +1,10 @@
 """What a process looks for, when, and how it ends."""
 
-import gc
 import subprocess
 import sys
-import weakref
 from pathlib import Path
 
 import pytest
-
-from lightsweep.garbage import free_memory
 
 SELDOM = """\
 import gc
@@ -45,13 +41,6 @@ atexit.register(lambda: Path(__file__).with_name("called").touch())
 """
 
 
-class Node:
-    """A part of a cycle."""
-
-    def __init__(self) -> None:
-        self.own = self
-
-
 def run(code: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
 
@@ -68,17 +57,3 @@ def test_a_process_ends_as_python_ends_it(end: str, code: int, tmp_path: Path) -
     assert (tmp_path / "unclosed").read_text() == "all of it"
     assert (tmp_path / "deleted").exists()
     assert (tmp_path / "called").exists()
-
-
-@pytest.mark.parametrize("generation", [None, 0, 1, 2])
-def test_what_a_training_left_is_freed_however_old_it_is(generation: int | None) -> None:
-    free_memory()
-    for _ in range(3):
-        left = weakref.ref(Node())
-        assert left() is not None
-        if generation is not None:
-            held = left()
-            gc.collect(generation)
-            del held
-        free_memory()
-        assert left() is None

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from lightsweep.model.quick_step import quick_step
-from lightsweep.model.rmsprop import RMSprop
+from lightsweep.optimizer.rmsprop import RMSprop
 
 
 def network(dtype: torch.dtype = torch.float32) -> nn.Module:

@@ -25,8 +25,8 @@ from lightsweep.data.batches import TensorBatches
 from lightsweep.errors import ConfigError
 from lightsweep.logger.csv import CSVLogger
 from lightsweep.model.module import MLPModule
-from lightsweep.model.rmsprop import RMSprop
 from lightsweep.model.training_steps import Batch
+from lightsweep.optimizer.rmsprop import RMSprop
 from tests.model.modules import settings
 
 ADAM = partial(torch.optim.Adam, lr=0.01, fused=True)

@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import GrammarParseError
 
+from lightsweep.sweeper.folder import use_folder
 from lightsweep.sweeper.job_config import JobConfigLoader, composing_once
 from tests.conftest import CONF
 
@@ -102,6 +104,15 @@ def test_it_equals_what_hydra_composes(overrides: list[str], setup: Setup) -> No
     expected = setup.expected(*overrides)
     for _ in range(3):  # the first composes, the others copy
         assert as_seen(setup.job(*overrides)) == expected
+
+
+def test_a_folder_that_is_chosen_later_is_that_of_the_jobs(setup: Setup, tmp_path: Path) -> None:
+    setup.job("optimizer=sgd")
+    use_folder(setup.config, tmp_path)
+    for overrides in (["optimizer=sgd"], ["optimizer=sgd", "hydra.sweep.subdir=best"], ["optimizer=adam"]):
+        job = setup.job(*overrides)
+        assert as_seen(job) == setup.expected(*overrides)
+        assert job.hydra.sweep.dir == str(tmp_path)
 
 
 def test_no_job_leaves_anything_to_the_next(setup: Setup) -> None:

@@ -264,11 +264,11 @@ def test_a_file_that_is_no_journal_is_refused(check: Check, tmp_path_factory: py
 @pytest.mark.parametrize(
     ("arguments", "key"),
     [
-        (["trainer.max_epochs=2"], "n_warmup_steps is 1"),
-        (["trainer.max_epochs=3"], None),
+        (["trainer.max_epochs=1"], "n_warmup_steps is 0"),
+        (["trainer.max_epochs=2"], None),
         (["hydra.sweeper.pruner.n_warmup_steps=4"], "n_warmup_steps is 4"),
         (["hydra.sweeper.pruner.n_warmup_steps=3"], None),
-        (["hydra/sweeper/pruner=patient", "trainer.max_epochs=1"], "wrapped_pruner.n_warmup_steps is 1"),
+        (["hydra/sweeper/pruner=patient", "trainer.max_epochs=1"], "wrapped_pruner.n_warmup_steps is 0"),
         (["hydra/sweeper/pruner=successive_halving", "hydra.sweeper.pruner.min_resource=4"], "min_resource is 4"),
         (["hydra/sweeper/pruner=hyperband"], None),
         (["hydra/sweeper/pruner=none", "trainer.max_epochs=1"], None),

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim import optimizer as torch_optimizer
 
-from lightsweep.model.rmsprop import ONE, RMSprop, is_one_pass, one_pass
+from lightsweep.optimizer.rmsprop import ONE, RMSprop, is_one_pass, one_pass
 
 HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 FOR_ALL = ("_global_optimizer_pre_hooks", "_global_optimizer_post_hooks")

@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, StringNode, base, grammar_parser, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, StringNode, base, grammar_parser, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 # Of each `${...}` OmegaConf reads the grammar anew each time it is resolved, half a millisecond long.
@@ -66,7 +66,7 @@ class JobConfigLoader(ConfigLoaderImpl):
 
     def __init__(self, loader: ConfigLoaderImpl) -> None:
         vars(self).update(vars(loader))
-        self._composed: dict[tuple[str | None, ...], DictConfig] = {}
+        self._composed: dict[tuple[str, ...], tuple[DictConfig, int]] = {}
         self._master: DictConfig | None = None
         self._is_named: dict[str, bool] = {}  # by key whether a group has this name
 
@@ -74,17 +74,18 @@ class JobConfigLoader(ConfigLoaderImpl):
         return {**vars(self), "_composed": {}, "_master": None}
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
+        of_master = [str(line) for line in master_config.hydra.overrides.hydra]
         try:
             overrides = [parsed(override) for override in sweep_overrides]
             groups = [override for override in overrides if self._is_group(override)]
-            values = [override for override in overrides if override not in groups]
+            cfg, n_known = self._copy_for([override.input_line or "" for override in groups], master_config)
+            values = [*map(parsed, of_master[n_known:]), *(each for each in overrides if each not in groups)]
             if any(o.is_hydra_override() and not o.key_or_group.startswith(OF_THE_FOLDER) for o in values):
                 return super().load_sweep_config(master_config, sweep_overrides)
-            cfg = self._copy_for([override.input_line or "" for override in groups], master_config)
             self._apply_overrides_to_config(values, cfg)
         except (HydraException, OmegaConfBaseException, ValueError):
             return super().load_sweep_config(master_config, sweep_overrides)  # for its words
-        _sign(cfg, overrides, of_master=master_config.hydra.overrides.hydra)
+        _sign(cfg, overrides, of_master=of_master)
         OmegaConf.copy_cache(from_config=master_config, to_config=cfg)
         return cfg
 
@@ -94,16 +95,16 @@ class JobConfigLoader(ConfigLoaderImpl):
             self._is_named[name] = self.repository.group_exists(name)
         return self._is_named[name] and not isinstance(override.value(), dict)
 
-    def _copy_for(self, groups: Sequence[str], master_config: DictConfig) -> DictConfig:
+    def _copy_for(self, groups: Sequence[str], master_config: DictConfig) -> tuple[DictConfig, int]:
+        """A copy of what these groups give, and how many of the master's overrides for Hydra are in it."""
         if self._master is not master_config:
             self._composed.clear()
             self._master = master_config
         composed = self._composed.get(tuple(groups))
         if composed is None:
-            composed = self._composed[tuple(groups)] = _as_job_config(
-                super().load_sweep_config(master_config, list(groups))
-            )
-        return copy.deepcopy(composed)
+            cfg = _as_job_config(super().load_sweep_config(master_config, list(groups)))
+            composed = self._composed[tuple(groups)] = cfg, len(master_config.hydra.overrides.hydra)
+        return copy.deepcopy(composed[0]), composed[1]
 
 
 def parsed(override: str) -> Override:
@@ -128,14 +129,15 @@ def _as_job_config(cfg: DictConfig) -> DictConfig:
 
 def _sign(cfg: DictConfig, overrides: Sequence[Override], *, of_master: Sequence[str]) -> None:
     """Write into the config what Hydra writes into that of each job; `of_master` are the overrides for Hydra before."""
-    of_hydra, of_task = cfg.hydra.overrides.hydra, cfg.hydra.overrides.task
-    vars(of_task)["_content"] = []
-    del vars(of_hydra)["_content"][len(of_master) :]  # those of the groups, which come again
-    for override in overrides:
-        node = of_hydra if override.is_hydra_override() else of_task
-        content = vars(node)["_content"]
-        content.append(StringNode(override.input_line, key=len(content), parent=node, is_optional=False))
+    lines = [override.input_line or "" for override in overrides if not override.is_hydra_override()]
+    of_hydra = [override.input_line or "" for override in overrides if override.is_hydra_override()]
+    _fill(cfg.hydra.overrides.task, lines)
+    _fill(cfg.hydra.overrides.hydra, [*of_master, *of_hydra])
     cfg.hydra.runtime.cwd = str(Path.cwd())
     with open_dict(cfg.hydra):
         for key in cfg.hydra.job.env_copy:
             cfg.hydra.job.env_set[key] = os.environ[key]
+
+
+def _fill(node: ListConfig, lines: Sequence[str]) -> None:
+    vars(node)["_content"] = [StringNode(line, key=i, parent=node, is_optional=False) for i, line in enumerate(lines)]

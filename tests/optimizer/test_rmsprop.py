@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightsweep.model.rmsprop import RMSprop, is_one_pass
+from lightsweep.optimizer.rmsprop import RMSprop, is_one_pass
 
 N_STEPS = 20
 OPTIONS = [

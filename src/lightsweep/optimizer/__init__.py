@@ -1,0 +1,1 @@
+"""What the `optimizer` group of `conf/` names beside what torch has."""
