@@ -23,7 +23,7 @@ from lightsweep.outcome import Outcome
 from lightsweep.outputs import Outputs
 from lightsweep.predictor import CONFIG, METRICS, WEIGHTS, in_batches
 from lightsweep.sweeper.results import read_results
-from lightsweep.sweeper.trial import in_search
+from lightsweep.sweeper.trial import folder_of_search
 
 CSV_LOG = "csv/metrics.csv"
 VALIDATION = "validation, by the best trial before the refit"
@@ -133,7 +133,8 @@ def _found(cfg: DictConfig, model: L.LightningModule) -> dict[str, Any]:
 
 
 def _search() -> dict[str, Any]:
-    return read_results(Path(HydraConfig.get().sweep.dir)) if in_search() else {}
+    folder = folder_of_search()
+    return read_results(folder) if folder else {}
 
 
 def _of_data(model: L.LightningModule, data: TensorDataModule) -> dict[str, Any]:

@@ -78,7 +78,8 @@ class Setup:
 @pytest.fixture
 def setup() -> Iterator[Setup]:
     with initialize_config_dir(config_dir=str(CONF)):
-        yield Setup(*FIXED, "+hydra.job.env_copy=[HOME]", "hydra.job.chdir=true")
+        late = "hydra.sweep.dir=${oc.env:HOME}/x"  # not to be resolved where it is told
+        yield Setup(*FIXED, "+hydra.job.env_copy=[HOME]", "hydra.job.chdir=true", late)
 
 
 def nodes_of(cfg: Any, key: str = "") -> Iterator[tuple[Any, ...]]:

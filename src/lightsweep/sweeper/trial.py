@@ -1,6 +1,7 @@
 """How a job of a search finds its own trial."""
 
 from pathlib import Path
+from typing import Any
 
 import optuna
 from hydra.core.hydra_config import HydraConfig
@@ -15,13 +16,26 @@ from lightsweep.sweeper.stopping import is_asked_to_stop, is_asked_to_stop_at_on
 from lightsweep.sweeper.storage import open_storage, storage_url
 from lightsweep.sweeper.study import build_pruner
 
+_known: tuple[Any, Path | None] = (None, None)  # the config of the job, and the folder of its search
+
+
+def folder_of_search() -> Path | None:
+    """The folder of the search that this process runs a job of; None if it does not. Looked up once per job."""
+    global _known
+    seen = HydraConfig.instance().cfg
+    if seen is not _known[0]:
+        _known = seen, _folder_in(HydraConfig.get()) if seen is not None else None
+    return _known[1]
+
+
+def _folder_in(hydra_cfg: Any) -> Path | None:
+    is_ours = hydra_cfg.mode == RunMode.MULTIRUN and hydra_cfg.sweeper.get("_target_") == SWEEPER_TARGET
+    return Path(hydra_cfg.sweep.dir) if is_ours else None
+
 
 def in_search() -> bool:
     """Whether this process runs a job of a Lightsweep search."""
-    if not HydraConfig.initialized():
-        return False
-    hydra_cfg = HydraConfig.get()
-    return hydra_cfg.mode == RunMode.MULTIRUN and hydra_cfg.sweeper.get("_target_") == SWEEPER_TARGET
+    return folder_of_search() is not None
 
 
 def stop_is_asked(*, at_once: bool = False) -> bool:
@@ -29,9 +43,9 @@ def stop_is_asked(*, at_once: bool = False) -> bool:
 
     With `at_once`, whether it was asked to do so even in the middle of an epoch.
     """
-    if not in_search():
+    folder = folder_of_search()
+    if folder is None:
         return False
-    folder = Path(HydraConfig.get().sweep.dir)
     return (
         is_asked_to_stop_at_once(folder) if at_once else is_orphaned() or is_told_to_end() or is_asked_to_stop(folder)
     )
