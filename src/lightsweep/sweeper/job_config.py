@@ -74,9 +74,8 @@ class JobConfigLoader(ConfigLoaderImpl):
         return {**vars(self), "_composed": {}, "_master": None}
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        of_master: Any = OmegaConf.to_container(
-            master_config.hydra.overrides.hydra
-        )  # unresolved, as a password must be
+        # Unresolved: a password must stay so.
+        of_master: Any = OmegaConf.to_container(master_config.hydra.overrides.hydra)
         try:
             overrides = [parsed(override) for override in sweep_overrides]
             groups = [override for override in overrides if self._is_group(override)]
