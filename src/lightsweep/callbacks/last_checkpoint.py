@@ -10,6 +10,7 @@ import numpy as np
 import pytorch_lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
+from lightning_fabric.utilities.apply_func import convert_tensors_to_scalars
 from pytorch_lightning.callbacks import Checkpoint
 
 from lightsweep.callbacks.pruning import PruningCallback
@@ -46,9 +47,7 @@ class LastCheckpoint(Checkpoint):
         interrupted = any(isinstance(c, PruningCallback) and c.interrupted for c in trainer.callbacks)  # type: ignore[attr-defined]
         if time.monotonic() < self._next_s and not interrupted:
             return
-        for logger in trainer.loggers:
-            if isinstance(logger, CSVLogger):
-                logger.flush(epoch=trainer.current_epoch)  # or a trial that goes on from here would lack its rows
+        _write_rows(trainer)  # or a trial that goes on from here would lack them
         trainer.save_checkpoint(self.path)
         self._next_s = time.monotonic() + self.every_s
 
@@ -79,6 +78,17 @@ def checkpoint_to_continue(trainer: L.Trainer) -> Path | None:
         return None
     log.info("The trial goes on from %s, after epoch %d", keeper.path, checkpoint["epoch"])
     return keeper.path
+
+
+def _write_rows(trainer: L.Trainer) -> None:
+    """Those of this epoch, too, which Lightning logs when all callbacks have seen its end."""
+    to_come: dict[str, Any] = convert_tensors_to_scalars(trainer._logger_connector.metrics["log"])
+    for logger in trainer.loggers:
+        if isinstance(logger, CSVLogger) and to_come:
+            step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
+            logger.flush_with({**to_come, "epoch": trainer.current_epoch}, step=step)
+        elif isinstance(logger, CSVLogger):
+            logger.flush(epoch=trainer.current_epoch)
 
 
 def _identity() -> dict[str, str]:

@@ -27,6 +27,7 @@ class CSVLogger(LightningCSVLogger):
         self._former_rows: list[dict[str, Any]] | None = None
         self._epoch: int | None = None  # of the last row
         self._written_epoch: int | None = None
+        self._ahead: Any = None  # step and names of what was written before it was logged
         self._next_write_s = time.monotonic() + SECONDS_BETWEEN_WRITES
 
     @property
@@ -41,6 +42,9 @@ class CSVLogger(LightningCSVLogger):
 
     # Lightning's two base classes differ in the type of the metrics.
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        ahead, self._ahead = self._ahead, None
+        if ahead == (step, metrics.keys()):
+            return
         experiment = self.experiment
         if self._former_rows:
             experiment.metrics = [row for row in self._former_rows if int(row["epoch"]) < metrics.get("epoch", 0)]
@@ -59,6 +63,12 @@ class CSVLogger(LightningCSVLogger):
             self._former_path.unlink(missing_ok=True)
         self._written_epoch = epoch
         self._next_write_s = time.monotonic() + SECONDS_BETWEEN_WRITES
+
+    def flush_with(self, metrics: dict[str, Any], *, step: int) -> None:
+        """Write now what was logged, and these last metrics of its epoch, which are about to be logged."""
+        self.log_metrics(metrics, step)
+        self.flush(epoch=self._epoch)
+        self._ahead = step, metrics.keys()
 
     def finalize(self, status: str) -> None:
         if self._experiment is None:

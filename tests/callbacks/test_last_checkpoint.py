@@ -1,0 +1,48 @@
+"""The checkpoint to go on from: what stands in the table beside it when it is written."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as L
+import torch
+
+from lightsweep.callbacks.last_checkpoint import LastCheckpoint
+from lightsweep.logger.csv import CSVLogger
+from tests.callbacks.scripted import Scripted, batches
+
+VALUES = (0.1, 0.2, 0.3)
+
+
+class Logging(Scripted):
+    """Logs a metric at the end of each epoch, too."""
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train/loss", torch.tensor(float(self.trainer.current_epoch)))
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "csv" / "metrics.csv").open() as file:
+        return [{name: cell for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+
+
+def trained(model: L.LightningModule, folder: Path, **arguments: Any) -> list[dict[str, str]]:
+    logger = CSVLogger(save_dir=str(folder), name="csv", version="")
+    trainer = L.Trainer(**{**arguments, "max_epochs": len(VALUES), "logger": logger})
+    trainer.fit(model, batches(), batches())
+    return rows(folder)
+
+
+@pytest.mark.parametrize("kind", [Logging, Scripted])
+def test_the_table_has_all_rows_of_the_epoch_when_the_checkpoint_is_written(
+    kind: type[Scripted], tmp_path: Path, quiet_trainer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = {**quiet_trainer, "enable_checkpointing": True, "callbacks": []}
+    expected = trained(kind(VALUES), tmp_path / "without", **{**writing, "enable_checkpointing": False})
+    seen = []
+    monkeypatch.setattr(L.Trainer, "save_checkpoint", lambda *_: seen.append(rows(tmp_path / "with")))
+    monkeypatch.setattr("lightsweep.callbacks.last_checkpoint.in_search", lambda: True)
+    last = LastCheckpoint(dirpath=str(tmp_path), every_s=0)
+    assert trained(kind(VALUES), tmp_path / "with", **{**writing, "callbacks": [last]}) == expected
+    assert seen == [[row for row in expected if int(row["epoch"]) <= epoch] for epoch in range(len(VALUES))]
