@@ -65,7 +65,8 @@ def _fate(trial: FrozenTrial, *, monitor: str) -> str:
         case "complete":
             return f"{monitor} {trial.value:.4f}"
         case "pruned":
-            return f"pruned after {trial.user_attrs.get('n_epochs', '?')} epochs"
+            n_epochs = trial.user_attrs.get("n_epochs", "?")
+            return f"pruned after {n_epochs} epoch{'' if n_epochs == 1 else 's'}"
         case fate:
             return f"{fate}: {trial.user_attrs.get(FAIL_REASON, 'unknown reason')}"
 
