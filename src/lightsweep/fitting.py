@@ -29,7 +29,7 @@ from lightsweep.failures import (
     kind_of,
 )
 from lightsweep.files import shown, write_atomically, yaml_of
-from lightsweep.garbage import spare_the_libraries
+from lightsweep.garbage import begin_training
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.driver import begin_job
 from lightsweep.sweeper.time_limit import limit_time
@@ -64,7 +64,7 @@ def set_up_process(*, threads: int | None, verbose: bool, refit: bool = False) -
     if in_search():
         begin_job()
         limit_time(None if refit else HydraConfig.get().sweeper.trial_timeout)
-        spare_the_libraries()
+        begin_training()
         _look_for_plugins_once()
     for name in CHATTY_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
