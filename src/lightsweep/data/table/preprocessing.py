@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import skops.io
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import Pipeline
@@ -19,12 +18,11 @@ from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.data.splits import Floats
 from lightsweep.data.table.cells import MISSING_LEVEL, Where
 from lightsweep.data.table.columns import Columns, Kind
+from lightsweep.data.table.transformer_file import dump, load
 from lightsweep.errors import ConfigError
 from lightsweep.files import write_atomically
 
 FITTED = "preprocessing.skops"
-# All that is taken from a file beside skops' own list; none of it runs what the file says.
-TRUSTED = ["numpy.dtype"]
 MANY = 10  # cells, all of which can hardly be new by chance
 CELLS_AT_ONCE = 1 << 22  # of 8 bytes, and a few copies of them
 
@@ -119,15 +117,15 @@ class TablePreprocessing:
 
     def save(self, folder: Path, **facts: Any) -> None:
         temporary = folder / f".{FITTED}.tmp"
-        skops.io.dump(self.transformer, temporary)
+        dump(self.transformer, temporary)
         temporary.replace(folder / FITTED)
         fitted = {"kind": "table", **self.columns.to_record(), "cardinalities": [*self.cardinalities]}
         write_atomically(folder / PREPROCESSING, json.dumps({**fitted, **facts}))
 
     @classmethod
     def load(cls, folder: Path, record: Mapping[str, Any]) -> "TablePreprocessing":
-        """Read what `save` wrote; a file with anything but scikit-learn's own objects is refused by skops."""
-        transformer = skops.io.load(folder / FITTED, trusted=TRUSTED)
+        """Read what `save` wrote; a file with anything but such transformers is refused."""
+        transformer = load(folder / FITTED)
         columns = Columns.from_record(record)
         if columns.typed_names != [*map(str, transformer.feature_names_in_)]:
             raise ConfigError(f"{folder / PREPROCESSING} has other columns than {FITTED} beside it.")
