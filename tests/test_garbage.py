@@ -1,10 +1,14 @@
 """What a process looks for, when, and how it ends."""
 
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
+
+from lightsweep import garbage
 
 SELDOM = """\
 import gc
@@ -62,3 +66,38 @@ def test_a_process_ends_as_python_ends_it(end: str, code: int, tmp_path: Path) -
     assert (tmp_path / "unclosed").read_text() == "all of it"
     assert "finalized" in done.stderr
     assert (tmp_path / "called").exists()
+
+
+class Node:
+    """A part of a cycle."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+@pytest.mark.parametrize("generation", [None, 0, 1, 2])
+def test_what_a_training_left_is_freed_however_old_it_is(
+    generation: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(garbage, "_spare_what_the_first_training_imported", lambda: None)
+    monkeypatch.setattr(garbage, "_n_trainings", 0)
+    for _ in range(5):
+        held = Node()
+        left = weakref.ref(held)
+        if generation is not None:
+            gc.collect(generation)
+        del held
+        garbage.free_memory()
+        assert left() is None
+
+
+def test_what_was_let_go_later_is_freed_after_some_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "_spare_what_the_first_training_imported", lambda: None)
+    monkeypatch.setattr(garbage, "_n_trainings", 0)
+    held = Node()
+    left = weakref.ref(held)
+    garbage.free_memory()
+    del held
+    for _ in range(garbage.TRAININGS_PER_FULL_SEARCH):
+        garbage.free_memory()
+    assert left() is None

@@ -14,8 +14,11 @@ from functools import lru_cache
 # New objects before Python looks; its own number is 700.
 N_OF_LIBRARIES = 500_000  # twice as many as all that is imported here leaves, and none of them is garbage
 N_IN_TRAINING = 50_000
+TRAININGS_PER_FULL_SEARCH = 10  # for what has become garbage since it was last looked at: of a study there is ever more
 
 _own_code_is_there = False
+_n_trainings = 0
+_n_aged = 0  # at the end of the last training, see `_times_aged`
 
 
 def collect_seldom() -> None:
@@ -44,8 +47,14 @@ def begin_training() -> None:
 
 
 def free_memory() -> None:
-    """Let go of what a finished training left in cycles: trainer, model and loaders refer to each other."""
-    gc.collect()
+    """Let go of what a finished training left in cycles: trainer, model and loaders refer to each other.
+
+    What was there before is looked through only now and then, or if something of the training may be among it by now.
+    """
+    global _n_trainings, _n_aged
+    is_full = _n_trainings % TRAININGS_PER_FULL_SEARCH == 0 or _times_aged() != _n_aged
+    gc.collect(2 if is_full else 1)
+    _n_trainings, _n_aged = _n_trainings + 1, _times_aged()
     _spare_what_the_first_training_imported()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -60,6 +69,11 @@ def _spare_the_libraries() -> None:
 @lru_cache(maxsize=1)
 def _spare_what_the_first_training_imported() -> None:
     _spare_the_libraries()
+
+
+def _times_aged() -> int:
+    """How often objects came to the oldest generation."""
+    return sum(int(generation["collections"]) for generation in gc.get_stats()[1:])
 
 
 def _leave() -> None:
