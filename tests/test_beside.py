@@ -48,8 +48,11 @@ def test_calls_are_made_in_turn_by_one_other_process(beside: Beside, tmp_path: P
     assert beside.begin()
     assert not beside.begin()
     waits = [beside.do(WHO, tmp_path / f"{i}", text="x" * 100_000) for i in range(3)]
-    beside.do("builtins:print", "is no answer")
+    beside.do("os:write", 1, b"\\nis no answer\\n")
     waits[2]()
+    beside.do("time:sleep", 0.2)
+    beside.do(WHO, tmp_path / "last")()
+    assert (tmp_path / "last").is_file()
     assert who(tmp_path / "0") == who(tmp_path / "1") == who(tmp_path / "2") != os.getpid()
     assert (tmp_path / "2").stat().st_size > 100_000
 
@@ -58,7 +61,7 @@ def test_before_it_was_begun_and_after_it_has_ended_it_is_done_here(beside: Besi
     beside.do(WHO, tmp_path / "before")()
     assert who(tmp_path / "before") == os.getpid()
     beside.begin()
-    beside.do(WHO, tmp_path / "beside")
+    beside.do(WHO, tmp_path / "beside")()
     beside.end()
     assert who(tmp_path / "beside") != os.getpid()
     beside.do(WHO, tmp_path / "after")()
@@ -75,6 +78,44 @@ def test_what_the_process_fails_to_do_is_done_here_with_its_error(name: str, bes
             beside.do("test_beside:fail", tmp_path)()
     beside.do(WHO, tmp_path / "next")()
     assert who(tmp_path / "next") == os.getpid()
+
+
+def test_what_cannot_be_given_is_done_here(beside: Beside) -> None:
+    seen: list[int] = []
+    beside.begin()
+    beside.do("operator:call", lambda: seen.append(os.getpid()))()
+    assert seen == [os.getpid()]
+
+
+def test_a_process_that_cannot_be_started_is_no_error(
+    beside: Beside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError("too many processes")
+
+    monkeypatch.setattr("lightsweep.beside.subprocess.Popen", refuse)
+    assert not beside.begin()
+    beside.do(WHO, tmp_path / "here")()
+    assert who(tmp_path / "here") == os.getpid()
+
+
+def test_one_that_hangs_is_ended_and_another_can_be_begun(
+    beside: Beside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightsweep.beside.SECONDS_TO_WAIT", 0.5)
+    beside.begin()
+    beside.do("time:sleep", 60)
+    beside.do(WHO, tmp_path / "here")()
+    assert who(tmp_path / "here") == os.getpid()
+    monkeypatch.undo()
+    sys.path.insert(0, str(Path(__file__).parent))
+    assert beside.begin()
+    beside.do(WHO, tmp_path / "beside")()
+    assert who(tmp_path / "beside") != os.getpid()
+    start = time.monotonic()
+    beside.do("time:sleep", 60)
+    beside.end()
+    assert time.monotonic() - start < 30
 
 
 def test_the_signal_of_a_terminal_does_not_end_it(beside: Beside, tmp_path: Path) -> None:
@@ -123,6 +164,7 @@ def test_it_ends_when_it_is_idle(beside: Beside, tmp_path: Path) -> None:
         time.sleep(0.02)
     beside.do(WHO, tmp_path / "here")()
     assert who(tmp_path / "here") == os.getpid()
+    assert beside.begin()
 
 
 def be_impatient() -> None:

@@ -23,16 +23,12 @@ print(gc.get_freeze_count() > before, gc.get_threshold()[0], gc.isenabled())
 
 LEAVES = """\
 import sys
-from lightsweep.build import build
 from lightsweep.garbage import begin_training, collect_seldom, free_memory
-from omegaconf import OmegaConf
-import hydra.utils
 collect_seldom()
 import torch
 begin_training()
 sys.path.insert(0, sys.argv[1])
-with hydra.utils.execution_whitelist(("own.*",)):
-    build(OmegaConf.create({{"_target_": "own.function"}}))
+import own
 free_memory()
 print("said", end="")
 {end}

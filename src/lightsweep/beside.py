@@ -14,15 +14,18 @@ from typing import Any, BinaryIO
 from lightsweep.garbage import collect_seldom
 
 SECONDS_IDLE = 60.0  # after which the process ends by itself: it holds as much memory as what it has loaded
+SECONDS_TO_WAIT = 120.0  # until it is taken for hung
 DONE = b"\n"
 
-# SIGINT, which a terminal may send to every process, is the first one's to act on.
+# SIGINT, which a terminal may send to every process, is the first one's to act on. What is printed is no answer.
 SERVE = """\
-import pickle, signal, sys
+import os, pickle, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+answers = os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)
 sys.path[:] = pickle.load(sys.stdin.buffer)
 from lightsweep.beside import serve
-serve(sys.stdin.buffer, sys.stdout.buffer)
+serve(sys.stdin.buffer, answers)
 """
 
 
@@ -38,48 +41,61 @@ class Beside:
         self._thread = ThreadPoolExecutor(1)  # it waits for the answers
 
     def begin(self) -> bool:
-        """Start the process; False if it is there already."""
-        if self._process is not None:
+        """Start the process; False if it is there already, or can't be started."""
+        if self._process is not None and self._process.poll() is None:
             return False
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        self.end()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", SERVE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+        except OSError:  # there are too many processes, or there is no memory
+            return False
         self._thread.submit(self._give, sys.path)
         return True
 
     def do(self, name: str, *args: Any, **kwargs: Any) -> Callable[[], None]:
         """Let the process call a function; returns what waits until that is done, and raises what it raises."""
+        if self._process is None:
+            return lambda: resolve_name(name)(*args, **kwargs)
         done = self._thread.submit(self._is_done, name, args, kwargs)
 
         def wait() -> None:
-            if not done.result():
+            try:
+                is_done = done.result(SECONDS_TO_WAIT)
+            except TimeoutError:
+                self.end()
+                is_done = False
+            if not is_done:
                 resolve_name(name)(*args, **kwargs)
 
         return wait
 
     def end(self) -> None:
-        """End the process when it has done what it was given; another may be begun."""
-        self._thread.shutdown()
-        if self._process is not None:
-            self._process.kill()  # it has nothing to tidy up
+        """End the process, whatever it does; another may be begun."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()  # it has nothing to tidy up
+            self._thread.shutdown()  # nobody answers any more
             with suppress(OSError):
-                self._process.communicate()
-        self._process, self._thread = None, ThreadPoolExecutor(1)
+                process.communicate()
+            self._thread = ThreadPoolExecutor(1)
 
     def _give(self, what: object) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        pickle.dump(what, self._process.stdin)
+        self._process.stdin.write(pickle.dumps(what))
         self._process.stdin.flush()
 
     def _is_done(self, *call: Any) -> bool:
-        if self._process is None or self._process.stdout is None:
+        process = self._process
+        if process is None or process.stdout is None:
             return False
         try:
             self._give(call)
-        except OSError:
+        except Exception:  # noqa: BLE001  (the process is gone, or an argument can't be pickled)
             return False
-        return self._process.stdout.read(len(DONE)) == DONE
+        return process.stdout.read(len(DONE)) == DONE
 
 
 BESIDE = Beside()  # of this process
@@ -88,7 +104,6 @@ BESIDE = Beside()  # of this process
 def serve(given: BinaryIO, answers: BinaryIO) -> None:
     """Call the functions that are given until there are no more, or none for a while."""
     collect_seldom()
-    sys.stdout = sys.stderr  # what is printed is no answer
     while True:
         idle = threading.Timer(SECONDS_IDLE, os._exit, [0])
         idle.daemon = True

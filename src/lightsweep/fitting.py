@@ -61,10 +61,10 @@ def set_up_process(*, threads: int | None, verbose: bool, refit: bool = False) -
         os.environ.setdefault(name, str(N_KERNELS))
     if threads is not None:
         torch.set_num_threads(threads)
+    begin_training()
     if in_search():
         begin_job()
         limit_time(None if refit else HydraConfig.get().sweeper.trial_timeout)
-        begin_training()
         _look_for_plugins_once()
     for name in CHATTY_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)

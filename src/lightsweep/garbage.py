@@ -2,37 +2,35 @@
 
 What is frozen is never looked through for garbage, which takes Python half a second when a process ends that has
 imported torch. Nor is it finalized then: a file that was left open is not written to its end. So the libraries are
-frozen, and what the user's own modules hold is not.
+frozen, but only as long as there is nothing else: no module of the user's own.
 """
 
 import atexit
 import ctypes
 import gc
 import sys
+import sysconfig
 from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
 
 # New objects before Python looks; its own number is 700.
 N_OF_LIBRARIES = 500_000  # twice as many as all that is imported here leaves, and none of them is garbage
 N_IN_TRAINING = 50_000
 TRAININGS_PER_FULL_SEARCH = 10  # for what has become garbage since it was last looked at: of a study there is ever more
 
-_own_code_is_there = False
+INSTALLED = ("site-packages", "dist-packages")
+LIBRARIES = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+
 _n_trainings = 0
 _n_aged = 0  # at the end of the last training, see `_times_aged`
 
 
 def collect_seldom() -> None:
     """Let Python look when many objects are new, and not at the libraries: to be called before all else."""
-    gc.freeze()
+    _spare_the_libraries()
     gc.set_threshold(N_OF_LIBRARIES, *gc.get_threshold()[1:])
     atexit.register(_leave)  # the first that is registered is the last that is called
-
-
-def own_code_follows() -> None:
-    """To be called before a module is imported that is none of a library."""
-    global _own_code_is_there
-    _spare_the_libraries()
-    _own_code_is_there = True
 
 
 @lru_cache(maxsize=1)  # once per process
@@ -62,8 +60,18 @@ def free_memory() -> None:
 
 
 def _spare_the_libraries() -> None:
-    if not _own_code_is_there:
+    if not any(map(_is_own, sys.modules.copy().items())):
         gc.freeze()
+
+
+def _is_own(entry: tuple[str, ModuleType]) -> bool:
+    name, module = entry
+    file = getattr(module, "__file__", None)
+    if (
+        name in ("__main__", "__mp_main__") or not isinstance(file, str) or not Path(file).is_absolute()
+    ):  # some of torch's have a name
+        return False
+    return not file.startswith(LIBRARIES) and not any(folder in file for folder in INSTALLED)
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ from lightsweep.errors import ConfigError
 
 VARIABLE = "LIGHTSWEEP_TRUST"  # your own classes, without touching this file: mypackage.*,other.module.Class
 OWN_TARGETS: tuple[str, ...] = tuple(filter(None, map(str.strip, os.environ.get(VARIABLE, "").split(","))))
-OF_LIBRARIES = (
+TRUSTED_TARGETS: tuple[str, ...] = (
     "lightsweep.*",
     "optuna.samplers.*",
     "optuna.pruners.*",
@@ -14,9 +14,8 @@ OF_LIBRARIES = (
     "torch.nn.*",
     "torch.optim.*",
     "torchmetrics.*",
+    *OWN_TARGETS,
 )
-LIBRARIES = {entry.partition(".")[0] for entry in OF_LIBRARIES}
-TRUSTED_TARGETS: tuple[str, ...] = (*OF_LIBRARIES, *OWN_TARGETS)
 
 
 def check_trust() -> None:

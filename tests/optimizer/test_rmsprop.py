@@ -75,9 +75,10 @@ def test_a_former_state_of_torch_is_gone_on_with() -> None:
         torch.testing.assert_close(now.state[parameter]["square_avg"], state["square_avg"])
 
 
-def test_gradients_are_left_as_they_were_and_where_there_is_none_nothing_moves() -> None:
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_gradients_are_left_as_they_were_and_where_there_is_none_nothing_moves(weight_decay: float) -> None:
     net = network()
-    optimizer = RMSprop(net.parameters(), weight_decay=0.1)
+    optimizer = RMSprop(net.parameters(), weight_decay=weight_decay)
     run(net, optimizer, range(1))
     assert all(map(torch.equal, [p.grad for p in net.parameters()], gradients_of_step(net, 0)))
     weights = [parameter.clone() for parameter in net.parameters()]

@@ -283,6 +283,7 @@ def test_a_pruner_that_can_never_prune_is_a_warning(
         assert said == ""
     else:
         assert said.startswith(f"warning: no trial can be pruned: hydra.sweeper.pruner.{key}, ")
+        assert ("Lower" in said) is not key.endswith(" 0")
 
 
 def test_a_grid_with_fewer_points_than_trials_is_a_note(check: Check, capsys: pytest.CaptureFixture[str]) -> None:

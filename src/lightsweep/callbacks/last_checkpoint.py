@@ -83,10 +83,13 @@ def checkpoint_to_continue(trainer: L.Trainer) -> Path | None:
 def _write_rows(trainer: L.Trainer) -> None:
     """Those of this epoch, too, which Lightning logs when all callbacks have seen its end."""
     to_come: dict[str, Any] = convert_tensors_to_scalars(trainer._logger_connector.metrics["log"])
+    step = to_come.pop("step", None)
+    if to_come and step is None:
+        to_come.setdefault("epoch", trainer.current_epoch)
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
     for logger in trainer.loggers:
         if isinstance(logger, CSVLogger) and to_come:
-            step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
-            logger.flush_with({**to_come, "epoch": trainer.current_epoch}, step=step)
+            logger.flush_with(to_come, step=int(step))
         elif isinstance(logger, CSVLogger):
             logger.flush(epoch=trainer.current_epoch)
 

@@ -27,8 +27,8 @@ class RMSprop(torch.optim.RMSprop):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with torch.no_grad():
-            for group in self.param_groups:
+        for group in self.param_groups:
+            with torch.set_grad_enabled(group["differentiable"]):
                 self._step_of(group)
         return loss
 

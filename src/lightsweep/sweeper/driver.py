@@ -35,7 +35,7 @@ def is_worker() -> bool:
 def is_orphaned() -> bool:
     """Whether the driver is gone, killed perhaps, so that nobody waits for what this process does."""
     owner = driver()
-    return owner not in (None, Owner.here()) and not owner.may_be_alive()
+    return owner is not None and owner.pid != os.getpid() and not owner.may_be_alive()
 
 
 def begin_job() -> None:

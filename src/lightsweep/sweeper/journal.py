@@ -97,11 +97,19 @@ class JournalBackend(JournalFileBackend):
                 os.fsync(file.fileno())
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        """The records from a number on; if there are none, which is so at most calls, the file is not even opened."""
+        """The records from a number on; if there are none, as at most calls, nothing is read."""
         end_of_read = self._log_number_offset.get(log_number_from)
-        if end_of_read is not None and Path(self._file_path).stat().st_size == end_of_read:
+        if end_of_read is not None and self._size() == end_of_read:
             return iter(())
         return super().read_logs(log_number_from)
+
+    def _size(self) -> int:
+        """Of the opened file: without opening it NFS may tell what was so some seconds ago."""
+        fd = os.open(self._file_path, os.O_RDONLY)
+        try:
+            return os.fstat(fd).st_size
+        finally:
+            os.close(fd)
 
     def mend(self) -> None:
         """Cut a torn end off; raises as `open_journal` does."""

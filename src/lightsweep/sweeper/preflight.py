@@ -155,10 +155,10 @@ def remarks(settings: Settings, *, config: DictConfig, sampler: BaseSampler) -> 
     max_epochs = OmegaConf.select(config, "trainer.max_epochs")
     key, warm_up = _warm_up(settings.pruner)
     if isinstance(max_epochs, int) and warm_up is not None and warm_up >= max_epochs - 1:
+        lower = f"Lower {key.rsplit('.', 1)[-1]}, train" if warm_up else "Train"
         yield (
             f"warning: no trial can be pruned: {key} is {warm_up}, and of trainer.max_epochs={max_epochs} the pruner"
-            f" is asked after all but the last. Lower {key.rsplit('.', 1)[-1]}, train longer, or say"
-            " hydra/sweeper/pruner=none."
+            f" is asked after all but the last. {lower} longer, or say hydra/sweeper/pruner=none."
         )
 
 

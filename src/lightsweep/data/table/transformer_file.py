@@ -1,10 +1,14 @@
 """scikit-learn's fitted transformers in a file without pickle, by skops.
 
-skops trusts all types of scikit-learn, SciPy and NumPy, and takes two seconds to list them when it is imported. Here it
-is told those that are written; a file with any other is refused.
+skops trusts all types of scikit-learn, SciPy and NumPy, and takes two seconds to list them when it is imported. Here a
+copy of it is told those that are written; a file with any other is refused.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -37,7 +41,23 @@ LISTS = {
 }
 TRUSTED = ["numpy.dtype"]  # beside them; it runs nothing that the file says
 
-with standing_in(StandIn("skops.io._trusted_types", **LISTS)):
+
+@contextmanager
+def _a_copy_of_its_own(package: str) -> Iterator[None]:
+    """Let what is imported of the package be nobody else's, whether they have imported it or will."""
+
+    def take_out() -> dict[str, ModuleType]:
+        return {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == package}
+
+    others = take_out()
+    try:
+        yield
+    finally:
+        take_out()
+        sys.modules.update(others)
+
+
+with _a_copy_of_its_own("skops"), standing_in(StandIn("skops.io._trusted_types", **LISTS)):
     import skops.io
 
 
