@@ -244,7 +244,8 @@ class Search:
         def on_finished(_: FrozenTrial) -> None:
             take_in()
             results.write(durable=False)
-            if progress.seconds_left() < SECONDS_TO_LOAD:
+            is_core_free = self.settings.n_jobs == 1 or progress.total - progress.done < self.settings.n_jobs
+            if is_core_free and progress.seconds_left() < SECONDS_TO_LOAD:
                 _load_beside()
 
         loop = TrialLoop(
