@@ -75,7 +75,7 @@ class Node:
 def test_what_a_training_left_is_freed_however_old_it_is(
     generation: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(garbage, "_spare_what_the_first_training_imported", lambda: None)
+    monkeypatch.setattr(garbage, "_spare_the_libraries", lambda: None)
     monkeypatch.setattr(garbage, "_n_trainings", 0)
     for _ in range(5):
         held = Node()
@@ -88,7 +88,7 @@ def test_what_a_training_left_is_freed_however_old_it_is(
 
 
 def test_what_was_let_go_later_is_freed_after_some_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(garbage, "_spare_what_the_first_training_imported", lambda: None)
+    monkeypatch.setattr(garbage, "_spare_the_libraries", lambda: None)
     monkeypatch.setattr(garbage, "_n_trainings", 0)
     held = Node()
     left = weakref.ref(held)

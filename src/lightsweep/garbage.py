@@ -52,8 +52,9 @@ def free_memory() -> None:
     global _n_trainings, _n_aged
     is_full = _n_trainings % TRAININGS_PER_FULL_SEARCH == 0 or _times_aged() != _n_aged
     gc.collect(2 if is_full else 1)
+    if _n_trainings == 0:
+        _spare_the_libraries()  # and what was imported in the first training
     _n_trainings, _n_aged = _n_trainings + 1, _times_aged()
-    _spare_what_the_first_training_imported()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
@@ -67,16 +68,11 @@ def _spare_the_libraries() -> None:
 def _is_own(entry: tuple[str, ModuleType]) -> bool:
     name, module = entry
     file = getattr(module, "__file__", None)
-    if (
-        name in ("__main__", "__mp_main__") or not isinstance(file, str) or not Path(file).is_absolute()
-    ):  # some of torch's have a name
+    if name in ("__main__", "__mp_main__") or not isinstance(file, str):
+        return False
+    if not Path(file).is_absolute():  # some of torch's are of no file and have the name of one
         return False
     return not file.startswith(LIBRARIES) and not any(folder in file for folder in INSTALLED)
-
-
-@lru_cache(maxsize=1)
-def _spare_what_the_first_training_imported() -> None:
-    _spare_the_libraries()
 
 
 def _times_aged() -> int:

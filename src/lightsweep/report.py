@@ -501,6 +501,7 @@ def _drawing(figure: Figure, *, height: int = 360, min_width: int = 0) -> str:
 
     layout = figure["layout"]
     layout.pop("template", None)  # another one would be merged with it
+    left = layout.get("margin", {}).get("l") or 8
     _update(
         layout,
         template=io.templates["none"].to_plotly_json(),
@@ -509,12 +510,7 @@ def _drawing(figure: Figure, *, height: int = 360, min_width: int = 0) -> str:
         width=None,
         height=None,
         font={"family": "system-ui, sans-serif", "size": 13, "color": "#3e4c59"},
-        margin={
-            "l": layout.get("margin", {}).get("l") or 8,
-            "r": 12,
-            "t": 12,
-            "b": 8,
-        },  # and as much as the labels need
+        margin={"l": left, "r": 12, "t": 12, "b": 8},  # and as much as the labels need
         legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
     )
     style = {"gridcolor": "#e4e7eb", "zeroline": False, "automargin": True, "exponentformat": "e"}

@@ -88,9 +88,11 @@ def _write_rows(trainer: L.Trainer) -> None:
         to_come.setdefault("epoch", trainer.current_epoch)
         step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
     for logger in trainer.loggers:
-        if isinstance(logger, CSVLogger) and to_come:
+        if not isinstance(logger, CSVLogger):
+            continue
+        if to_come:
             logger.flush_with(to_come, step=int(step))
-        elif isinstance(logger, CSVLogger):
+        else:
             logger.flush(epoch=trainer.current_epoch)
 
 

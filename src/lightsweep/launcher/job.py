@@ -28,12 +28,8 @@ from omegaconf.basecontainer import BaseContainer
 from lightsweep.files import yaml_of
 from lightsweep.sweeper.job_config import JobConfig, origin_of
 
-OF_ONE_JOB = (
-    "overrides",
-    "runtime",
-    "job",
-    "sweep",
-)  # of the hydra node; the rest is that of all jobs with the same groups
+# Sections of the hydra node; the others are those of all jobs with the same groups.
+OF_ONE_JOB = ("overrides", "runtime", "job", "sweep")
 
 _texts: dict[str, tuple[str, str]] = {}  # by section of a file: the last one's content, and its YAML
 _shared: dict[str, dict[str, str]] = {}  # by what a config is copied from: the YAML of each section of its hydra node
