@@ -29,21 +29,29 @@ class PlainNet:
         self._transposed = [weight.detach().t() for weight in self._weights]
         self._dropout = dropouts[0] if dropouts and dropouts[0].p > 0 else None
         self._objective = objective
-        self._drawers: dict[tuple[int, torch.dtype], Callable[[], list[Tensor]]] = {}  # of all batches and the last one
+        # By the number of rows, of which all batches but the last have the same.
+        self._drawers: dict[int, Callable[[], Sequence[Tensor | None]]] = {}
+        self._large: dict[int, list[bool]] = {}
 
     def _takes(self, x: Tensor) -> bool:
         weight = self._weights[0]
         return x.dim() == 2 and x.dtype == weight.dtype and x.device == weight.device and not x.requires_grad
 
-    def _masks(self, n_rows: int, dtype: torch.dtype) -> Sequence[Tensor | None]:
+    def _masks(self, n_rows: int) -> Sequence[Tensor | None]:
         """Those of dropout for each hidden layer, None where it keeps all."""
-        hidden = self._biases[:-1]
-        if self._dropout is None:
-            return [None] * len(hidden)
-        if (n_rows, dtype) not in self._drawers:
+        if n_rows not in self._drawers:
+            hidden = self._biases[:-1]
+            kept = [None] * len(hidden)
             shapes = [(n_rows, len(bias)) for bias in hidden]
-            self._drawers[n_rows, dtype] = self._dropout.drawer(shapes, dtype)
-        return self._drawers[n_rows, dtype]()
+            drawn = self._dropout and self._dropout.drawer(shapes, self._biases[0].dtype)
+            self._drawers[n_rows] = drawn or (lambda: kept)
+        return self._drawers[n_rows]()
+
+    def _is_large(self, x: Tensor) -> list[bool]:
+        """Of each layer's products: they go by the rows, of which each layer has as many."""
+        if len(x) not in self._large:
+            self._large[len(x)] = [is_large(x, weight) for weight in self._weights]
+        return self._large[len(x)]
 
     def _outputs(self, i: int, x: Tensor, *, large: bool) -> Tensor:
         bias = self._biases[i]
@@ -55,10 +63,7 @@ class PlainNet:
         x, y = batch
         if not self._takes(x):
             return None
-        large = [
-            is_large(x, weight) for weight in self._weights
-        ]  # it goes by the rows, of which each layer has as many
-        masks = self._masks(len(x), x.dtype)
+        large, masks = self._is_large(x), self._masks(len(x))
         inputs = [x]
         for i, mask in enumerate(masks):
             hidden = self._outputs(i, inputs[-1], large=large[i]).relu_()
