@@ -155,7 +155,7 @@ def outcome_of_failure(error: Exception, cfg: DictConfig) -> Outcome:
 
 
 def _keep(outcome: Outcome, folder: Path) -> None:
-    write_atomically(folder / "result.yaml", yaml_of(asdict(outcome)))
+    write_atomically(folder / "result.yaml", yaml_of(asdict(outcome)), durable=not in_search())
 
 
 def keep_and_announce(outcome: Outcome) -> None:
