@@ -1,5 +1,6 @@
 """What training on the digits does without is not imported, and nothing of it is lost to those who ask for it."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -8,8 +9,11 @@ from typing import Any
 import pytest
 import torch
 from pytorch_lightning.trainer.connectors.logger_connector.result import _Metadata, _ResultMetric
+from pytorch_lightning.utilities.argparse import _parse_env_variables
+from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
 
-import lightsweep.lightning  # noqa: F401  (what is tested)
+import lightsweep.lightning
+from lightsweep.lightning import L
 
 CHECK = """
 import sys
@@ -62,3 +66,42 @@ def test_a_logged_value_is_moved_only_to_another_device(reduce_fx: Any) -> None:
     assert all(getattr(metric, name) is value for name, value in before.items())
     metric.to(torch.device("meta"))
     assert all(getattr(metric, name).is_meta for name in before)
+
+
+class One:
+    def step(self, batch: Any) -> None: ...
+
+
+class Other:
+    def step(self, batch: Any, batch_idx: int) -> None: ...
+
+
+def test_what_a_step_takes_is_looked_up_once_per_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = []
+    look = inspect.getfullargspec
+    monkeypatch.setattr(lightsweep.lightning, "N_SIGNATURES", 2)
+    asked = lightsweep.lightning._once(lambda function: looked_at.append(function) or look(function))
+    for _ in range(3):
+        assert asked(One().step).args == ["self", "batch"]
+        assert asked(Other().step).args == ["self", "batch", "batch_idx"]
+    assert len(looked_at) == 2
+    asked(test_torchmetrics_can_still_plot)
+    assert asked(One().step).args == ["self", "batch"]
+    assert len(looked_at) == 4  # no more than two are kept
+
+
+def test_lightning_finds_what_a_step_and_a_trainer_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        assert not is_param_in_hook_signature(One().step, "batch_idx")
+        assert is_param_in_hook_signature(Other().step, "batch_idx")
+        assert is_param_in_hook_signature(Other.step, "batch_idx")
+    assert not vars(_parse_env_variables(L.Trainer))
+    monkeypatch.setenv("PL_TRAINER_MAX_EPOCHS", "3")
+    assert vars(_parse_env_variables(L.Trainer)) == {"max_epochs": 3}
+
+
+def test_places_have_their_text_again() -> None:
+    frame = inspect.currentframe()
+    assert frame is not None
+    [line] = inspect.getframeinfo(frame).code_context or []
+    assert line.strip() == "[line] = inspect.getframeinfo(frame).code_context or []"
