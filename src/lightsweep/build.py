@@ -66,7 +66,10 @@ def constructors_of(kind: type) -> Iterator[type]:
 
 def target_of(node: DictConfig) -> Factory:
     """What the node's `_target_` names, looked up by the rules of what may be called. Raises what `build` raises."""
-    factory: functools.partial[Any] = build(_alone({TARGET: node[TARGET], PARTIAL: True}, node._get_full_key(None)))
+    asked = {TARGET: node[TARGET], PARTIAL: True}
+    factories = _factories(asked) if _is_plain(asked) else None
+    factory = factories[asked[TARGET]] if factories else build(_alone(asked, node._get_full_key(None)))
+    assert isinstance(factory, functools.partial)
     return factory.func
 
 

@@ -5,7 +5,7 @@ import os
 import pickle
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -66,7 +66,7 @@ class JobConfigLoader(ConfigLoaderImpl):
 
     def __init__(self, loader: ConfigLoaderImpl) -> None:
         vars(self).update(vars(loader))
-        self._composed: dict[tuple[str, ...], tuple[DictConfig, int]] = {}
+        self._composed: dict[tuple[str, ...], tuple[Callable[[], DictConfig], int]] = {}
         self._master: DictConfig | None = None
         self._is_named: dict[str, bool] = {}  # by key whether a group has this name
 
@@ -104,8 +104,8 @@ class JobConfigLoader(ConfigLoaderImpl):
         composed = self._composed.get(tuple(groups))
         if composed is None:
             cfg = _as_job_config(super().load_sweep_config(master_config, list(groups)))
-            composed = self._composed[tuple(groups)] = cfg, len(master_config.hydra.overrides.hydra)
-        return copy.deepcopy(composed[0]), composed[1]
+            composed = self._composed[tuple(groups)] = _copies_of(cfg), len(master_config.hydra.overrides.hydra)
+        return composed[0](), composed[1]
 
 
 def parsed(override: str) -> Override:
@@ -126,6 +126,15 @@ def _as_job_config(cfg: DictConfig) -> DictConfig:
         object.__setattr__(node, "__class__", JobConfig)  # a config takes every other assignment for a key
     vars(cfg)[ORIGIN] = uuid.uuid4().hex
     return cfg
+
+
+def _copies_of(cfg: DictConfig) -> Callable[[], DictConfig]:
+    """What gives a deep copy at each call, in half the time of one: the config is read once, as it is now."""
+    try:
+        content = pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL)
+    except Exception:  # noqa: BLE001  (an object that can't be pickled was put into the config)
+        return lambda: copy.deepcopy(cfg)
+    return lambda: pickle.loads(content)  # noqa: S301  (its own)
 
 
 def _sign(cfg: DictConfig, overrides: Sequence[Override], *, of_master: Sequence[str]) -> None:
