@@ -10,6 +10,7 @@ import pytest
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
@@ -151,6 +152,21 @@ def test_a_choice_of_groups_is_composed_once(setup: Setup, monkeypatch: pytest.M
     for number in range(10):
         setup.job(f"optimizer={('adam', 'sgd')[number % 2]}", f"seed={number}")
     assert composed == [["hparams_search=mlp", "optimizer=adam"], ["hparams_search=mlp", "optimizer=sgd"]]
+
+
+def test_a_config_file_is_read_once(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    original = ConfigRepository.load_config
+
+    def counting(self: Any, config_path: str) -> Any:
+        read.append(config_path)
+        return original(self, config_path)
+
+    monkeypatch.setattr(ConfigRepository, "load_config", counting)
+    for name in ("adam", "sgd", "rmsprop"):
+        setup.job(f"optimizer={name}")
+    assert {"train", "optimizer/adam", "optimizer/sgd", "optimizer/rmsprop"} <= set(read)
+    assert len(read) == len(set(read))
 
 
 def test_another_search_does_not_get_the_configs_of_the_first(setup: Setup) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -61,17 +62,18 @@ class JobConfig(DictConfig):
 class JobConfigLoader(ConfigLoaderImpl):
     """Composes a job's config as Hydra does: first the groups, then one value after the other.
 
-    What the groups give is kept, so the config files are read at the first job that chooses them.
+    What the groups give is kept, and so is each config file: it is read at the first job that chooses it.
     """
 
     def __init__(self, loader: ConfigLoaderImpl) -> None:
         vars(self).update(vars(loader))
         self._composed: dict[tuple[str, ...], tuple[Callable[[], DictConfig], int]] = {}
         self._master: DictConfig | None = None
+        self._read: dict[Any, Callable[[], Any]] = {}
         self._is_named: dict[str, bool] = {}  # by key whether a group has this name
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_composed": {}, "_master": None}
+        return {**vars(self), "_composed": {}, "_master": None, "_read": {}}
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         # Unresolved: a password must stay so.
@@ -89,6 +91,13 @@ class JobConfigLoader(ConfigLoaderImpl):
         _sign(cfg, overrides, of_master=of_master)
         OmegaConf.copy_cache(from_config=master_config, to_config=cfg)
         return cfg
+
+    def _parse_overrides_and_create_caching_repo(
+        self, *args: Any, **kwargs: Any
+    ) -> tuple[list[Override], CachingConfigRepository]:
+        overrides, repository = super()._parse_overrides_and_create_caching_repo(*args, **kwargs)
+        repository.delegate = cast("IConfigRepository", _ReadOnce(repository.delegate, self._read))
+        return overrides, repository
 
     def _is_group(self, override: Override) -> bool:
         name = override.key_or_group
@@ -108,6 +117,24 @@ class JobConfigLoader(ConfigLoaderImpl):
         return composed[0](), composed[1]
 
 
+class _ReadOnce:
+    """A repository of config files that shares what it has read with the others that look in the same places."""
+
+    def __init__(self, repository: Any, read: dict[Any, Callable[[], Any]]) -> None:
+        self._repository = repository
+        self._read = read
+        self._places = tuple(source.full_path() for source in repository.get_sources())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._repository, name)
+
+    def load_config(self, config_path: str) -> Any:
+        key = self._places, config_path
+        if key not in self._read:
+            self._read[key] = _copies_of(self._repository.load_config(config_path))
+        return self._read[key]()
+
+
 def parsed(override: str) -> Override:
     key, _, text = override.partition("=")
     if FLOAT.fullmatch(text):  # drawn for one job
@@ -121,19 +148,18 @@ def _parsed(override: str) -> Override:
 
 
 def _as_job_config(cfg: DictConfig) -> DictConfig:
-    cfg = copy.deepcopy(cfg)
     for node in (cfg.hydra, cfg):
         object.__setattr__(node, "__class__", JobConfig)  # a config takes every other assignment for a key
     vars(cfg)[ORIGIN] = uuid.uuid4().hex
     return cfg
 
 
-def _copies_of(cfg: DictConfig) -> Callable[[], DictConfig]:
+def _copies_of(config: Any) -> Callable[[], Any]:
     """What gives a deep copy at each call, in half the time of one: the config is read once, as it is now."""
     try:
-        content = pickle.dumps(cfg, pickle.HIGHEST_PROTOCOL)
+        content = pickle.dumps(config, pickle.HIGHEST_PROTOCOL)
     except Exception:  # noqa: BLE001  (an object that can't be pickled was put into the config)
-        return lambda: copy.deepcopy(cfg)
+        return lambda: copy.deepcopy(config)
     return lambda: pickle.loads(content)  # noqa: S301  (its own)
 
 
