@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -66,14 +65,13 @@ class JobConfigLoader(ConfigLoaderImpl):
     """
 
     def __init__(self, loader: ConfigLoaderImpl) -> None:
-        vars(self).update(vars(loader))
+        vars(self).update(vars(loader), repository=_ReadOnce(loader.repository))
         self._composed: dict[tuple[str, ...], tuple[Callable[[], DictConfig], int]] = {}
         self._master: DictConfig | None = None
-        self._read: dict[Any, Callable[[], Any]] = {}
         self._is_named: dict[str, bool] = {}  # by key whether a group has this name
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_composed": {}, "_master": None, "_read": {}}
+        return {**vars(self), "_composed": {}, "_master": None}
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         # Unresolved: a password must stay so.
@@ -91,13 +89,6 @@ class JobConfigLoader(ConfigLoaderImpl):
         _sign(cfg, overrides, of_master=of_master)
         OmegaConf.copy_cache(from_config=master_config, to_config=cfg)
         return cfg
-
-    def _parse_overrides_and_create_caching_repo(
-        self, *args: Any, **kwargs: Any
-    ) -> tuple[list[Override], CachingConfigRepository]:
-        overrides, repository = super()._parse_overrides_and_create_caching_repo(*args, **kwargs)
-        repository.delegate = cast("IConfigRepository", _ReadOnce(repository.delegate, self._read))
-        return overrides, repository
 
     def _is_group(self, override: Override) -> bool:
         name = override.key_or_group
@@ -118,18 +109,23 @@ class JobConfigLoader(ConfigLoaderImpl):
 
 
 class _ReadOnce:
-    """A repository of config files that shares what it has read with the others that look in the same places."""
+    """Hydra's repository of config files, which copies itself for each composition; the copies share what was read."""
 
-    def __init__(self, repository: Any, read: dict[Any, Callable[[], Any]]) -> None:
+    def __init__(self, repository: Any, read: dict[Any, Callable[[], Any]] | None = None) -> None:
         self._repository = repository
-        self._read = read
-        self._places = tuple(source.full_path() for source in repository.get_sources())
+        self._read = {} if read is None else read
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._repository, name)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_ReadOnce":
+        return _ReadOnce(copy.deepcopy(self._repository, memo), self._read)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _ReadOnce, (self._repository,)
+
     def load_config(self, config_path: str) -> Any:
-        key = self._places, config_path
+        key = config_path, *(source.full_path() for source in self._repository.get_sources())  # a copy may have others
         if key not in self._read:
             self._read[key] = _copies_of(self._repository.load_config(config_path))
         return self._read[key]()
