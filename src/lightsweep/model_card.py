@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -52,7 +52,7 @@ class Facts:
 
 def write_card(folder: Path, facts: Facts) -> None:
     """Write `model_card.md` and its picture. Names that come from data never become markup."""
-    picture = _draw(folder, facts)
+    picture, wait_for_it = _draw(folder, facts)
     sections = {
         "Use": _use(facts) if facts.target else "",
         "Task": _task(facts.target) if facts.target else "",
@@ -66,6 +66,7 @@ def write_card(folder: Path, facts: Facts) -> None:
     }
     parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
     write_atomically(folder / CARD, "\n\n".join([f"# {_title(facts)}", *parts]) + "\n")
+    wait_for_it()
 
 
 def plain(text: object) -> str:
@@ -117,25 +118,23 @@ def _metrics(facts: Facts, *, picture: str | None) -> str:
     return "\n\n".join(parts)
 
 
-def _draw(folder: Path, facts: Facts) -> str | None:
-    """Draw what the model gets wrong on the test split, and give the name of the picture."""
+def _draw(folder: Path, facts: Facts) -> tuple[str | None, Callable[[], None]]:
+    """Draw what the model gets wrong on the test split, and give the name of the picture, and what waits for it.
+
+    It is drawn beside if a process there has loaded Matplotlib, which takes longer than to draw.
+    """
     target = facts.target
     if target is None or facts.predicted is None or facts.actual is None:
-        return None
+        return None, lambda: None
     if target.task.is_regression:
         actual, predicted = facts.actual.double().numpy(), facts.predicted.double().numpy()
-        _do("draw_residuals", folder / RESIDUALS, actual=actual, predicted=predicted, targets=target.names)
-        return RESIDUALS
+        shown = {"actual": actual, "predicted": predicted, "targets": target.names}
+        return RESIDUALS, BESIDE.do("lightsweep.pictures:draw_residuals", folder / RESIDUALS, **shown)
     n = len(target.classes)
     pairs = facts.actual.numpy() * n + facts.predicted.argmax(dim=1).numpy()
     counts = np.bincount(pairs, minlength=n * n).reshape(n, n)
-    _do("draw_confusion", folder / CONFUSION, counts, classes=target.classes)
-    return CONFUSION
-
-
-def _do(name: str, *args: Any, **kwargs: Any) -> None:
-    """Draw a picture, beside if a process there has loaded Matplotlib, which takes longer than to draw."""
-    BESIDE.do(f"lightsweep.pictures:{name}", *args, **kwargs)()
+    wait = BESIDE.do("lightsweep.pictures:draw_confusion", folder / CONFUSION, counts, classes=target.classes)
+    return CONFUSION, wait
 
 
 def _search(search: Mapping[str, Any]) -> str:

@@ -63,10 +63,13 @@ class Report:
         return cls(search=_Search.of(study, monitor=monitor), title=title, facts=facts)
 
     def write(self, path: Path) -> None:
+        write_atomically(path, self.page())
+
+    def page(self) -> str:
         with _quiet_optuna():
             import_figures()
             sections = [_facts(self.facts), *(section.html(self.search) for section in SECTIONS)]
-        write_atomically(path, _page(title=self.title, search=self.search, body="\n".join(sections)))
+        return _page(title=self.title, search=self.search, body="\n".join(sections))
 
 
 @contextlib.contextmanager

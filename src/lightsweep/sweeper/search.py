@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -246,7 +246,7 @@ class Search:
             results.write(durable=False)
             is_core_free = self.settings.n_jobs == 1 or progress.total - progress.done < self.settings.n_jobs
             if is_core_free and progress.seconds_left() < SECONDS_TO_LOAD:
-                _load_beside()
+                _load_beside(practise=lambda: self._report(study, tally=results.tally))
 
         loop = TrialLoop(
             study,
@@ -328,8 +328,13 @@ class Search:
         return outcome
 
 
-def _load_beside() -> None:
-    """Let another process load what draws the search and its model, such that nobody waits for it in the end."""
+def _load_beside(*, practise: Callable[[], Report] | None = None) -> None:
+    """Let another process load what draws the search and its model, such that nobody waits for it in the end.
+
+    It draws a report for practice, where there is time: the first takes by half longer than the others.
+    """
     if BESIDE.begin():
         BESIDE.do("lightsweep.report:import_figures")
         BESIDE.do("importlib:import_module", "lightsweep.pictures")
+        if practise is not None:
+            BESIDE.do("lightsweep.report:Report.page", practise())
