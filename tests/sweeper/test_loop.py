@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind
+from lightsweep.sweeper import signs_of_life as signs
 from lightsweep.sweeper.fate import fate_of
 from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, WorkerLost
 from lightsweep.sweeper.loop import TrialLoop
@@ -432,11 +433,16 @@ def test_a_trial_that_another_driver_runs_is_left_to_it_and_waited_for(
     assert capsys.readouterr().err == message
 
 
+def give_signs_every(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signs, "SECONDS_BETWEEN_SIGNS", seconds)
+    signs._begin_to_give_signs.cache_clear()  # the thread that is there sleeps for longer
+
+
 def test_a_trial_of_another_host_is_taken_over_once_it_gives_no_sign_of_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("lightsweep.sweeper.signs_of_life.SECONDS_BETWEEN_SIGNS", 0.1)
-    monkeypatch.setattr("lightsweep.sweeper.signs_of_life.SECONDS_OF_SILENCE", 0.5)
+    give_signs_every(0.1, monkeypatch)
+    monkeypatch.setattr(signs, "SECONDS_OF_SILENCE", 0.5)
     study = journal_study(tmp_path)
     begun_by_another(study, host="elsewhere")
     alive = signs_of_life(tmp_path, 0)
@@ -464,16 +470,23 @@ def test_a_trial_of_another_host_is_taken_over_once_it_gives_no_sign_of_life(
     assert takes.startswith("trial 0 is taken over: process 1 on elsewhere gave no sign of life for")
 
 
-def test_a_trial_gives_signs_of_life_while_it_runs_and_leaves_none(
+def test_trials_give_signs_of_life_while_they_run_and_leave_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightsweep.sweeper.signs_of_life.SECONDS_BETWEEN_SIGNS", 0.01)
-    path = tmp_path / ".alive.3"
-    with signs_of_life(tmp_path, 3):
+    give_signs_every(0.01, monkeypatch)
+
+    def wait_for_a_sign(path: Path) -> None:
         begun, deadline = path.stat().st_mtime_ns, time.monotonic() + 30
         while path.stat().st_mtime_ns == begun:
             assert time.monotonic() < deadline
             time.sleep(0.01)
+
+    with signs_of_life(tmp_path, 3):
+        wait_for_a_sign(tmp_path / ".alive.3")
+        with signs_of_life(tmp_path, 4):
+            wait_for_a_sign(tmp_path / ".alive.4")
+        assert list(tmp_path.iterdir()) == [tmp_path / ".alive.3"]
+        wait_for_a_sign(tmp_path / ".alive.3")
     assert list(tmp_path.iterdir()) == []
 
 

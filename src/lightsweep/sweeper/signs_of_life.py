@@ -5,10 +5,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 SECONDS_BETWEEN_SIGNS = 10.0
 SECONDS_OF_SILENCE = 120.0  # more than signs need that a network file system shows a minute late
+
+_running: set[Path] = set()  # the files of the trials that this process runs
 
 
 def sign_file(folder: Path, number: int) -> Path:
@@ -18,22 +21,30 @@ def sign_file(folder: Path, number: int) -> Path:
 @contextmanager
 def signs_of_life(folder: Path, number: int) -> Iterator[None]:
     """Touch the trial's file every few seconds, from now on to the end of the block, and remove it."""
-    path, over = sign_file(folder, number), threading.Event()
+    path = sign_file(folder, number)
     with suppress(OSError):  # a full disk, which the job will meet, too
         path.touch()
-    threading.Thread(target=_give_signs, args=(path, over), daemon=True).start()
+    _running.add(path)
+    _begin_to_give_signs()
     try:
         yield
     finally:
-        over.set()
+        _running.discard(path)
         with suppress(OSError):
             path.unlink()
 
 
-def _give_signs(path: Path, over: threading.Event) -> None:
-    while not over.wait(SECONDS_BETWEEN_SIGNS):
-        with suppress(OSError):
-            os.utime(path)  # unlike `touch` it creates none where the trial has just ended
+@lru_cache(maxsize=1)  # one thread for all trials
+def _begin_to_give_signs() -> None:
+    threading.Thread(target=_give_signs, daemon=True).start()
+
+
+def _give_signs() -> None:
+    while True:
+        time.sleep(SECONDS_BETWEEN_SIGNS)
+        for path in _running.copy():
+            with suppress(OSError):
+                os.utime(path)  # unlike `touch` it creates none where the trial has just ended
 
 
 class Watch:
