@@ -10,12 +10,15 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
 import torch
+
+from lightsweep.late_metas import import_metas
+from lightsweep.late_modules import LateModule, spec_of_what_is_there
 
 DYNAMO = "torch._dynamo"
 INDUCTOR = "torch._inductor"
@@ -23,38 +26,22 @@ SETTINGS = (f"{INDUCTOR}.config", f"{INDUCTOR}.custom_graph_pass")  # need nothi
 KEPT = "__dynamo_disable"  # where torch keeps, at a function, what keeps it out of what is compiled
 
 
-class _LatePackage(ModuleType):
+class _LatePackage(LateModule):
     """A package that is executed, in place, when more is asked of it than is answered here."""
 
     def __init__(self, spec: ModuleSpec, answers: dict[str, Any]) -> None:
-        super().__init__(spec.name)
-        vars(self).update(
-            __spec__=spec,
-            __loader__=spec.loader,
-            __package__=spec.name,
-            __path__=spec.submodule_search_locations,
-            __file__=spec.origin,
-            **answers,
-        )
+        super().__init__(spec, answers)
         self._answers = list(answers)
         self._to_catch_up: list[Callable[[], Any]] = []
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        _execute(self)
-        return getattr(self, name)
-
-
-def _execute(package: _LatePackage) -> None:
-    loader, to_catch_up = package.__loader__, package._to_catch_up
-    assert isinstance(loader, Loader)
-    for name in (*package._answers, "_answers", "_to_catch_up"):
-        del vars(package)[name]
-    package.__class__ = ModuleType  # type: ignore[assignment]
-    loader.exec_module(package)
-    for catch_up in to_catch_up:
-        catch_up()
+    def import_it(self) -> None:
+        import_metas()  # or it would come upon them in the middle of its own import
+        to_catch_up = self._to_catch_up
+        for name in (*self._answers, "_answers", "_to_catch_up"):
+            del vars(self)[name]
+        self.execute()
+        for catch_up in to_catch_up:
+            catch_up()
 
 
 class _Finder(MetaPathFinder):
@@ -64,25 +51,8 @@ class _Finder(MetaPathFinder):
         package = sys.modules.get(".".join(fullname.split(".")[:2]))
         if not isinstance(package, _LatePackage) or fullname in SETTINGS:
             return None
-        _execute(package)
-        there = sys.modules.get(fullname)
-        if there is not None:
-            there.__spec__ = ModuleSpec(fullname, _AlreadyThere(there))  # by which the import goes
-        return there and there.__spec__
-
-
-class _AlreadyThere(Loader):
-    """Gives an import the module that the package has imported in the meantime."""
-
-    def __init__(self, module: ModuleType) -> None:
-        self._module = module
-        self._spec = module.__spec__
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return self._module
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._spec
+        package.import_it()
+        return spec_of_what_is_there(fullname)
 
 
 class _Meta(type):
@@ -98,7 +68,7 @@ def _disable(fn: Any = None, *args: Any, **kwargs: Any) -> Any:
     """Keep a function out of what is compiled, from when on there is a compiler."""
     dynamo: Any = torch._dynamo
     if not inspect.isfunction(fn):
-        _execute(dynamo)
+        dynamo.import_it()
         return dynamo.disable(fn, *args, **kwargs)
     to_catch_up = dynamo._to_catch_up
     if kwargs == {"wrapping": False}:  # torch's own call, which keeps the answer at the function and asks once

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from lightsweep.late_metas import import_torch_without
 from lightsweep.stand_ins import StandIn, standing_in
 
 N_SIGNATURES = 256
@@ -28,6 +29,7 @@ def _places_without_text() -> Iterator[None]:
 
 
 with _places_without_text():
+    import_torch_without()
     from lightsweep.late_compiler import import_late
 
 

@@ -1,0 +1,63 @@
+"""What modules that are imported late have in common."""
+
+import sys
+from abc import abstractmethod
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+
+class LateModule(ModuleType):
+    """Is in the place of a module until more is asked of it than it answers."""
+
+    def __init__(self, spec: ModuleSpec, answers: dict[str, Any]) -> None:
+        super().__init__(spec.name)
+        vars(self).update(
+            __spec__=spec,
+            __loader__=spec.loader,
+            __package__=spec.parent,
+            __file__=spec.origin,
+            **answers,
+        )
+        if spec.submodule_search_locations is not None:
+            vars(self).update(__path__=spec.submodule_search_locations)
+
+    @abstractmethod
+    def import_it(self) -> None:
+        """Have the module itself in its place."""
+
+    def execute(self) -> None:
+        """Make this object the module: those who have it need no other."""
+        loader = self.__loader__
+        assert isinstance(loader, Loader)
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        loader.exec_module(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self.import_it()
+        return getattr(sys.modules[self.__name__], name)
+
+
+def spec_of_what_is_there(fullname: str) -> ModuleSpec | None:
+    """By which an import takes the module that was imported while it looked for it; None if that was not imported."""
+    there = sys.modules.get(fullname)
+    if there is None:
+        return None
+    spec = ModuleSpec(fullname, _AlreadyThere(there))
+    vars(there)["__spec__"] = spec  # torch's settings refuse an assignment
+    return spec
+
+
+class _AlreadyThere(Loader):
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+        self._spec = module.__spec__
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self._module
+
+    def exec_module(self, module: ModuleType) -> None:
+        vars(module)["__spec__"] = self._spec

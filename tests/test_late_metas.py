@@ -1,0 +1,82 @@
+"""torch's meta kernels are imported where something is on "meta", and then are what they always were."""
+
+import subprocess
+import sys
+
+import pytest
+
+LATE = """
+import lightsweep.lightning
+from lightsweep.late_metas import are_late
+assert are_late()
+"""
+LOADED = """
+import sys
+assert not are_late() and torch._meta_registrations is sys.modules["torch._meta_registrations"]
+assert torch._decomp is sys.modules["torch._decomp"] and torch._prims.sin is torch.ops.prims.sin.default
+"""
+
+TRAINING = """
+import torch
+import torch.nn as nn
+model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(), nn.Linear(4, 2))
+optimizer = torch.optim.Adam(model.parameters(), fused=True)
+nn.functional.cross_entropy(model(torch.ones(5, 3)), torch.zeros(5, dtype=torch.long)).backward()
+optimizer.step()
+print(model.eval()(torch.zeros(2, 3)).shape)
+"""
+
+USES = {
+    "a module that is filled later": """
+with torch.device("meta"):
+    model = torch.nn.LSTM(3, 2)
+for parameter in model.to_empty(device="cpu").parameters():
+    torch.nn.init.ones_(parameter)
+print(model(torch.zeros(1, 1, 3)))
+""",
+    "an operator without a kernel in C++": """
+x = torch.ones(4, 3, device="meta")
+print(torch.nn.functional.layer_norm(x, (3,)), x.new_empty(3, 3).inverse())
+""",
+    "a tensor that is moved": "print(torch.ones(3).to('meta').cumsum(0).sort())",
+    "a fake tensor": """
+from torch._subclasses.fake_tensor import FakeTensorMode
+with FakeTensorMode():
+    print(torch.nn.functional.layer_norm(torch.ones(4, 3), (3,)))
+""",
+    "a traced function": """
+from torch.fx.experimental.proxy_tensor import make_fx
+print(make_fx(lambda x: torch.nn.functional.gelu(x).sum(), tracing_mode="symbolic")(torch.ones(3)).code)
+""",
+    "an export": "print(torch.export.export(torch.nn.Linear(3, 2), (torch.ones(4, 3),)).run_decompositions().graph)",
+    "a derivative forward": """
+print(torch.func.jvp(lambda x: torch.nn.functional.logsigmoid(x).sum(), (torch.ones(3),), (torch.ones(3),)))
+""",
+    "the module": "import torch._meta_registrations as metas; print(metas.activate_meta.__name__)",
+    "a module that comes with it": "from torch._decomp.decompositions import gelu_backward as f; print(f.__name__)",
+    "a package that comes with it": "import torch._refs as refs; print(refs.nn.functional.relu(torch.ones(2)))",
+    "an attribute of torch": "print(len(torch._decomp.decomposition_table))",
+    "an operator of theirs": "print(torch.ops.prims.sin(torch.ones(2)))",
+}
+
+
+def said(code: str) -> str:
+    command = [sys.executable, "-W", "error::ImportWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr.strip().rpartition("\n")[2]  # of an error the last line
+
+
+def test_training_does_without_them() -> None:
+    end = "\nimport sys; assert are_late() and not {'torch._decomp', 'torch._prims', 'torch._refs'} & {*sys.modules}"
+    assert said(LATE + TRAINING + end) == said(TRAINING)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_whoever_uses_them_has_all_of_them(use: str) -> None:
+    code = "import torch\n" + USES[use]
+    assert said(LATE + code + LOADED) == said(code)
+
+
+def test_torch_that_is_there_already_stays_as_it_is() -> None:
+    code = "import torch, sys; there = torch._decomp; import lightsweep.lightning; assert torch._decomp is there"
+    assert said(code) == ""
