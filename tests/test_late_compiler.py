@@ -63,6 +63,30 @@ def test_settings_of_before_hold_once_it_is_there() -> None:
     )
 
 
+def test_a_setting_of_before_is_kept_when_another_is_read() -> None:
+    check(
+        LATE
+        + """
+import torch._inductor.config as config
+config.max_autotune = True
+torch.use_deterministic_algorithms(True)
+assert config.max_autotune and config.deterministic and "implicit_fallbacks" not in vars(config)
+assert config.implicit_fallbacks and config.max_autotune and config.deterministic
+with config.patch(max_autotune=False):
+    assert not torch._inductor.config.max_autotune
+assert config is torch._inductor.config and config.max_autotune and is_late(INDUCTOR)
+"""
+    )
+
+
+@pytest.mark.parametrize("module", ["torch._dynamo.config", "torch._inductor.config", "torch._dynamo.eval_frame"])
+def test_a_module_of_it_can_be_what_is_imported_first(module: str) -> None:
+    check(
+        LATE
+        + f"import {module} as there\nassert there is sys.modules['{module}'] and there.__spec__.name == '{module}'"
+    )
+
+
 def test_what_was_used_before_compiles_as_if_nothing_had_been() -> None:
     check(
         LATE

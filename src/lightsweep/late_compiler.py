@@ -44,6 +44,16 @@ class _LatePackage(LateModule):
             catch_up()
 
 
+class _LateSettings(LateModule):
+    """Keeps what is set, as each trainer does: to know what can be, torch parses the source code of the module."""
+
+    def import_it(self) -> None:
+        set_before = {name: vars(self).pop(name) for name in [*vars(self)] if not name.startswith("__")}
+        self.execute()
+        for name, value in set_before.items():
+            setattr(self, name, value)
+
+
 class _Finder(MetaPathFinder):
     """Executes a late package before one of its modules is imported, as the import itself would have done."""
 
@@ -96,4 +106,6 @@ def import_late() -> None:
         if spec := importlib.util.find_spec(name):
             sys.modules[name] = _LatePackage(spec, answered)
             setattr(torch, name.rpartition(".")[2], sys.modules[name])
+    if spec := importlib.util.find_spec(SETTINGS[0]):
+        sys.modules[spec.name] = vars(sys.modules[INDUCTOR])["config"] = _LateSettings(spec, {})
     sys.meta_path.insert(0, _Finder())
