@@ -6,7 +6,7 @@ import sys
 import pytest
 
 LATE = """
-import lightsweep.lightning
+import lightsweep.torch_for_training, lightsweep.lightning
 from lightsweep.late_metas import are_late
 assert are_late()
 """
@@ -23,7 +23,9 @@ model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Dropout(), nn.Linear(4, 2))
 optimizer = torch.optim.Adam(model.parameters(), fused=True)
 nn.functional.cross_entropy(model(torch.ones(5, 3)), torch.zeros(5, dtype=torch.long)).backward()
 optimizer.step()
-print(model.eval()(torch.zeros(2, 3)).shape)
+generator = torch.Generator().manual_seed(1)
+print(model.eval()(torch.zeros(2, 3)).shape, torch.rand(2, generator=generator), type(torch.Generator))
+print(torch.utils.data.random_split(range(5), [2, 3], generator=generator)[0].indices)
 """
 
 USES = {
@@ -57,6 +59,10 @@ print(torch.func.jvp(lambda x: torch.nn.functional.logsigmoid(x).sum(), (torch.o
     "a package that comes with it": "import torch._refs as refs; print(refs.nn.functional.relu(torch.ones(2)))",
     "an attribute of torch": "print(len(torch._decomp.decomposition_table))",
     "an operator of theirs": "print(torch.ops.prims.sin(torch.ones(2)))",
+    "a generator in a compiled function": """
+generator = torch.Generator().manual_seed(1)
+print(torch.compile(lambda x: x * 2, backend="eager")(torch.rand(2, generator=generator)), type(torch.Generator))
+""",
 }
 
 
@@ -77,6 +83,27 @@ def test_whoever_uses_them_has_all_of_them(use: str) -> None:
     assert said(LATE + code + LOADED) == said(code)
 
 
+@pytest.mark.parametrize("target", ["collections.Counter", "{_target_: collections.OrderedDict, _recursive_: false}"])
+def test_code_of_ones_own_finds_torch_as_it_always_is(target: str) -> None:
+    code = """
+from omegaconf import OmegaConf
+from lightsweep.build import build
+import hydra.utils
+with hydra.utils.execution_whitelist(["collections.*", "torch.*"]):
+    build(OmegaConf.create("{_target_: torch.nn.Linear, in_features: 3, out_features: 2}"))
+    assert are_late()
+    build(OmegaConf.create("%s"))
+import torch
+""" % (target if target.startswith("{") else f"{{_target_: {target}}}")
+    assert said(LATE + code + LOADED) == ""
+
+
+def test_what_predicts_has_torch_as_it_always_is() -> None:
+    assert said("import lightsweep.predictor\nfrom lightsweep.late_metas import are_late\nassert not are_late()") == ""
+
+
 def test_torch_that_is_there_already_stays_as_it_is() -> None:
-    code = "import torch, sys; there = torch._decomp; import lightsweep.lightning; assert torch._decomp is there"
+    code = (
+        "import torch, sys; there = torch._decomp; import lightsweep.torch_for_training; assert torch._decomp is there"
+    )
     assert said(code) == ""

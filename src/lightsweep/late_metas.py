@@ -1,7 +1,8 @@
 """torch's meta kernels, imported where something is on the device "meta": they are a quarter of what torch takes.
 
 They tell of each operator what comes out of it, without computing it. Who needs that makes a tensor on "meta" first,
-whether it is an export, the compiler, or a model that is to be filled later.
+whether it is an export, the compiler, or a model that is to be filled later. Code of the user's own finds torch as it
+always is: they are imported before it.
 """
 
 import importlib.util
@@ -13,7 +14,7 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
-from lightsweep.late_modules import LateModule, spec_of_what_is_there
+from lightsweep.late_modules import LateModule, places_without_text, spec_of_what_is_there
 
 METAS = "torch._meta_registrations"
 THEIRS = ("torch._decomp", "torch._prims", "torch._refs")  # which torch would have imported with them
@@ -44,15 +45,18 @@ class _Finder(MetaPathFinder):
 def import_torch_without() -> None:
     """Import torch, and let its meta kernels wait until they are used, unless it is there already."""
     found = None if "torch" in sys.modules else importlib.util.find_spec("torch")
-    if found is None:
+    if found is None or sys.platform == "darwin":  # there a kernel for its GPU comes with them
         return
     specs = [PathFinder.find_spec(name, found.submodule_search_locations) for name in (METAS, *THEIRS)]
     late = {spec.name: _LateMeta(spec, {}) for spec in specs if spec is not None}
     sys.modules[METAS] = late[METAS]
-    import torch
-
+    with places_without_text():
+        import torch
     if not are_late():
         return
+    from torch._opaque_base import OpaqueBaseMeta
+
+    torch._C._set_generator_metaclass(OpaqueBaseMeta)  # as they do: before, `torch.Generator` can't be called
     vars(torch).update({name.rpartition(".")[2]: late[name] for name in THEIRS})
     vars(torch.ops)["prims"] = _LateOperators("torch.ops.prims")
     library: Any = torch.library.Library("aten", "IMPL", "Meta")  # type: ignore[no-untyped-call]

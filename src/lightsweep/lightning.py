@@ -5,31 +5,18 @@ is logged in half the time, and what a function takes is looked up once, not at 
 """
 
 import contextlib
-import functools
 import inspect
 from collections.abc import Callable, Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from lightsweep.late_metas import import_torch_without
+from lightsweep.late_modules import places_without_text
 from lightsweep.stand_ins import StandIn, standing_in
 
 N_SIGNATURES = 256
 
 
-@contextlib.contextmanager
-def _places_without_text() -> Iterator[None]:
-    """Let torch note where each operator is defined, and not look in all modules for the text of that line."""
-    getframeinfo = inspect.getframeinfo
-    inspect.getframeinfo = functools.partial(getframeinfo, context=0)
-    try:
-        yield
-    finally:
-        inspect.getframeinfo = getframeinfo
-
-
-with _places_without_text():
-    import_torch_without()
+with places_without_text():
     from lightsweep.late_compiler import import_late
 
 
