@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -48,6 +49,24 @@ def test_a_search_space_asks_for_a_search_unless_the_user_says_how_to_run(argume
 )
 def test_an_unknown_key_is_answered_with_the_keys_that_look_like_it(key: str, closest: list[str]) -> None:
     assert closest_keys(key, ["model", "model.n_layers", "optimizer.lr", "data.batch_size"])[:1] == closest
+
+
+def test_what_nobody_reads_to_its_end_is_no_error(tmp_path: Path) -> None:
+    code = (
+        "from lightsweep.app import run_app\ndef main():\n    while True: print('a line of a long text')\nrun_app(main)"
+    )
+    command = f'{sys.executable} -c "{code}" | head -1; exit ${{PIPESTATUS[0]}}'
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "a line of a long text\n", "")
+
+
+def test_a_pipe_that_breaks_elsewhere_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def main() -> None:
+        raise BrokenPipeError("of a database")
+
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(BrokenPipeError, match="database"):
+        run_app(main)
 
 
 @pytest.mark.parametrize("signum", SIGNALS)

@@ -56,6 +56,20 @@ def run_app(main: Callable[[], Any]) -> None:
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         sys.exit(interrupted.exit_code)
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        sys.exit(1)
+
+
+def _nobody_reads() -> bool:
+    """Whether what reads the output has enough of it, as `head` has; then let the rest of it go nowhere."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def failures_are_told(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], Outcome]:
