@@ -65,6 +65,8 @@ def test_a_pipe_that_breaks_elsewhere_keeps_its_traceback(monkeypatch: pytest.Mo
         raise BrokenPipeError("of a database")
 
     monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(app, "exit_on_signals", lambda: None)  # not for the process of the tests
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     with pytest.raises(BrokenPipeError, match="database"):
         run_app(main)
 

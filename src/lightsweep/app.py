@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import re
+import select
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -59,17 +60,18 @@ def run_app(main: Callable[[], Any]) -> None:
     except BrokenPipeError:
         if not _nobody_reads():
             raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python writes the rest when it ends
         sys.exit(1)
 
 
 def _nobody_reads() -> bool:
-    """Whether what reads the output has enough of it, as `head` has; then let the rest of it go nowhere."""
+    """Whether what reads the output has enough of it, as `head` has."""
+    output = select.poll()
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        output.register(sys.stdout, 0)
+    except (OSError, ValueError):  # it is no file
+        return False
+    return bool(output.poll(0))
 
 
 def failures_are_told(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], Outcome]:
