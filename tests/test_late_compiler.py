@@ -68,9 +68,14 @@ def test_a_setting_of_before_is_kept_when_another_is_read() -> None:
         LATE
         + """
 import torch._inductor.config as config
-config.max_autotune = True
 torch.use_deterministic_algorithms(True)
-assert config.max_autotune and config.deterministic and "implicit_fallbacks" not in vars(config)
+assert config.deterministic and "implicit_fallbacks" not in vars(config)
+try:
+    config.max_autotune_gem = True
+    raise SystemExit("it is no setting")
+except AttributeError:
+    pass
+config.max_autotune = True
 assert config.implicit_fallbacks and config.max_autotune and config.deterministic
 with config.patch(max_autotune=False):
     assert not torch._inductor.config.max_autotune

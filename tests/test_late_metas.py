@@ -1,5 +1,6 @@
 """torch's meta kernels are imported where something is on "meta", and then are what they always were."""
 
+import os
 import subprocess
 import sys
 
@@ -66,10 +67,11 @@ print(torch.compile(lambda x: x * 2, backend="eager")(torch.rand(2, generator=ge
 }
 
 
-def said(code: str) -> str:
+def said(code: str, **env: str) -> str:
     command = [sys.executable, "-W", "error::ImportWarning", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout + done.stderr.strip().rpartition("\n")[2]  # of an error the last line
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **env})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_training_does_without_them() -> None:
@@ -96,6 +98,34 @@ with hydra.utils.execution_whitelist(["collections.*", "torch.*"]):
 import torch
 """ % (target if target.startswith("{") else f"{{_target_: {target}}}")
     assert said(LATE + code + LOADED) == ""
+
+
+def test_a_compiler_that_is_debugged_from_the_start_has_them() -> None:
+    code = "import torch\nprint(torch.ones(2, device='meta').softmax(0))"
+    debug = {"TORCH_COMPILE_DEBUG": "1", "TORCH_COMPILE_DEBUG_DIR": os.devnull}
+    late = said(
+        "import lightsweep.torch_for_training, lightsweep.lightning\n"
+        + code
+        + LOADED.replace("not are_late() and ", ""),
+        **debug,
+    )
+    assert late == said(code, **debug)
+
+
+def test_a_signal_waits_until_they_are_there() -> None:
+    code = """
+import signal, torch
+def too_late(*_):
+    raise TimeoutError
+signal.signal(signal.SIGALRM, too_late)
+signal.setitimer(signal.ITIMER_REAL, 0.02)
+try:
+    torch.ones(1, device="meta")
+except TimeoutError:
+    print(torch.nn.functional.layer_norm(torch.ones(4, 3, device="meta"), (3,)))
+assert signal.getsignal(signal.SIGALRM) is too_late
+"""
+    assert said(LATE + code + LOADED) == "tensor(..., device='meta', size=(4, 3))\n"
 
 
 def test_what_predicts_has_torch_as_it_always_is() -> None:

@@ -1,14 +1,19 @@
 """What training on the digits does without is not imported, and nothing of it is lost to those who ask for it."""
 
+import gc
 import inspect
 import os
 import subprocess
 import sys
+import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
+import torchmetrics
 from pytorch_lightning.trainer.connectors.logger_connector.result import _Metadata, _ResultMetric
+from pytorch_lightning.utilities import argparse, signature_utils
 from pytorch_lightning.utilities.argparse import _parse_env_variables
 from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
 
@@ -72,22 +77,53 @@ class One:
     def step(self, batch: Any) -> None: ...
 
 
+@dataclass
+class Called:
+    x: list[int]
+
+    def __call__(self, x: Any) -> None: ...
+
+
 class Other:
     def step(self, batch: Any, batch_idx: int) -> None: ...
 
 
-def test_what_a_step_takes_is_looked_up_once_per_function(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_step_takes_is_looked_up_once_per_function() -> None:
     looked_at = []
-    look = inspect.getfullargspec
-    monkeypatch.setattr(lightsweep.lightning, "N_SIGNATURES", 2)
-    asked = lightsweep.lightning._once(lambda function: looked_at.append(function) or look(function))
+    asked = lightsweep.lightning._once(lambda function: looked_at.append(function) or inspect.getfullargspec(function))
     for _ in range(3):
         assert asked(One().step).args == ["self", "batch"]
         assert asked(Other().step).args == ["self", "batch", "batch_idx"]
-    assert len(looked_at) == 2
-    asked(test_torchmetrics_can_still_plot)
-    assert asked(One().step).args == ["self", "batch"]
-    assert len(looked_at) == 4  # no more than two are kept
+        assert asked(Called([])).args == ["self", "x"]  # which has no hash
+    assert len(looked_at) == 2 + 3
+
+
+def test_a_step_that_was_asked_for_is_not_kept() -> None:
+    def ask(one: One) -> weakref.ref[One]:
+        def step(batch: Any) -> One:
+            return one
+
+        assert not is_param_in_hook_signature(step, "batch_idx", min_args=2)
+        return weakref.ref(one)
+
+    is_there = ask(One())
+    gc.collect()
+    assert is_there() is None
+
+
+def test_a_step_that_is_changed_is_not_taken_for_what_it_was() -> None:
+    def step(batch: Any) -> None: ...
+
+    def other(batch: Any, batch_idx: int) -> None: ...
+
+    assert not is_param_in_hook_signature(step, "batch_idx", min_args=2)
+    step.__code__ = other.__code__
+    assert is_param_in_hook_signature(step, "batch_idx")
+
+
+def test_lightning_and_torchmetrics_look_once() -> None:
+    looked_at = {getattr(module.inspect.signature, "__name__", "") for module in (argparse, torchmetrics.metric)}
+    assert looked_at | {signature_utils.inspect.getfullargspec.__name__} == {"looked_up"}
 
 
 def test_lightning_finds_what_a_step_and_a_trainer_take(monkeypatch: pytest.MonkeyPatch) -> None:

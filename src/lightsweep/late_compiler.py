@@ -23,6 +23,7 @@ from lightsweep.late_modules import LateModule, spec_of_what_is_there
 DYNAMO = "torch._dynamo"
 INDUCTOR = "torch._inductor"
 SETTINGS = (f"{INDUCTOR}.config", f"{INDUCTOR}.custom_graph_pass")  # need nothing else of the package
+SET_BY_A_TRAINER = "deterministic"
 KEPT = "__dynamo_disable"  # where torch keeps, at a function, what keeps it out of what is compiled
 
 
@@ -45,10 +46,18 @@ class _LatePackage(LateModule):
 
 
 class _LateSettings(LateModule):
-    """Keeps what is set, as each trainer does: to know what can be, torch parses the source code of the module."""
+    """Keeps what each trainer sets: to know what else can be, torch parses the source code of the module."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("__") or name == SET_BY_A_TRAINER:
+            super().__setattr__(name, value)
+            return
+        self.import_it()
+        setattr(self, name, value)
 
     def import_it(self) -> None:
-        set_before = {name: vars(self).pop(name) for name in [*vars(self)] if not name.startswith("__")}
+        set_before = {name: value for name, value in vars(self).items() if name == SET_BY_A_TRAINER}
+        vars(self).pop(SET_BY_A_TRAINER, None)
         self.execute()
         for name, value in set_before.items():
             setattr(self, name, value)

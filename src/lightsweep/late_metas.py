@@ -1,13 +1,12 @@
 """torch's meta kernels, imported where something is on the device "meta": they are a quarter of what torch takes.
 
-They tell of each operator what comes out of it, without computing it. Who needs that makes a tensor on "meta" first,
-whether it is an export, the compiler, or a model that is to be filled later. Code of the user's own finds torch as it
-always is: they are imported before it.
+They tell of each operator what comes out of it, without computing it. A training needs none of that. An export, the
+compiler or a fake tensor makes a tensor on "meta" first, or imports what comes with them. Other code may miss something
+else, so it is not asked to do without: they are imported before the user's own code is.
 """
 
 import importlib.util
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
@@ -18,8 +17,9 @@ from lightsweep.late_modules import LateModule, places_without_text, spec_of_wha
 
 METAS = "torch._meta_registrations"
 THEIRS = ("torch._decomp", "torch._prims", "torch._refs")  # which torch would have imported with them
+# In the other order two of them import each other.
+NEED_THEM_FIRST = tuple(f"{name}." for name in (*THEIRS, "torch.utils._content_store"))
 
-_lock = threading.RLock()
 _kernels: list[Any] = []  # the library of those that import the others
 
 
@@ -36,7 +36,7 @@ class _LateOperators(ModuleType):
 
 class _Finder(MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
-        if ".".join(fullname.split(".")[:2]) not in THEIRS or not are_late():
+        if not f"{fullname}.".startswith(NEED_THEM_FIRST) or not are_late():
             return None
         import_metas()
         return spec_of_what_is_there(fullname)
@@ -49,10 +49,13 @@ def import_torch_without() -> None:
         return
     specs = [PathFinder.find_spec(name, found.submodule_search_locations) for name in (METAS, *THEIRS)]
     late = {spec.name: _LateMeta(spec, {}) for spec in specs if spec is not None}
+    if len(late) < len(specs):
+        return  # another torch than ours
     sys.modules[METAS] = late[METAS]
+    sys.meta_path.insert(0, _Finder())
     with places_without_text():
         import torch
-    if not are_late():
+    if not are_late():  # something has asked for them, as TORCH_COMPILE_DEBUG does
         return
     from torch._opaque_base import OpaqueBaseMeta
 
@@ -63,7 +66,6 @@ def import_torch_without() -> None:
     for operator in (torch.ops.aten.empty.memory_format, torch.ops.aten.empty_strided.default):
         library.impl(operator, _after_the_metas(operator))  # one of them makes every first tensor on "meta"
     _kernels.append(library)
-    sys.meta_path.insert(0, _Finder())
 
 
 def _after_the_metas(operator: Any) -> Callable[..., Any]:
@@ -76,17 +78,16 @@ def _after_the_metas(operator: Any) -> Callable[..., Any]:
 
 def import_metas() -> None:
     """Import torch's meta kernels if they wait: as torch would have, in its order."""
-    with _lock:
-        metas = sys.modules.get(METAS)
-        if not isinstance(metas, LateModule):
-            return
-        torch = sys.modules["torch"]
-        for name in THEIRS:
-            vars(torch).pop(name.rpartition(".")[2], None)
-        vars(torch.ops).pop("prims", None)
-        while _kernels:
-            _kernels.pop()._destroy()
-        metas.execute()
+    metas = sys.modules.get(METAS)
+    if not isinstance(metas, LateModule):
+        return
+    torch = sys.modules["torch"]
+    for name in THEIRS:
+        vars(torch).pop(name.rpartition(".")[2], None)
+    if _kernels:
+        del vars(torch.ops)["prims"]
+        _kernels.pop()._destroy()
+    metas.execute()
 
 
 def are_late() -> bool:

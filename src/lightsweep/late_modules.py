@@ -1,9 +1,10 @@
 """What it takes to import torch in less time, and some of its modules late."""
 
 import contextlib
-import functools
 import inspect
+import signal
 import sys
+import threading
 from abc import abstractmethod
 from collections.abc import Iterator
 from importlib.abc import Loader
@@ -11,16 +12,35 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+MAY_RAISE = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+
 
 @contextlib.contextmanager
 def places_without_text() -> Iterator[None]:
     """Let torch note where each operator is defined, and not look in all modules for the text of that line."""
     getframeinfo = inspect.getframeinfo
-    inspect.getframeinfo = functools.partial(getframeinfo, context=0)
+    inspect.getframeinfo = lambda frame, context=0: getframeinfo(frame, context)
     try:
         yield
     finally:
         inspect.getframeinfo = getframeinfo
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals wait: a module of which half is there can't be imported again, and the process may go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python calls no handler here
+        return
+    came: list[int] = []
+    previous = {each: signal.signal(each, lambda signum, _: came.append(signum)) for each in MAY_RAISE}
+    try:
+        yield
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+        for signum in came:
+            signal.raise_signal(signum)
 
 
 class LateModule(ModuleType):
@@ -47,7 +67,8 @@ class LateModule(ModuleType):
         loader = self.__loader__
         assert isinstance(loader, Loader)
         self.__class__ = ModuleType  # type: ignore[assignment]
-        loader.exec_module(self)
+        with _undisturbed():
+            loader.exec_module(self)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

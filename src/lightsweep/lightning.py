@@ -7,14 +7,12 @@ is logged in half the time, and what a function takes is looked up once, not at 
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
-from types import ModuleType, SimpleNamespace
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from lightsweep.late_modules import places_without_text
 from lightsweep.stand_ins import StandIn, standing_in
-
-N_SIGNATURES = 256
-
 
 with places_without_text():
     from lightsweep.late_compiler import import_late
@@ -42,16 +40,18 @@ with standing_in(StandIn("scipy.signal", hamming=None)), standing_in(MATPLOTLIB,
 
 
 def _once(look: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Look at each function once, also as a method of ever new objects."""
-    known: dict[Any, Any] = {}
+    """Look at each function and class once, as long as it is there, also as a method of ever new objects."""
+    known: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 
-    def looked_up(function: Any) -> Any:
-        key = getattr(function, "__func__", function), hasattr(function, "__self__")
-        if key not in known:
-            if len(known) == N_SIGNATURES:
-                known.clear()
-            known[key] = look(function)
-        return known[key]
+    def looked_up(asked: Any) -> Any:
+        function = getattr(asked, "__func__", asked)
+        if not isinstance(function, FunctionType | type):
+            return look(asked)
+        answers = known.setdefault(function, {})
+        key = hasattr(asked, "__self__"), getattr(function, "__code__", None)
+        if key not in answers:
+            answers[key] = look(asked)
+        return answers[key]
 
     return looked_up
 

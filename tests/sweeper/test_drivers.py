@@ -63,7 +63,7 @@ def search_with(
     )
     launcher = FakeLauncher(folder, meanwhile=lambda: other(study))
     monkeypatch.setattr(search, "_launcher", lambda: launcher)
-    monkeypatch.setattr("lightsweep.sweeper.search._load_beside", lambda **_: None)
+    monkeypatch.setattr("lightsweep.sweeper.search._load_beside", lambda *_: None)
     monkeypatch.setattr("lightsweep.sweeper.search.written_beside", lambda *_: contextlib.nullcontext())
     search._search(study, request=search._request([]), folder=folder)
     return launcher, study

@@ -3,7 +3,6 @@
 import os
 import socket
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from typing import Any
 
 import psutil
@@ -22,8 +21,7 @@ class Owner:
 
     @classmethod
     def here(cls) -> "Owner":
-        pid = os.getpid()
-        return cls(socket.gethostname(), pid, _start_of(pid))
+        return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
 
     @classmethod
     def from_record(cls, record: Any) -> "Owner | None":
@@ -49,8 +47,3 @@ class Owner:
             return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
-
-
-@lru_cache(maxsize=1)  # asked for at each trial; a child that was forked has another id
-def _start_of(pid: int) -> float:
-    return float(psutil.Process(pid).create_time())

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,7 @@ BEST = "best"
 SHIPPING = ".shipping.lock"
 METRICS = "metrics.json"
 REPORT = "report.html"
+MANY_TO_DRAW = 500  # trials, of which a report takes so long that practice is nothing against it
 SECONDS_TO_LOAD = 10  # what only the end of a search needs
 
 
@@ -244,9 +245,10 @@ class Search:
         def on_finished(_: FrozenTrial) -> None:
             take_in()
             results.write(durable=False)
-            is_core_free = self.settings.n_jobs == 1 or progress.total - progress.done < self.settings.n_jobs
-            if is_core_free and progress.seconds_left() < SECONDS_TO_LOAD:
-                _load_beside(practise=lambda: self._report(study, tally=results.tally))
+            n_left = progress.total - progress.done
+            is_core_free = self.settings.n_jobs == 1 or n_left < self.settings.n_jobs
+            if n_left and is_core_free and progress.seconds_left() < SECONDS_TO_LOAD:
+                _load_beside(study if progress.done < MANY_TO_DRAW else None)
 
         loop = TrialLoop(
             study,
@@ -328,13 +330,13 @@ class Search:
         return outcome
 
 
-def _load_beside(*, practise: Callable[[], Report] | None = None) -> None:
+def _load_beside(study: optuna.Study | None = None) -> None:
     """Let another process load what draws the search and its model, such that nobody waits for it in the end.
 
-    It draws a report for practice, where there is time: the first takes by half longer than the others.
+    It draws this study for practice: the first report takes by half longer than the others.
     """
     if BESIDE.begin():
         BESIDE.do("lightsweep.report:import_figures")
         BESIDE.do("importlib:import_module", "lightsweep.pictures")
-        if practise is not None:
-            BESIDE.do("lightsweep.report:Report.page", practise())
+        if study is not None:
+            BESIDE.do("lightsweep.report:Report.page", Report.of(study, title="", monitor="", facts={}))

@@ -24,9 +24,9 @@ def signs_of_life(folder: Path, number: int) -> Iterator[None]:
     path = sign_file(folder, number)
     with suppress(OSError):  # a full disk, which the job will meet, too
         path.touch()
-    _running.add(path)
-    _begin_to_give_signs()
     try:
+        _begin_to_give_signs(os.getpid())
+        _running.add(path)
         yield
     finally:
         _running.discard(path)
@@ -34,8 +34,9 @@ def signs_of_life(folder: Path, number: int) -> Iterator[None]:
             path.unlink()
 
 
-@lru_cache(maxsize=1)  # one thread for all trials
-def _begin_to_give_signs() -> None:
+@lru_cache(maxsize=1)  # one thread for all trials of a process, of which a fork has none
+def _begin_to_give_signs(pid: int) -> None:
+    _running.clear()
     threading.Thread(target=_give_signs, daemon=True).start()
 
 
