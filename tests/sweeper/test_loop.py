@@ -490,6 +490,19 @@ def test_trials_give_signs_of_life_while_they_run_and_leave_none(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_fork_gives_its_own_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    give_signs_every(0.01, monkeypatch)
+    with signs_of_life(tmp_path, 0):
+        child = os.fork()
+        if child == 0:
+            with signs_of_life(tmp_path, 1):
+                begun, deadline = (tmp_path / ".alive.1").stat().st_mtime_ns, time.monotonic() + 30
+                while (tmp_path / ".alive.1").stat().st_mtime_ns == begun and time.monotonic() < deadline:
+                    time.sleep(0.01)
+            os._exit(0 if time.monotonic() < deadline else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_two_drivers_that_ask_at_once_run_no_more_trials_than_were_asked_for(tmp_path: Path) -> None:
     study = journal_study(tmp_path)
     loop = loop_of(study, objective_of("c"), n_trials=3)
