@@ -3,6 +3,7 @@
 import gc
 import subprocess
 import sys
+import time
 import weakref
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_what_a_training_left_is_freed_however_old_it_is(
     generation: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(garbage, "_spare_the_libraries", lambda: None)
-    monkeypatch.setattr(garbage, "_n_trainings", 0)
+    monkeypatch.setattr(garbage, "_next_full_search_s", 0.0)
     for _ in range(5):
         held = Node()
         left = weakref.ref(held)
@@ -87,13 +88,20 @@ def test_what_a_training_left_is_freed_however_old_it_is(
         assert left() is None
 
 
-def test_what_was_let_go_later_is_freed_after_some_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_let_go_later_is_freed_when_a_full_search_took_little_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(garbage, "_spare_the_libraries", lambda: None)
-    monkeypatch.setattr(garbage, "_n_trainings", 0)
+    monkeypatch.setattr(garbage, "_next_full_search_s", 0.0)
     held = Node()
     left = weakref.ref(held)
+    begun = time.monotonic()
     garbage.free_memory()
+    took = time.monotonic() - begun
     del held
-    for _ in range(garbage.TRAININGS_PER_FULL_SEARCH):
-        garbage.free_memory()
+    garbage.free_memory()
+    assert left() is not None  # it is old by now, and a search for the old has just been made
+    assert garbage._next_full_search_s - time.monotonic() <= took / garbage.SHARE_OF_FULL_SEARCHES
+    monkeypatch.setattr(garbage, "_next_full_search_s", time.monotonic())
+    garbage.free_memory()
     assert left() is None

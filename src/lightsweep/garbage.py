@@ -10,6 +10,7 @@ import ctypes
 import gc
 import sys
 import sysconfig
+import time
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -17,12 +18,12 @@ from types import ModuleType
 # New objects before Python looks; its own number is 700.
 N_OF_LIBRARIES = 500_000  # twice as many as all that is imported here leaves, and none of them is garbage
 N_IN_TRAINING = 50_000
-TRAININGS_PER_FULL_SEARCH = 10  # for what has become garbage since it was last looked at: of a study there is ever more
+SHARE_OF_FULL_SEARCHES = 0.02  # of the time: of a study there is ever more to look through, and none of it is garbage
 
 INSTALLED = ("site-packages", "dist-packages")
 LIBRARIES = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
 
-_n_trainings = 0
+_next_full_search_s = 0.0
 _n_aged = 0  # at the end of the last training, see `_times_aged`
 
 
@@ -49,15 +50,24 @@ def free_memory() -> None:
 
     What was there before is looked through only now and then, or if something of the training may be among it by now.
     """
-    global _n_trainings, _n_aged
-    is_full = _n_trainings % TRAININGS_PER_FULL_SEARCH == 0 or _times_aged() != _n_aged
-    gc.collect(2 if is_full else 1)
-    if _n_trainings == 0:
-        _spare_the_libraries()  # and what was imported in the first training
-    _n_trainings, _n_aged = _n_trainings + 1, _times_aged()
+    global _next_full_search_s, _n_aged
+    begun = time.monotonic()
+    if begun < _next_full_search_s and _times_aged() == _n_aged:
+        gc.collect(1)
+    else:
+        gc.collect()
+        _spare_what_the_first_training_imported()
+        done = time.monotonic()
+        _next_full_search_s = done + (done - begun) / SHARE_OF_FULL_SEARCHES
+    _n_aged = _times_aged()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+@lru_cache(maxsize=1)  # once per process
+def _spare_what_the_first_training_imported() -> None:
+    _spare_the_libraries()
 
 
 def _spare_the_libraries() -> None:

@@ -19,6 +19,7 @@ import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.trial import TrialState
 
 from lightsweep.errors import ConfigError
 from lightsweep.sweeper.journal import HolderLock, open_journal
@@ -323,3 +324,21 @@ def test_another_thread_does_not_wait_for_the_end_of_the_block(journal: Path) ->
         thread.start()
         thread.join()
         assert values(plain(journal)) == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_trials_are_listed_as_optuna_lists_them(journal: Path) -> None:
+    storage = open_journal(str(journal))
+    optuna.create_study(study_name="other", storage=storage)
+    study = optuna.load_study(study_name="one", storage=storage)
+    add_trial(plain(journal), 3.0)  # by another process, and not read yet
+    study.tell(study.ask(), 4.0)
+    study.ask()
+    for study_id in (study._study_id, storage.get_study_id_from_name("other")):
+        for states in (None, (TrialState.COMPLETE, TrialState.PRUNED), (TrialState.RUNNING,)):
+            expected = JournalStorage.get_all_trials(storage, study_id, deepcopy=False, states=states)
+            listed = storage.get_all_trials(study_id, deepcopy=False, states=states)
+            assert [id(trial) for trial in listed] == [id(trial) for trial in expected]
+            assert storage.get_all_trials(study_id, states=states) == expected
+    assert [trial.value for trial in study.get_trials(deepcopy=False)] == [0.0, 1.0, 2.0, 3.0, 4.0, None]
+    copied = storage.get_all_trials(study._study_id)
+    assert not {id(trial) for trial in copied} & {id(trial) for trial in study.get_trials(deepcopy=False)}

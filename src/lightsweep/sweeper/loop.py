@@ -178,7 +178,7 @@ class TrialLoop:
                 if self._stop:
                     return False
                 trials = self.study.get_trials(deepcopy=False)
-                n_waiting = sum(t.state == TrialState.WAITING for t in trials[: self.n_trials])
+                n_waiting = [trial.state for trial in trials[: self.n_trials]].count(TrialState.WAITING)
                 n_to_run = n_waiting + max(0, self.n_trials - len(trials))
                 if n_to_run > self._n_asking:
                     self._n_asking += 1

@@ -80,7 +80,7 @@ class Results:
 
     def take_in(self, study: optuna.Study) -> list[FrozenTrial]:
         """Add the finished trials that are not known yet, and give them; other drivers of the study run some, too."""
-        new = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished() and t.number not in self._lines]
+        new = [t for t in study.get_trials(deepcopy=False) if t.number not in self._lines and t.state.is_finished()]
         for trial in new:
             self.tally.add(trial)
             self._lines[trial.number] = _csv_line(self._row(trial))
