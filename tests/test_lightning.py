@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import torch
 import torchmetrics
+from lightning_utilities.core.enums import StrEnum
 from pytorch_lightning.trainer.connectors.logger_connector.result import _Metadata, _ResultMetric
+from pytorch_lightning.trainer.states import RunningStage, TrainerFn
 from pytorch_lightning.utilities import argparse, signature_utils
 from pytorch_lightning.utilities.argparse import _parse_env_variables
 from pytorch_lightning.utilities.signature_utils import is_param_in_hook_signature
@@ -141,3 +143,13 @@ def test_places_have_their_text_again() -> None:
     assert frame is not None
     [line] = inspect.getframeinfo(frame).code_context or []
     assert line.strip() == "[line] = inspect.getframeinfo(frame).code_context or []"
+
+
+def test_a_member_of_an_enumeration_is_equal_to_itself_and_to_its_text() -> None:
+    assert RunningStage.TRAINING == RunningStage("train") == "train" == RunningStage.TRAINING
+    assert RunningStage.TRAINING == "TRAIN"
+    assert RunningStage.TESTING == TrainerFn.TESTING
+    assert RunningStage.TRAINING not in (RunningStage.TESTING, TrainerFn.FITTING, "test", None)
+    for kind in StrEnum.__subclasses__():
+        texts = {str(member.value).lower() for member in kind}
+        assert len(texts) == len(kind), "two members would be equal by their text"

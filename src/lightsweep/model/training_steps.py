@@ -107,6 +107,12 @@ class TrainingSteps(L.LightningModule):
         self._losses: list[Tensor] = []
         self._rows: list[int] = []
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_current_fx_name":  # Lightning's, around each hook; torch would find out that it is no parameter
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @abstractmethod
     def loss_of(self, batch: Batch) -> Tensor:
         """The mean loss over the rows of the batch."""
