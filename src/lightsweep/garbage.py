@@ -56,18 +56,14 @@ def free_memory() -> None:
         gc.collect(1)
     else:
         gc.collect()
-        _spare_what_the_first_training_imported()
+        if not _next_full_search_s:
+            _spare_the_libraries()  # and what was imported in the first training
         done = time.monotonic()
         _next_full_search_s = done + (done - begun) / SHARE_OF_FULL_SEARCHES
     _n_aged = _times_aged()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-
-
-@lru_cache(maxsize=1)  # once per process
-def _spare_what_the_first_training_imported() -> None:
-    _spare_the_libraries()
 
 
 def _spare_the_libraries() -> None:

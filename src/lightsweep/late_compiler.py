@@ -31,7 +31,8 @@ class _LatePackage(LateModule):
     """A package that is executed, in place, when more is asked of it than is answered here."""
 
     def __init__(self, spec: ModuleSpec, answers: dict[str, Any]) -> None:
-        super().__init__(spec, answers)
+        super().__init__(spec)
+        vars(self).update(answers)
         self._answers = list(answers)
         self._to_catch_up: list[Callable[[], Any]] = []
 
@@ -56,11 +57,10 @@ class _LateSettings(LateModule):
         setattr(self, name, value)
 
     def import_it(self) -> None:
-        set_before = {name: value for name, value in vars(self).items() if name == SET_BY_A_TRAINER}
-        vars(self).pop(SET_BY_A_TRAINER, None)
+        set_before = vars(self).pop(SET_BY_A_TRAINER, None)
         self.execute()
-        for name, value in set_before.items():
-            setattr(self, name, value)
+        if set_before is not None:
+            setattr(self, SET_BY_A_TRAINER, set_before)
 
 
 class _Finder(MetaPathFinder):
@@ -116,5 +116,5 @@ def import_late() -> None:
             sys.modules[name] = _LatePackage(spec, answered)
             setattr(torch, name.rpartition(".")[2], sys.modules[name])
     if spec := importlib.util.find_spec(SETTINGS[0]):
-        sys.modules[spec.name] = vars(sys.modules[INDUCTOR])["config"] = _LateSettings(spec, {})
+        sys.modules[spec.name] = vars(sys.modules[INDUCTOR])["config"] = _LateSettings(spec)
     sys.meta_path.insert(0, _Finder())

@@ -48,7 +48,7 @@ def import_torch_without() -> None:
     if found is None or sys.platform == "darwin":  # there a kernel for its GPU comes with them
         return
     specs = [PathFinder.find_spec(name, found.submodule_search_locations) for name in (METAS, *THEIRS)]
-    late = {spec.name: _LateMeta(spec, {}) for spec in specs if spec is not None}
+    late = {spec.name: _LateMeta(spec) for spec in specs if spec is not None}
     if len(late) < len(specs):
         return  # another torch than ours
     sys.modules[METAS] = late[METAS]

@@ -44,17 +44,11 @@ def _undisturbed() -> Iterator[None]:
 
 
 class LateModule(ModuleType):
-    """Is in the place of a module until more is asked of it than it answers."""
+    """Is in the place of a module until something is asked of it."""
 
-    def __init__(self, spec: ModuleSpec, answers: dict[str, Any]) -> None:
+    def __init__(self, spec: ModuleSpec) -> None:
         super().__init__(spec.name)
-        vars(self).update(
-            __spec__=spec,
-            __loader__=spec.loader,
-            __package__=spec.parent,
-            __file__=spec.origin,
-            **answers,
-        )
+        vars(self).update(__spec__=spec, __loader__=spec.loader, __package__=spec.parent, __file__=spec.origin)
         if spec.submodule_search_locations is not None:
             vars(self).update(__path__=spec.submodule_search_locations)
 

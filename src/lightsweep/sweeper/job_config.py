@@ -153,16 +153,16 @@ def _as_job_config(cfg: DictConfig) -> DictConfig:
 
 def _copies_of(config: Any) -> Callable[[], Any]:
     """What gives a deep copy at each call, in half the time of one: the config is read once, as it is now."""
+    content = b""
+    with contextlib.suppress(Exception):  # an object that can't be pickled was put into the config
+        content = pickle.dumps(config, pickle.HIGHEST_PROTOCOL)
 
     def copied() -> Any:
         try:
             return pickle.loads(content)  # noqa: S301  (its own)
-        except Exception:  # noqa: BLE001  (an object that was put into the config can't be pickled, or read again)
+        except Exception:  # noqa: BLE001  (nothing was pickled, or what was can't be read again)
             return copy.deepcopy(config)
 
-    content = b""
-    with contextlib.suppress(Exception):
-        content = pickle.dumps(config, pickle.HIGHEST_PROTOCOL)
     return copied
 
 
