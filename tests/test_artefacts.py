@@ -1,0 +1,63 @@
+"""What an earlier version left on disk: its models predict the same, and its search goes on."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from optuna.trial import TrialState
+from sklearn.datasets import load_digits
+
+import lightsweep
+from tests.command import study_in, train
+
+ARTEFACTS = Path(__file__).parent / "artefacts"
+N_FINISHED, INTERRUPTED, N_TRIALS = 5, 5, 8
+
+
+def rows_of(name: str) -> Any:
+    if name == "digits":
+        return load_digits().data[:20]
+    return pd.read_csv(ARTEFACTS / "table" / "rows.csv").drop(columns="outcome")[:40]
+
+
+@pytest.mark.parametrize("name", ["digits", "table"])
+def test_an_earlier_model_predicts_the_same(name: str) -> None:
+    expected = json.loads((ARTEFACTS / name / "predictions.json").read_text())
+    model = lightsweep.load(ARTEFACTS / name)
+    assert list(model.predict(rows_of(name))) == expected["classes"]
+    np.testing.assert_allclose(model.predict_proba(rows_of(name)), expected["probabilities"], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_an_earlier_search_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    folder = tmp_path / "outputs" / "mlp" / "search"
+    shutil.copytree(ARTEFACTS / "search", folder)
+    before = study_in(folder).trials
+    epochs_before = epochs_in(folder)
+    assert 0 < len(epochs_before) < 40
+
+    ran = train(f"resume={folder}", cwd=tmp_path)
+
+    assert ran.code == 0, ran.err
+    after = study_in(folder).trials
+    assert [trial.state.is_finished() for trial in after] == [True] * N_TRIALS
+    assert [(t.state, t.params, t.value) for t in after[:N_FINISHED]] == [
+        (t.state, t.params, t.value) for t in before[:N_FINISHED]
+    ]
+    assert after[INTERRUPTED].params == before[INTERRUPTED].params
+    assert after[INTERRUPTED].intermediate_values.items() >= before[INTERRUPTED].intermediate_values.items()
+    assert "goes on from" in (folder / str(INTERRUPTED) / "train.log").read_text()
+    if after[INTERRUPTED].state == TrialState.COMPLETE:
+        assert epochs_in(folder) == list(range(40))
+    assert len(lightsweep.load(folder / "best").predict(load_digits().data[:20])) == 20
+
+
+def epochs_in(folder: Path) -> list[int]:
+    """The epochs that the CSV log of the interrupted trial has, in order, each once."""
+    with (folder / str(INTERRUPTED) / "csv" / "metrics.csv").open(newline="") as file:
+        return list(dict.fromkeys(int(row["epoch"]) for row in csv.DictReader(file)))
