@@ -1,20 +1,17 @@
 """What surrounds one training: the process's threads and noise before it, the outcome after it."""
 
 import contextlib
-import functools
 import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
-from lightning_fabric.utilities import registry
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
 
@@ -65,17 +62,10 @@ def set_up_process(*, threads: int | None, verbose: bool, refit: bool = False) -
     if in_search():
         begin_job()
         limit_time(None if refit else HydraConfig.get().sweeper.trial_timeout)
-        _look_for_plugins_once()
     for name in CHATTY_LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
     for message in LIGHTNING_REMARKS:
         warnings.filterwarnings("ignore", message=message)
-
-
-@functools.lru_cache(maxsize=1)  # once per process
-def _look_for_plugins_once() -> None:
-    """Let not each trainer read what all installed packages say of themselves, for callbacks that are not there."""
-    vars(registry).update(entry_points=functools.cache(entry_points))
 
 
 @contextlib.contextmanager
@@ -91,6 +81,19 @@ def without_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(False)
+
+
+@contextlib.contextmanager
+def runs_ended(loggers: Sequence[Any]) -> Iterator[None]:
+    """End the run of each logger that keeps one open beyond the fit (`end_run`), also if the training fails."""
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        for logger in loggers:
+            if hasattr(logger, "end_run"):
+                logger.end_run(failed=failed)
 
 
 def trainer_arguments(callbacks: Sequence[Callback], *, refit: bool) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from lightsweep.build import build, build_all
 from lightsweep.callbacks.last_checkpoint import checkpoint_to_continue
 from lightsweep.facts import build_model
-from lightsweep.fitting import outcome_of, set_up_process, trainer_arguments, without_denormals
+from lightsweep.fitting import outcome_of, runs_ended, set_up_process, trainer_arguments, without_denormals
 from lightsweep.outcome import Outcome
 from lightsweep.shipping import ship
 
@@ -24,10 +24,12 @@ def train(cfg: DictConfig) -> Outcome:
     data = build(cfg.data)
     model = build_model(cfg.model, data=data, optimizer=cfg.get("optimizer") and build(cfg.optimizer))
     arguments = trainer_arguments(build_all(cfg.callbacks), refit=cfg.refit)
-    trainer = build(cfg.trainer, logger=build_all(cfg.logger), **arguments)
+    loggers = build_all(cfg.logger)
+    trainer = build(cfg.trainer, logger=loggers, **arguments)
 
-    with without_denormals():
-        trainer.fit(model, datamodule=data, ckpt_path=checkpoint_to_continue(trainer), weights_only=True)
-    if cfg.refit:
-        return ship(cfg, trainer=trainer, model=model, data=data)
-    return outcome_of(trainer)
+    with runs_ended(loggers):
+        with without_denormals():
+            trainer.fit(model, datamodule=data, ckpt_path=checkpoint_to_continue(trainer), weights_only=True)
+        if cfg.refit:
+            return ship(cfg, trainer=trainer, model=model, data=data)
+        return outcome_of(trainer)

@@ -1,15 +1,14 @@
 """The checkpoint: the epoch that the pruning callback calls the best too, in one file of a plain name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as L
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback
 
-from lightsweep.callbacks import checkpoint as checkpoint_module
 from lightsweep.callbacks.checkpoint import BestCheckpoint
 from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.direction import Direction
@@ -53,19 +52,6 @@ def test_the_file_holds_the_epoch_that_the_pruning_callback_calls_the_best(
     assert saved["state_dict"]["weight"].item() == -N_BATCHES * (best_epoch + 1)
 
 
-def test_it_looks_at_what_lightning_looks_at(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
-    checkpoint = best_checkpoint(tmp_path)
-    trainer = fit((0.1, 0.3), callbacks=[checkpoint], **writing_trainer)
-    trainer.callback_metrics["step"] = torch.tensor(7.0)
-    found = checkpoint._monitor_candidates(trainer)
-    assert found == ModelCheckpoint._monitor_candidates(checkpoint, trainer)
-    assert {name: value.dtype for name, value in found.items()} == {
-        name: value.dtype for name, value in ModelCheckpoint._monitor_candidates(checkpoint, trainer).items()
-    }
-    found["val/acc"] += 1
-    assert trainer.callback_metrics["val/acc"].item() == pytest.approx(0.3)
-
-
 def test_with_several_validations_in_an_epoch_the_best_of_them_counts(
     tmp_path: Path, writing_trainer: dict[str, Any]
 ) -> None:
@@ -98,62 +84,18 @@ def test_a_second_fit_in_the_same_folder_replaces_the_file(tmp_path: Path, writi
     assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == 2
 
 
-class Written(Callback):
-    """Notes after each epoch which epoch's weights the file holds, -1 if there is none."""
-
-    def __init__(self, path: Path, *, then: BaseException | None = None, keep: bool = False) -> None:
-        self.path, self.then, self.keep = path, then, keep
-        self.epochs: list[int] = []
-        self.after_epoch: dict[int, Callable[[], None]] = {}
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.current_epoch == 0:
-            return
-        if self.keep:
-            trainer.save_checkpoint(self.path.with_name("to_go_on_from.ckpt"))
-        self.epochs.append(torch.load(self.path, weights_only=True)["epoch"] if self.path.is_file() else -1)
-        if self.then is not None and trainer.current_epoch == 2:
-            raise self.then
-        self.after_epoch.get(trainer.current_epoch - 1, lambda: None)()
-
-
 VALUES = (0.1, 0.3, 0.2, 0.4)
 
 
-def test_a_short_fit_writes_once_at_its_end(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
-    written = Written(tmp_path / "best.ckpt")
-    fit(VALUES, callbacks=[written, best_checkpoint(tmp_path)], **writing_trainer)
-    assert written.epochs == [-1, -1, -1]
-    assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == 3
+class Raises(Callback):
+    """Ends the fit with an error before epoch 2."""
 
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
-def test_a_long_fit_writes_each_best_epoch(
-    tmp_path: Path, writing_trainer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoint_module, "SECONDS_BETWEEN_WRITES", 0.0)
-    written = Written(tmp_path / "best.ckpt")
-    fit(VALUES, callbacks=[written, best_checkpoint(tmp_path)], **writing_trainer)
-    assert written.epochs == [0, 1, 1]
-
-
-def test_what_waits_is_written_when_the_second_is_over(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
-    checkpoint, written = best_checkpoint(tmp_path), Written(tmp_path / "best.ckpt")
-    written.after_epoch = {0: lambda: setattr(checkpoint, "_next_write_s", 0.0)}
-    fit((0.4, 0.3, 0.2, 0.1), callbacks=[written, checkpoint], **writing_trainer)
-    assert written.epochs == [-1, 0, 0]
-
-
-def test_other_callbacks_find_the_file_at_the_end_of_the_training(
-    tmp_path: Path, writing_trainer: dict[str, Any]
-) -> None:
-    found = []
-
-    class Looks(Callback):
-        def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-            found.append(Path(trainer.checkpoint_callback.best_model_path).is_file())  # type: ignore[union-attr]
-
-    fit(VALUES, callbacks=[Looks(), best_checkpoint(tmp_path)], **writing_trainer)
-    assert found == [True]
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.current_epoch == 2:
+            raise self.error
 
 
 class Unwritable(AtomicCheckpointIO):
@@ -161,28 +103,9 @@ class Unwritable(AtomicCheckpointIO):
         raise OSError("no space left")
 
 
-def test_a_disk_that_is_full_does_not_hide_what_ended_the_fit(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
-    callbacks = [Written(tmp_path, then=RuntimeError("the cause")), best_checkpoint(tmp_path)]
-    with pytest.raises(RuntimeError, match="the cause"):
-        fit(VALUES, callbacks=callbacks, plugins=[Unwritable()], **writing_trainer)
+def test_a_full_disk_ends_the_fit(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
     with pytest.raises(OSError, match="no space left"):
         fit(VALUES, callbacks=[best_checkpoint(tmp_path)], plugins=[Unwritable()], **writing_trainer)
-
-
-def test_what_waits_is_a_copy_of_all_of_the_checkpoint(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
-    trainer = fit((0.1, 0.3, 0.2), callbacks=[best_checkpoint(tmp_path)], **writing_trainer)
-    saved = torch.load(tmp_path / "best.ckpt", weights_only=True)
-    assert saved["global_step"] == 2 * N_BATCHES
-    assert saved["loops"]["fit_loop"]["epoch_progress"]["total"]["ready"] == 2
-    assert saved["state_dict"]._metadata == trainer.lightning_module.state_dict()._metadata  # type: ignore[attr-defined]
-
-
-def test_a_checkpoint_to_go_on_from_finds_the_best_one_beside_it(
-    tmp_path: Path, writing_trainer: dict[str, Any]
-) -> None:
-    written = Written(tmp_path / "best.ckpt", keep=True)
-    fit(VALUES, callbacks=[written, best_checkpoint(tmp_path)], **writing_trainer)
-    assert written.epochs == [0, 1, 1]
 
 
 @pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt()], ids=repr)
@@ -190,7 +113,7 @@ def test_a_fit_that_fails_leaves_the_best_epoch_before(
     error: BaseException, tmp_path: Path, writing_trainer: dict[str, Any]
 ) -> None:
     with pytest.raises((RuntimeError, SystemExit, KeyboardInterrupt)):
-        fit(VALUES, callbacks=[Written(tmp_path, then=error), best_checkpoint(tmp_path)], **writing_trainer)
+        fit(VALUES, callbacks=[Raises(error), best_checkpoint(tmp_path)], **writing_trainer)
     saved = torch.load(tmp_path / "best.ckpt", weights_only=True)
     assert saved["epoch"] == 1
     assert saved["state_dict"]["weight"].item() == -2 * N_BATCHES

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as L
 import torch
+from pytorch_lightning.callbacks import Callback
 
 from lightsweep.callbacks.last_checkpoint import LastCheckpoint
 from lightsweep.logger.csv import CSVLogger
@@ -34,15 +35,30 @@ def trained(model: L.LightningModule, folder: Path, **arguments: Any) -> list[di
     return rows(folder)
 
 
+class Looks(Callback):
+    """Notes at the first batch of each epoch which epoch the checkpoint is of, and what stands in the table."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seen: list[tuple[int, list[dict[str, str]]]] = []
+
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        if (self.folder / "last.ckpt").is_file() and trainer.current_epoch > len(self.seen):
+            epoch = torch.load(self.folder / "last.ckpt", weights_only=True)["epoch"]
+            self.seen.append((epoch, rows(self.folder)))
+
+
 @pytest.mark.parametrize("kind", [Logging, Scripted])
-def test_the_table_has_all_rows_of_the_epoch_when_the_checkpoint_is_written(
+def test_the_table_has_all_rows_of_the_epoch_of_the_checkpoint(
     kind: type[Scripted], tmp_path: Path, quiet_trainer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writing = {**quiet_trainer, "enable_checkpointing": True, "callbacks": []}
     expected = trained(kind(VALUES), tmp_path / "without", **{**writing, "enable_checkpointing": False})
-    seen = []
-    monkeypatch.setattr(L.Trainer, "save_checkpoint", lambda *_: seen.append(rows(tmp_path / "with")))
     monkeypatch.setattr("lightsweep.callbacks.last_checkpoint.in_search", lambda: True)
-    last = LastCheckpoint(dirpath=str(tmp_path), every_s=0)
-    assert trained(kind(VALUES), tmp_path / "with", **{**writing, "callbacks": [last]}) == expected
-    assert seen == [[row for row in expected if int(row["epoch"]) <= epoch] for epoch in range(len(VALUES))]
+    monkeypatch.setattr("lightsweep.callbacks.last_checkpoint._identity", dict)
+    last, looks = LastCheckpoint(dirpath=str(tmp_path / "with"), every_s=0), Looks(tmp_path / "with")
+    assert trained(kind(VALUES), tmp_path / "with", **{**writing, "callbacks": [last, looks]}) == expected
+    of_epoch = [[row for row in expected if int(row["epoch"]) <= epoch] for epoch in range(len(VALUES) - 1)]
+    assert looks.seen == list(enumerate(of_epoch))
+    assert torch.load(tmp_path / "with" / "last.ckpt", weights_only=True)["epoch"] == len(VALUES) - 1
+    assert not (tmp_path / "with" / "next.ckpt").exists()

@@ -41,33 +41,6 @@ def test_a_torn_table_does_no_harm(torn: str, tmp_path: Path) -> None:
     assert [int(row["epoch"]) for row in logged(tmp_path, range(1, 3))][-2:] == [1, 2]
 
 
-def test_rows_are_written_at_once_only_when_they_are_asked_for(tmp_path: Path) -> None:
-    path = tmp_path / "csv" / "metrics.csv"
-    logger = CSVLogger(save_dir=str(tmp_path), name="csv", version="")
-    logger.log_metrics({"epoch": 0, "val/acc": 0.5}, step=4)
-    logger.save()
-    assert not path.exists()
-    logger.flush()
-    assert path.read_text().splitlines()[1:] == ["0,4,0.5"]
-
-
-def test_rows_of_the_last_second_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightsweep.logger.csv.SECONDS_BETWEEN_WRITES", 0.0)
-    logger = CSVLogger(save_dir=str(tmp_path), name="csv", version="")
-    logger.log_metrics({"epoch": 0, "val/acc": 0.5}, step=4)
-    logger.save()
-    assert (tmp_path / "csv" / "metrics.csv").is_file()
-
-
-def test_all_rows_of_an_epoch_are_written_when_one_is(tmp_path: Path) -> None:
-    logger = CSVLogger(save_dir=str(tmp_path), name="csv", version="")
-    logger.flush(epoch=0)  # as with a checkpoint to go on from, after which the loss of the epoch is logged
-    for epoch in (0, 0, 1):
-        logger.log_metrics({"epoch": epoch, "val/acc": 0.5}, step=4)
-        logger.save()
-    assert (tmp_path / "csv" / "metrics.csv").read_text().splitlines()[1:] == ["0,4,0.5", "0,4,0.5"]
-
-
 def test_a_training_that_is_killed_before_it_writes_leaves_the_former_rows(tmp_path: Path) -> None:
     logged(tmp_path, range(3))
     killed = CSVLogger(save_dir=str(tmp_path), name="csv", version="")

@@ -10,11 +10,9 @@ import numpy as np
 import pytorch_lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
-from lightning_fabric.utilities.apply_func import convert_tensors_to_scalars
 from pytorch_lightning.callbacks import Checkpoint
 
 from lightsweep.callbacks.pruning import PruningCallback
-from lightsweep.logger.csv import CSVLogger
 from lightsweep.sweeper.fingerprint import is_harmless
 from lightsweep.sweeper.trial import in_search
 
@@ -26,12 +24,16 @@ class LastCheckpoint(Checkpoint):
 
     A short trial is thus never slowed down, and a long one that is killed loses no more than `every_s` seconds and an
     epoch. The state of the random generators is kept too, so that it goes on as if nothing had happened.
+
+    It gets its name when the loggers have all rows of its epoch, which Lightning logs after `on_train_epoch_end`.
     """
 
     def __init__(self, *, dirpath: str, every_s: float) -> None:
         self.path = Path(dirpath) / "last.ckpt"
+        self._unnamed = Path(dirpath) / "next.ckpt"
         self.every_s = every_s
         self._next_s = float("inf")
+        self._is_unnamed = False
         self._generators: dict[str, Any] | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -42,14 +44,23 @@ class LastCheckpoint(Checkpoint):
         if self._generators is not None:
             _set_generators(self._generators)
             self._generators = None
+        self._name()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         interrupted = any(isinstance(c, PruningCallback) and c.interrupted for c in trainer.callbacks)  # type: ignore[attr-defined]
         if time.monotonic() < self._next_s and not interrupted:
             return
-        _write_rows(trainer)  # or a trial that goes on from here would lack them
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self._unnamed)
+        self._is_unnamed = True
         self._next_s = time.monotonic() + self.every_s
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._name()
+
+    def _name(self) -> None:
+        if self._is_unnamed:
+            self._unnamed.replace(self.path)
+            self._is_unnamed = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"trial": _identity() if in_search() else None, "generators": _generators()}
@@ -76,24 +87,8 @@ def checkpoint_to_continue(trainer: L.Trainer) -> Path | None:
     if trial != _identity():
         log.info("%s is of another trial; this one begins anew", keeper.path)
         return None
-    log.info("The trial goes on from %s, after epoch %d", keeper.path, checkpoint["epoch"])
+    log.info("The trial goes on from %s", keeper.path)
     return keeper.path
-
-
-def _write_rows(trainer: L.Trainer) -> None:
-    """Those of this epoch, too, which Lightning logs when all callbacks have seen its end."""
-    to_come: dict[str, Any] = convert_tensors_to_scalars(trainer._logger_connector.metrics["log"])
-    step = to_come.pop("step", None)
-    if to_come and step is None:
-        to_come.setdefault("epoch", trainer.current_epoch)
-        step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
-    for logger in trainer.loggers:
-        if not isinstance(logger, CSVLogger):
-            continue
-        if to_come:
-            logger.flush_with(to_come, step=int(step))
-        else:
-            logger.flush(epoch=trainer.current_epoch)
 
 
 def _identity() -> dict[str, str]:

@@ -5,11 +5,9 @@ from pytorch_lightning.loggers import WandbLogger as LightningWandbLogger
 
 
 class WandbLogger(LightningWandbLogger):
-    """Ends its run with the fit. Lightning's own leaves it open, and the next trial of the process would join it."""
+    """Ends its run when the training is over. Lightning's own leaves it open, and the next trial would join it."""
 
-    def finalize(self, status: str) -> None:
-        super().finalize(status)
-        if self._experiment is not None:
-            self._wandb_init["id"] = self._experiment.id  # by which the test after a refit takes the run up again
-            wandb.finish(exit_code=0 if status == "success" else 1)
-            self._experiment = None
+    def end_run(self, *, failed: bool) -> None:
+        """Finish the run of this process, if one was begun."""
+        if wandb.run is not None:
+            wandb.finish(exit_code=1 if failed else 0)
