@@ -1,7 +1,8 @@
 """The memory and the time of a training on a CSV of 5,000,000 rows x 50 columns: python benchmarks/big_table.py
 
 Numbers, categories of few and of many levels, truths and a date, a twentieth of the cells missing. It trains twice for
-one epoch: the first prepares the table, the second maps what is there. Writes benchmarks/big_table.md.
+one epoch: the first prepares the table, the second maps what is there. `--save` keeps the result as
+benchmarks/big_table.md.
 """
 
 import argparse
@@ -96,13 +97,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--columns", type=int, default=50)
+    parser.add_argument("--save", action="store_true", help="keep the result in benchmarks/big_table.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "big.csv"
         write_table(path, n_rows=arguments.rows, n_columns=arguments.columns)
         measured = [train(path), train(path)]
         told = as_markdown(path.stat().st_size, measured, n_rows=arguments.rows, n_columns=arguments.columns)
-    (HERE / "big_table.md").write_text(told)
+    if arguments.save:
+        (HERE / "big_table.md").write_text(told)
     print(told)
 
 

@@ -2,7 +2,8 @@
 
 scikit-learn's bundled tables, written to CSV. Both learn from the same training and validation rows and are measured
 on the same test rows: a search with `train.py`, whose shipped model predicts with `lightsweep.predict`; and
-RandomForestClassifier or RandomForestRegressor with no setting but a seed. Writes benchmarks/tables.md.
+RandomForestClassifier or RandomForestRegressor with no setting but a seed. `--save` keeps the table of all of them as
+benchmarks/tables.md.
 """
 
 import argparse
@@ -158,6 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="+", default=[dataset.name for dataset in DATASETS])
+    parser.add_argument("--save", action="store_true", help="keep the table in benchmarks/tables.md")
     parser.add_argument("search", nargs="*", default=SEARCH, help="overrides of train.py in place of the usual ones")
     arguments = parser.parse_args()
     lines = []
@@ -169,7 +171,7 @@ def main() -> None:
             print(f"{dataset.name}, seed {seed}: {pairs[-1]}", file=sys.stderr, flush=True)
         lines.append(line(dataset, pairs))
         print(lines[-1], flush=True)
-    if len(lines) == len(DATASETS):
+    if arguments.save and len(lines) == len(DATASETS):
         command = f"train.py -m data=table data.path=table.csv data.target={TARGET} {' '.join(arguments.search)}"
         text = f"{HEADER}\n{chr(10).join(lines)}\n\nMedians over {arguments.seeds} seeds of the split,"
         text += f" each column by itself. `{command}`,"

@@ -46,14 +46,15 @@ def data_module(n_samples: int | None) -> TensorDataModule:
     return Synthetic(n_samples=n_samples, n_features=784, n_classes=10, **shared)
 
 
-def classifier(data: TensorDataModule) -> MLPModule:
+def classifier(data: TensorDataModule, *, normalization: str) -> MLPModule:
     settings: Any = OmegaConf.to_container(OmegaConf.load(MODEL))
     del settings["_target_"]
+    settings["normalization"] = normalization
     return MLPModule(**settings, d_in=data.d_in, d_out=data.d_out, optimizer=ADAM)
 
 
-def fit(data: TensorDataModule, *, epochs: int) -> float:
-    model = classifier(data)
+def fit(data: TensorDataModule, *, epochs: int, normalization: str) -> float:
+    model = classifier(data, normalization=normalization)
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
             accelerator="cpu",
@@ -87,8 +88,8 @@ def _trial(folder: str) -> optuna.Trial:
     return study.ask()
 
 
-def tight_loop(data: TensorDataModule, *, epochs: int) -> float:
-    model = classifier(data).net
+def tight_loop(data: TensorDataModule, *, epochs: int, normalization: str) -> float:
+    model = classifier(data, normalization=normalization).net
     optimizer = ADAM(model.parameters())
     x, y = data.splits.train
     assert data.splits.val is not None
@@ -113,6 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--samples", type=int, help="of synthetic data, 784 features each; digits if left out")
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--normalization", default="none", choices=["none", "batch", "layer"])
     parser.add_argument("--pairs", type=int, default=5)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -120,11 +122,12 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     set_up_process(threads=1, verbose=False)
     data = data_module(arguments.samples)
+    work: dict[str, Any] = {"epochs": arguments.epochs, "normalization": arguments.normalization}
     pairs = []
     for _ in range(arguments.pairs + 1):
         torch.manual_seed(0)
-        loop = tight_loop(data, epochs=arguments.epochs)
-        pairs.append((fit(data, epochs=arguments.epochs), loop))
+        loop = tight_loop(data, **work)
+        pairs.append((fit(data, **work), loop))
     print(json.dumps(pairs[1:]))  # the first has imported what both need
 
 

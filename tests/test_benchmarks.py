@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
-from benchmarks.run import as_markdown
+import pytest
+
+from benchmarks import run
+from benchmarks.run import Bench, Row, as_markdown
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,3 +26,19 @@ def test_the_readme_shows_the_last_comparison_with_a_random_forest() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = readme.partition("<!-- benchmarks/tables.md -->\n")[2].partition("<!-- end -->")[0]
     assert shown.strip() == (ROOT / "benchmarks/tables.md").read_text(encoding="utf-8").strip()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--save"]])
+def test_figures_are_kept_only_if_that_is_asked_for(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(_: Bench, __: int) -> list[Row]:
+        return [Row.of("work", "yardstick", "", [(1.0, 2.0)])]
+
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    monkeypatch.setattr(run, "BENCHMARKS", {"help": measure})
+    monkeypatch.setattr("sys.argv", ["run.py", *arguments])
+    (tmp_path / "results.json").write_text('{"rows": {}}')
+    run.main()
+    kept = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert (list(kept), (tmp_path / "results.md").exists()) == ((["help"], True) if arguments else ([], False))
