@@ -17,7 +17,6 @@ from lightsweep.outcome import Outcome
 from lightsweep.sweeper.owner import OWNER, Owner
 from lightsweep.sweeper.search_space import SearchSpace
 from lightsweep.sweeper.signs_of_life import signs_of_life
-from lightsweep.sweeper.storage import in_one_write
 
 
 class TrialFailed(Exception):  # noqa: N818  (named like Optuna's TrialPruned, its sibling)
@@ -62,10 +61,8 @@ class TrialJobs:
         """The trial's value. Raises `TrialPruned`, `TrialFailed`, or `ConfigError` if the config is at fault."""
         with signs_of_life(self.sweep_dir, trial.number):
             trial.set_user_attr(OWNER, Owner.here().to_record())  # until the job's own process signs
-            with in_one_write(trial.study._storage):
-                trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
-                params = self.space.suggest(trial)
-            overrides = self.overrides(params)
+            trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
+            overrides = self.overrides(self.space.suggest(trial))
             return value_of(self.launch(overrides, number=trial.number), trial)
 
     def overrides(self, params: dict[str, Any]) -> list[str]:
@@ -144,7 +141,6 @@ def _note(trial: optuna.Trial, outcome: Outcome) -> None:
         "max_epochs": outcome.max_epochs,
         "pruned_reason": outcome.pruned,
     }
-    with in_one_write(trial.study._storage):
-        for name, fact in facts.items():
-            if fact is not None:
-                trial.set_user_attr(name, fact)
+    for name, fact in facts.items():
+        if fact is not None:
+            trial.set_user_attr(name, fact)
