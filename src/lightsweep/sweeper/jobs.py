@@ -17,6 +17,7 @@ from lightsweep.outcome import Outcome
 from lightsweep.sweeper.owner import OWNER, Owner
 from lightsweep.sweeper.search_space import SearchSpace
 from lightsweep.sweeper.signs_of_life import signs_of_life
+from lightsweep.unofficial import error_of
 
 
 class TrialFailed(Exception):  # noqa: N818  (named like Optuna's TrialPruned, its sibling)
@@ -83,7 +84,7 @@ class TrialJobs:
             self._check_disk(error)
             raise WorkerLost(f"its worker was lost: {in_one_line(error)}") from None
         if job.status == JobStatus.FAILED:
-            self._check_disk(job._return_value)
+            self._check_disk(error_of(job))
         return _returned(job)
 
     def _check_disk(self, error: BaseException) -> None:
@@ -103,7 +104,7 @@ class TrialJobs:
 def _returned(job: JobReturn) -> Any:
     if job.status == JobStatus.COMPLETED:
         return job.return_value
-    error = job._return_value
+    error = error_of(job)
     if isinstance(error, ConfigError | CompactHydraException):
         raise error.with_traceback(None)
     # The exception itself would keep its traceback alive, and through that the model.

@@ -86,7 +86,7 @@ def check_search(
         raise ConfigError(together(faults))
     assert sampler is not None
     assert pruner is not None
-    for remark in remarks(settings, config=config, sampler=sampler):
+    for remark in remarks(settings, config=config, n_points=grid_size(sampler, request.space)):
         print(remark, file=sys.stderr)
     return sampler, pruner
 
@@ -144,9 +144,8 @@ def request_faults(request: Request, *, config_loader: ConfigLoader, config: Dic
     return [*of_space, *(fault for fault in of_configs if fault not in told)]
 
 
-def remarks(settings: Settings, *, config: DictConfig, sampler: BaseSampler) -> Iterator[str]:
-    """What is no fault, but probably not meant."""
-    n_points = grid_size(sampler)
+def remarks(settings: Settings, *, config: DictConfig, n_points: int | None) -> Iterator[str]:
+    """What is no fault, but probably not meant; `n_points` is the size of a grid."""
     if n_points is not None and n_points < settings.n_trials:
         yield (
             f"note: the grid has {n_points} points, so the search ends after {n_points} of"
