@@ -47,6 +47,8 @@ class Settings:
     preflight: bool
     params: Mapping[str, str]
     when: Mapping[str, str] = field(default_factory=dict)
+    max_failure_rate: float = 0.0
+    custom_search_space: str | None = None
 
 
 def check_search(
@@ -109,6 +111,7 @@ def settings_faults(settings: Settings, *, launcher: str, told_with_monitor: boo
         )
         if not rule.holds(getattr(settings, key)) and not (key in MAY_BE_NULL and getattr(settings, key) is None)
     ]
+    problems += inherited_settings_faults(settings)
     if settings.direction not in DIRECTIONS and not (settings.direction is None and told_with_monitor):
         problems.append(f"hydra.sweeper.direction is '{settings.direction}'; it must be maximize or minimize.")
     if not re.fullmatch(r"\w[\w.-]*", settings.study_name):
@@ -126,6 +129,22 @@ def settings_faults(settings: Settings, *, launcher: str, told_with_monitor: boo
             f"hydra.sweeper.n_jobs is {settings.n_jobs}, but Hydra's basic launcher runs jobs one by one inside this"
             " process. Add hydra/launcher=processes, which comes with Lightsweep, or any other Hydra launcher that"
             " runs jobs outside this process (submitit_local, submitit_slurm, ray)."
+        )
+    return problems
+
+
+def inherited_settings_faults(settings: Settings) -> list[str]:
+    """What is set of hydra-optuna-sweeper's own settings that have no effect here."""
+    problems = []
+    if settings.max_failure_rate != 0:
+        problems.append(
+            f"hydra.sweeper.max_failure_rate is {settings.max_failure_rate:g}, which this sweeper does not know. Leave it"
+            " at 0; how many failures in a row end the search is hydra.sweeper.max_consecutive_failures."
+        )
+    if settings.custom_search_space is not None:
+        problems.append(
+            f"hydra.sweeper.custom_search_space is '{settings.custom_search_space}', which this sweeper does not know."
+            " Leave it at null; where a parameter applies is said with hydra.sweeper.when."
         )
     return problems
 
