@@ -138,8 +138,8 @@ def inherited_settings_faults(settings: Settings) -> list[str]:
     problems = []
     if settings.max_failure_rate != 0:
         problems.append(
-            f"hydra.sweeper.max_failure_rate is {settings.max_failure_rate:g}, which this sweeper does not know. Leave it"
-            " at 0; how many failures in a row end the search is hydra.sweeper.max_consecutive_failures."
+            f"hydra.sweeper.max_failure_rate is {settings.max_failure_rate:g}, which this sweeper does not know."
+            " Leave it at 0; how many failures in a row end the search is hydra.sweeper.max_consecutive_failures."
         )
     if settings.custom_search_space is not None:
         problems.append(

@@ -10,9 +10,9 @@ from lightsweep.sweeper import config as config
 
 
 class LightsweepSweeper(OptunaSweeper):
-    """hydra-optuna-sweeper with a pruner, resume, and no waiting for the slowest trial: `train.py -m hparams_search=mlp`.
+    """hydra-optuna-sweeper with a pruner, resume, and no waiting for the slowest trial of a batch.
 
-    The work is in `search.py`.
+    `python train.py -m hparams_search=mlp`; the work is in `search.py`.
     """
 
     def __init__(self, **settings: Any) -> None:
