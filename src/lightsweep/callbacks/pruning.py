@@ -138,8 +138,9 @@ class PruningCallback(Callback):
         return {name: getattr(self, name) for name in ("best_value", "best_epoch", "n_epochs")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for name, value in state_dict.items():
-            setattr(self, name, value)
+        self.best_value = state_dict["best_value"]
+        self.best_epoch = state_dict["best_epoch"]
+        self.n_epochs = state_dict["n_epochs"]
 
 
 def _reported(trial: optuna.Trial) -> dict[int, float]:
