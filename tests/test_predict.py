@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 import lightsweep
@@ -21,6 +22,7 @@ from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
 from lightsweep.predict import main, predict_file, table_of
 from lightsweep.predictor import Predictor
+from lightsweep.renamed import RENAMED
 from lightsweep.task import Task
 from tests.refit import refit
 
@@ -300,6 +302,18 @@ def test_a_model_of_arrays_takes_arrays(
     read = pd.read_csv(tmp_path / "out.csv")
     assert read["target"].tolist() == lightsweep.load(of_digits).predict(x).tolist()
     assert list(read)[1:] == [f"probability_{i}" for i in range(10)]
+
+
+def test_a_model_whose_target_an_earlier_version_wrote_is_read(
+    of_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "best"
+    shutil.copytree(of_digits, folder)
+    config = OmegaConf.load(folder / "config.yaml")
+    monkeypatch.setitem(RENAMED, "lightsweep.before.MLP", config.model._target_)
+    config.model._target_ = "lightsweep.before.MLP"
+    OmegaConf.save(config, folder / "config.yaml")
+    assert lightsweep.load(folder).classes == lightsweep.load(of_digits).classes
 
 
 def test_a_model_of_an_array_file_takes_arrays_of_that_shape(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from lightsweep.data.tensors import EVAL_BATCH_SIZE
 from lightsweep.errors import ConfigError
 from lightsweep.facts import StoredFacts, build_model
 from lightsweep.outputs import Outputs
+from lightsweep.renamed import present_target
 from lightsweep.trust import TRUSTED_TARGETS, check_trust
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ def _check_names_a_model(cfg: Any) -> None:
     nested = [key for key, value in cfg.model.items() if _is_nested(value)]
     if nested:
         raise ConfigError(f"{CONFIG}: model.{nested[0]} is more than a value, which is not taken from a file.")
+    cfg.model._target_ = present_target(cfg.model._target_)
     try:
         target = target_of(cfg.model)  # which imports nothing that is not trusted
     except ConfigError as error:

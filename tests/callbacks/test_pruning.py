@@ -525,11 +525,12 @@ def test_the_reason_names_the_value_the_pruner_and_what_it_was_judged_against(
     study = study_with_others(build_pruner(node), direction=direction)
     trial = study.ask()
     assert judged(trial, *values)
-    assert pruning_reason(trial, epoch=1, monitor="val/acc") == f"val/acc {values[1]:.4f} at epoch 1, {reason}"
+    said = pruning_reason(trial, epoch=1, monitor="val/acc", settings=node)
+    assert said == f"val/acc {values[1]:.4f} at epoch 1, {reason}"
 
 
 def test_the_first_trial_of_all_is_judged_against_none() -> None:
     trial = study_of(PrunesFrom(0)).ask()
     assert judged(trial, 0.5)
-    text = pruning_reason(trial, epoch=0, monitor="val/acc")
+    text = pruning_reason(trial, epoch=0, monitor="val/acc", settings=OmegaConf.create())
     assert text == "val/acc 0.5000 at epoch 0, PrunesFrom: no other trial had come so far"

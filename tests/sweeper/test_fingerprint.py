@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import hydra.utils
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from lightsweep.renamed import RENAMED
 from lightsweep.sweeper.fingerprint import Fingerprint, differences, is_within, side_by_side
 
 Compose = Callable[..., DictConfig]
@@ -104,6 +106,17 @@ def test_a_record_is_read_back_and_anything_else_is_none() -> None:
     assert Fingerprint.from_record(now.to_record()) == now
     for record in (None, {}, {"measured": 3, "noted": {}}, "x", {"measured": {}}):
         assert Fingerprint.from_record(record) is None
+
+
+def test_a_record_of_an_earlier_version_that_names_a_target_as_it_was_is_the_same_search() -> None:
+    then = {"optimizer._target_": "lightsweep.optimizer.rmsprop.RMSprop", "optimizer.lr": "0.1", "x": "y"}
+    now = {**then, "optimizer._target_": "torch.optim.RMSprop"}
+    assert Fingerprint.from_record({"measured": then, "noted": {}}) == Fingerprint(measured=now, noted={})
+
+
+@pytest.mark.parametrize("target", RENAMED.values())
+def test_what_a_target_is_called_now_can_be_imported(target: str) -> None:
+    assert callable(hydra.utils.get_object(target))
 
 
 def test_values_that_only_a_job_knows_and_missing_ones_keep_their_text() -> None:

@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -18,14 +17,14 @@ from typing import Any
 import optuna
 import pytest
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.trial import TrialState
+from optuna.storages.journal import JournalFileBackend
 
 from lightsweep.errors import ConfigError
-from lightsweep.sweeper.journal import HolderLock, open_journal
+from lightsweep.sweeper.journal import RepairingLock, open_journal
 
 SPAWN = multiprocessing.get_context("spawn")
 AN_HOUR = 3600
+GRACE = 3  # seconds, the least that Optuna takes without a warning
 TORN = b'{"op_code":8,"worker_id":"x","trial_id":0,"user_a'
 
 
@@ -115,12 +114,12 @@ def test_a_damaged_whole_line_is_named_and_nothing_is_cut(number: int, damage: b
 def test_a_write_that_fails_takes_its_part_back(n_written: int, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, whole = open_journal(str(journal)), journal.read_bytes()
 
-    def full_disk(file: Any, data: bytes) -> None:
-        file.write(data[:n_written])
+    def full_disk(fd: int) -> None:
+        os.ftruncate(fd, len(whole) + n_written)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("lightsweep.sweeper.journal._write_all", full_disk)
+        patched.setattr(os, "fsync", full_disk)
         with pytest.raises(OSError, match="No space left"):
             add_trial(storage, 3.0)
     assert journal.read_bytes() == whole
@@ -169,109 +168,81 @@ def test_writers_of_which_some_are_killed_lose_nothing_that_was_finished(journal
         time.sleep(rng.uniform(0.3, 0.6))
         processes[-2].kill()
         processes.append(started(write_for_ever, journal, n))
-    time.sleep(3)
+    time.sleep(2 * GRACE)
     for process in processes:
         process.kill()
         process.join()
     told = [float(line) for log in journal.parent.glob("*.told") for line in log.read_text().splitlines()]
     assert len(told) > 10
-    storage = in_time(lambda: open_journal(str(journal)))
+    storage = in_time(lambda: open_journal(str(journal), grace_period=GRACE))
     in_time(lambda: add_trial(storage, 5.0))
     assert set(told) <= set(values(plain(journal)))
 
 
 def write_for_ever(path: Path, n: int) -> None:
-    storage = open_journal(str(path))
+    storage = open_journal(str(path), grace_period=GRACE)
     with path.with_name(f"{n}.told").open("w") as told:
         for i in range(100_000):
             add_trial(storage, n + i / 100_000)
             os.write(told.fileno(), f"{n + i / 100_000}\n".encode())
 
 
-def test_the_lock_of_a_killed_process_is_taken_over_at_once(journal: Path) -> None:
-    hold_and_die(journal)
-    lock = HolderLock(str(journal), grace_period=AN_HOUR)
-    assert in_time(lock.acquire)
-    lock.release()
-    assert sorted(path.name for path in journal.parent.iterdir()) == ["study.journal"]
+@pytest.mark.parametrize("torn", [b"", TORN])
+def test_the_lock_of_a_killed_process_is_taken_over_after_the_grace_period(torn: bytes, journal: Path) -> None:
+    hold_and_die(journal, torn)
+    storage = in_time(lambda: open_journal(str(journal), grace_period=GRACE))
+    in_time(lambda: add_trial(storage, 3.0))
+    assert values(plain(journal)) == [0.0, 1.0, 2.0, 3.0]
+    assert [path.name for path in journal.parent.iterdir()] == ["study.journal"]
 
 
-def test_whoever_waits_when_the_holder_is_killed_goes_on(journal: Path) -> None:
-    process = started(hold, journal)
-    wait_for(journal.with_name("held"))
-    lock = HolderLock(str(journal), grace_period=AN_HOUR)
-    threading.Timer(0.5, process.kill).start()
-    assert in_time(lock.acquire)
-    lock.release()
+def test_the_lock_that_a_killed_search_of_an_earlier_version_left_is_taken_over(journal: Path) -> None:
+    mark = journal.with_name("study.journal.lock.host")
+    mark.touch()
+    journal.with_name("study.journal.lock").symlink_to(mark)
+    storage = open_journal(str(journal), grace_period=GRACE)
+    in_time(lambda: add_trial(storage, 3.0))
+    assert values(plain(journal)) == [0.0, 1.0, 2.0, 3.0]
 
 
-@pytest.mark.parametrize("other", [HolderLock, JournalFileSymlinkLock])
-def test_a_lock_whose_holder_is_alive_is_waited_for(other: Callable[[str], Any], journal: Path) -> None:
-    there, here = other(str(journal)), HolderLock(str(journal), grace_period=AN_HOUR)
+def test_a_lock_whose_holder_is_alive_is_waited_for(journal: Path) -> None:
+    storage = open_journal(str(journal), grace_period=AN_HOUR)
+    there = RepairingLock(str(journal), AN_HOUR)
     there.acquire()
-    thread = threading.Thread(target=here.acquire, daemon=True)
+    thread = threading.Thread(target=add_trial, args=(storage, 3.0), daemon=True)
     thread.start()
     thread.join(0.5)
     assert thread.is_alive()
     there.release()
     thread.join(30)
     assert not thread.is_alive()
-    here.release()
-
-
-def test_plain_optuna_that_took_over_from_a_dead_process_is_waited_for(journal: Path) -> None:
-    hold_and_die(journal)
-    theirs, here = JournalFileSymlinkLock(str(journal)), HolderLock(str(journal), grace_period=AN_HOUR)
-    theirs.release()  # as after its grace period
-    theirs.acquire()
-    thread = threading.Thread(target=here.acquire, daemon=True)
-    thread.start()
-    thread.join(0.5)
-    assert thread.is_alive()
-    theirs.release()
-    thread.join(30)
-    assert not thread.is_alive()
-    here.release()
+    assert values(plain(journal)) == [0.0, 1.0, 2.0, 3.0]
 
 
 def test_plain_optuna_waits_for_our_lock(journal: Path) -> None:
-    here, theirs = HolderLock(str(journal)), JournalFileSymlinkLock(str(journal))
+    here = RepairingLock(str(journal), AN_HOUR)
     here.acquire()
-    thread = threading.Thread(target=theirs.acquire, daemon=True)
+    thread = threading.Thread(target=add_trial, args=(plain(journal), 3.0), daemon=True)
     thread.start()
     thread.join(0.5)
     assert thread.is_alive()
     here.release()
     thread.join(30)
     assert not thread.is_alive()
-    theirs.release()
 
 
-def test_the_lock_of_a_process_of_another_host_is_not_broken(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hold_and_die(journal)
-    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")  # where the journal lies on a shared disk
-    here = HolderLock(str(journal), grace_period=AN_HOUR)
-    thread = threading.Thread(target=here.acquire, daemon=True)
-    thread.start()
-    thread.join(0.5)
-    assert thread.is_alive()
-    JournalFileSymlinkLock(str(journal)).release()
-    thread.join(30)
-    assert not thread.is_alive()
-    here.release()
-
-
-def hold_and_die(path: Path) -> None:
-    process = started(hold, path)
+def hold_and_die(path: Path, torn: bytes) -> None:
+    process = started(hold, path, torn)
     wait_for(path.with_name("held"))
     process.kill()
     process.join()
     path.with_name("held").unlink()
 
 
-def hold(path: Path) -> None:
-    lock = HolderLock(str(path))
-    lock.acquire()
+def hold(path: Path, torn: bytes) -> None:
+    RepairingLock(str(path), AN_HOUR).acquire()
+    with path.open("ab") as file:
+        file.write(torn)
     path.with_name("held").touch()
     time.sleep(AN_HOUR)
 
@@ -290,55 +261,10 @@ def wait_for(path: Path) -> None:
 
 
 def in_time(call: Callable[[], Any]) -> Any:
-    """What the call gives, which must not take until a grace period is over."""
+    """What the call gives, which must not take much longer than a grace period."""
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.append(call()), daemon=True)
     thread.start()
     thread.join(25)
     assert results, "still waiting"
     return results[0]
-
-
-@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
-def test_what_a_thread_records_together_is_written_at_the_end(error: type[BaseException] | None, journal: Path) -> None:
-    storage = open_journal(str(journal))
-    trial = optuna.load_study(study_name="one", storage=storage).ask()
-    before = journal.read_bytes()
-    with suppress(KeyboardInterrupt), storage.together():
-        assert 0 <= trial.suggest_float("x", 0, 1) <= 1
-        trial.set_user_attr("a", 1)
-        assert journal.read_bytes() == before
-        if error is not None:
-            raise error
-    [*_, written] = optuna.load_study(study_name="one", storage=plain(journal)).trials
-    assert written.params == trial.params
-    assert written.user_attrs == {"a": 1}
-    trial.set_user_attr("b", 2)
-    assert storage.get_trial(trial._trial_id).user_attrs == {"a": 1, "b": 2}
-
-
-def test_another_thread_does_not_wait_for_the_end_of_the_block(journal: Path) -> None:
-    storage = open_journal(str(journal))
-    with storage.together():
-        thread = threading.Thread(target=add_trial, args=(storage, 3.0))
-        thread.start()
-        thread.join()
-        assert values(plain(journal)) == [0.0, 1.0, 2.0, 3.0]
-
-
-def test_trials_are_listed_as_optuna_lists_them(journal: Path) -> None:
-    storage = open_journal(str(journal))
-    optuna.create_study(study_name="other", storage=storage)
-    study = optuna.load_study(study_name="one", storage=storage)
-    add_trial(plain(journal), 3.0)  # by another process, and not read yet
-    study.tell(study.ask(), 4.0)
-    study.ask()
-    for study_id in (study._study_id, storage.get_study_id_from_name("other")):
-        for states in (None, (TrialState.COMPLETE, TrialState.PRUNED), (TrialState.RUNNING,)):
-            expected = JournalStorage.get_all_trials(storage, study_id, deepcopy=False, states=states)
-            listed = storage.get_all_trials(study_id, deepcopy=False, states=states)
-            assert [id(trial) for trial in listed] == [id(trial) for trial in expected]
-            assert storage.get_all_trials(study_id, states=states) == expected
-    assert [trial.value for trial in study.get_trials(deepcopy=False)] == [0.0, 1.0, 2.0, 3.0, 4.0, None]
-    copied = storage.get_all_trials(study._study_id)
-    assert not {id(trial) for trial in copied} & {id(trial) for trial in study.get_trials(deepcopy=False)}

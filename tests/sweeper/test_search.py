@@ -3,6 +3,9 @@
 import csv
 import itertools
 import signal
+import subprocess
+import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,14 @@ import pytest
 import torch
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
+from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
+from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 from sklearn.datasets import load_digits
 
 import lightsweep
+from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.fate import fate_of
 from lightsweep.sweeper.folder import claim_folder
 from lightsweep.sweeper.refitting import epochs_to_refit
@@ -48,6 +54,13 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
 
 def test_hydra_finds_the_sweeper() -> None:
     assert LightsweepSweeper in Plugins.instance().discover(Sweeper)
+
+
+def test_the_sweeper_extends_hydras_optuna_sweeper_and_knows_its_settings() -> None:
+    assert issubclass(LightsweepSweeper, OptunaSweeper)
+    assert {field.name for field in fields(OptunaSweeperConf)} <= {field.name for field in fields(LightsweepConf)}
+    code = "import sys, lightsweep.sweeper.sweeper; sys.exit('optuna' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0, "Hydra imports it at every start"
 
 
 def test_a_search_completes_some_trials_prunes_some_and_fails_none(search: tuple[Path, Ran]) -> None:

@@ -184,13 +184,13 @@ def test_a_grid_search_visits_every_point_once_and_its_size_is_known(composed: C
     space = space_of(**COUNTABLE)
     sampler = build_sampler(sweeper_of(composed, "hydra/sweeper/sampler=grid").sampler, space=space)
     assert isinstance(sampler, GridSampler)
-    assert grid_size(sampler) == 4 * 3 * 2
+    assert grid_size(sampler, space) == 4 * 3 * 2
     study = searched(optuna.create_study(sampler=sampler), space, n_trials=24)
     assert len(set(map(str, points(study)))) == 24
 
 
 def test_other_samplers_have_no_grid() -> None:
-    assert grid_size(RandomSampler()) is None
+    assert grid_size(RandomSampler(), space_of(**COUNTABLE)) is None
 
 
 def test_a_grid_of_a_continuous_space_is_refused(composed: Compose) -> None:

@@ -16,7 +16,7 @@ from lightsweep.failures import Kind, TrialStoppedError
 from lightsweep.model.objectives import check_suits_task
 from lightsweep.sweeper.driver import take_sigterm_back
 from lightsweep.sweeper.time_limit import check_time
-from lightsweep.sweeper.trial import current_trial, hand_back_if_orphaned, stop_is_asked
+from lightsweep.sweeper.trial import current_trial, hand_back_if_orphaned, pruner_settings, stop_is_asked
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -107,7 +107,9 @@ class PruningCallback(Callback):
         if any(epoch > trainer.current_epoch for epoch in reported):
             return  # the pruner let it pass here before, and would now judge the latest epoch
         if self.trial.should_prune():
-            self.pruned = pruning_reason(self.trial, epoch=trainer.current_epoch, monitor=self.monitor)
+            self.pruned = pruning_reason(
+                self.trial, epoch=trainer.current_epoch, monitor=self.monitor, settings=pruner_settings()
+            )
             log.info("Pruned: %s", self.pruned)
             _stop(trainer)
 
@@ -136,12 +138,13 @@ class PruningCallback(Callback):
         return {name: getattr(self, name) for name in ("best_value", "best_epoch", "n_epochs")}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for name, value in state_dict.items():
-            setattr(self, name, value)
+        self.best_value = state_dict["best_value"]
+        self.best_epoch = state_dict["best_epoch"]
+        self.n_epochs = state_dict["n_epochs"]
 
 
 def _reported(trial: optuna.Trial) -> dict[int, float]:
-    return trial.study._storage.get_trial(trial._trial_id).intermediate_values
+    return trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
 
 
 def _stop(trainer: L.Trainer) -> None:

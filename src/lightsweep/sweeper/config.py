@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
 from omegaconf import MISSING
 
 import lightsweep.checks  # noqa: F401  (registers the resolver that `direction` may stand behind)
@@ -13,8 +14,11 @@ SWEEPER_TARGET = "lightsweep.sweeper.sweeper.LightsweepSweeper"
 
 
 @dataclass
-class LightsweepConf:
+class LightsweepConf(OptunaSweeperConf):
     _target_: str = SWEEPER_TARGET
+
+    # Sampler and pruner are chosen by the defaults list of conf/hydra/sweeper/lightsweep.yaml
+    defaults: list[Any] = field(default_factory=list)
 
     # Draws the hyperparameters: an optuna.samplers class, from conf/hydra/sweeper/sampler
     sampler: Any = MISSING

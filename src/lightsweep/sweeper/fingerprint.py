@@ -14,6 +14,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lightsweep.renamed import present_target
+
 SEARCHED = "searched: "
 PACKAGES = ("lightsweep", "torch", "pytorch-lightning", "optuna", "hydra-core", "numpy", "scikit-learn")
 
@@ -70,11 +72,13 @@ class Fingerprint:
 
     @classmethod
     def from_record(cls, record: Any) -> "Fingerprint | None":
-        """Read what `to_record` wrote into a study; None if it is anything else."""
+        """Read what `to_record` wrote into a study, of an earlier version too; None if it is anything else."""
         try:
-            return cls(measured=dict(record["measured"]), noted=dict(record["noted"]))
+            measured, noted = dict(record["measured"]), dict(record["noted"])
         except (TypeError, KeyError, ValueError):
             return None
+        targets = {key: present_target(value) for key, value in measured.items() if key.endswith("_target_")}
+        return cls(measured=measured | targets, noted=noted)
 
     def to_record(self) -> dict[str, dict[str, str]]:
         return asdict(self)

@@ -113,11 +113,12 @@ def _location(folder: Path, *, storage: str) -> tuple[str, str]:
 def _lies_in(trial: FrozenTrial, space: SearchSpace) -> bool:
     if trial.params.keys() != set(space.applicable(trial.params)):
         return False
-    dists = {name: space.distributions[name] for name in trial.params}
-    try:
-        return all(d._contains(d.to_internal_repr(trial.params[name])) for name, d in dists.items())
+    distributions = {name: space.distributions[name] for name in trial.params}
+    try:  # Optuna checks each value against its distribution
+        create_trial(state=TrialState.FAIL, params=trial.params, distributions=distributions)
     except (ValueError, TypeError):
         return False
+    return True
 
 
 def _best_of(trials: list[FrozenTrial], *, direction: StudyDirection) -> list[FrozenTrial]:

@@ -46,7 +46,7 @@ def run_preflight(
         rehearsed,
         settings,
         launcher=config.hydra.launcher._target_,
-        n_trials=max(0, min(settings.n_trials, grid_size(sampler) or settings.n_trials) - n_finished),
+        n_trials=max(0, min(settings.n_trials, grid_size(sampler, request.space) or settings.n_trials) - n_finished),
         max_epochs=OmegaConf.select(config, "trainer.max_epochs") or 1,
     )
     print("\n" + "\n".join(["Estimate", *aligned([*estimate.lines(folder).items()])]), flush=True)

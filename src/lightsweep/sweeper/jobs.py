@@ -17,7 +17,7 @@ from lightsweep.outcome import Outcome
 from lightsweep.sweeper.owner import OWNER, Owner
 from lightsweep.sweeper.search_space import SearchSpace
 from lightsweep.sweeper.signs_of_life import signs_of_life
-from lightsweep.sweeper.storage import in_one_write
+from lightsweep.unofficial import error_of
 
 
 class TrialFailed(Exception):  # noqa: N818  (named like Optuna's TrialPruned, its sibling)
@@ -62,10 +62,8 @@ class TrialJobs:
         """The trial's value. Raises `TrialPruned`, `TrialFailed`, or `ConfigError` if the config is at fault."""
         with signs_of_life(self.sweep_dir, trial.number):
             trial.set_user_attr(OWNER, Owner.here().to_record())  # until the job's own process signs
-            with in_one_write(trial.study._storage):
-                trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
-                params = self.space.suggest(trial)
-            overrides = self.overrides(params)
+            trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
+            overrides = self.overrides(self.space.suggest(trial))
             return value_of(self.launch(overrides, number=trial.number), trial)
 
     def overrides(self, params: dict[str, Any]) -> list[str]:
@@ -86,7 +84,7 @@ class TrialJobs:
             self._check_disk(error)
             raise WorkerLost(f"its worker was lost: {in_one_line(error)}") from None
         if job.status == JobStatus.FAILED:
-            self._check_disk(job._return_value)
+            self._check_disk(error_of(job))
         return _returned(job)
 
     def _check_disk(self, error: BaseException) -> None:
@@ -106,7 +104,7 @@ class TrialJobs:
 def _returned(job: JobReturn) -> Any:
     if job.status == JobStatus.COMPLETED:
         return job.return_value
-    error = job._return_value
+    error = error_of(job)
     if isinstance(error, ConfigError | CompactHydraException):
         raise error.with_traceback(None)
     # The exception itself would keep its traceback alive, and through that the model.
@@ -144,7 +142,6 @@ def _note(trial: optuna.Trial, outcome: Outcome) -> None:
         "max_epochs": outcome.max_epochs,
         "pruned_reason": outcome.pruned,
     }
-    with in_one_write(trial.study._storage):
-        for name, fact in facts.items():
-            if fact is not None:
-                trial.set_user_attr(name, fact)
+    for name, fact in facts.items():
+        if fact is not None:
+            trial.set_user_attr(name, fact)

@@ -80,7 +80,7 @@ class TrialLoop:
         self._signalled = False
         self._is_overdue = False  # by the search's timeout, although it was asked to stop
         self._is_over = threading.Event()
-        self._in_flight: dict[int, int] = {}  # trial number to Optuna's id
+        self._in_flight: dict[int, optuna.Trial] = {}  # by number
         self._awaited: set[int] = set()  # the trials of other drivers that the user was told of
         self._failures_in_a_row = 0
         self._any_good = any(fate_of(t) == "complete" for t in study.get_trials(deepcopy=False))
@@ -203,7 +203,7 @@ class TrialLoop:
 
     def _run_trial(self, trial: optuna.Trial) -> float:
         with self._lock:
-            self._in_flight[trial.number] = trial._trial_id
+            self._in_flight[trial.number] = trial
             self._n_asking -= 1
         if trial.number >= self.n_trials:  # another driver asked for the last one at the same time
             self._put_back(trial.number)
@@ -270,9 +270,9 @@ class TrialLoop:
     def _put_back(self, number: int) -> None:
         """Let the trial wait in the study: whoever asks next gets it, under its number and with its parameters."""
         with self._lock:
-            trial_id = self._in_flight.pop(number, None)
-        if trial_id is not None:
-            put_back(self.study, trial_id)
+            trial = self._in_flight.pop(number, None)
+        if trial is not None:
+            put_back(trial)
 
     def _finished(self, _: optuna.Study, trial: FrozenTrial) -> None:
         with self._lock:
@@ -310,5 +310,5 @@ class TrialLoop:
 
 def _set_feasible(trial: optuna.Trial, feasible: bool) -> None:
     """Say it once: a trial may have been interrupted between this and its end, and Optuna would warn."""
-    if not trial.study._storage.get_trial(trial._trial_id).constraints:
+    if not trial.constraints:
         trial.set_constraint(FEASIBILITY, 0 if feasible else 1)

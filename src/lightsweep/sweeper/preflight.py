@@ -47,6 +47,8 @@ class Settings:
     preflight: bool
     params: Mapping[str, str]
     when: Mapping[str, str] = field(default_factory=dict)
+    max_failure_rate: float = 0.0
+    custom_search_space: str | None = None
 
 
 def check_search(
@@ -86,7 +88,7 @@ def check_search(
         raise ConfigError(together(faults))
     assert sampler is not None
     assert pruner is not None
-    for remark in remarks(settings, config=config, sampler=sampler):
+    for remark in remarks(settings, config=config, n_points=grid_size(sampler, request.space)):
         print(remark, file=sys.stderr)
     return sampler, pruner
 
@@ -109,6 +111,7 @@ def settings_faults(settings: Settings, *, launcher: str, told_with_monitor: boo
         )
         if not rule.holds(getattr(settings, key)) and not (key in MAY_BE_NULL and getattr(settings, key) is None)
     ]
+    problems += inherited_settings_faults(settings)
     if settings.direction not in DIRECTIONS and not (settings.direction is None and told_with_monitor):
         problems.append(f"hydra.sweeper.direction is '{settings.direction}'; it must be maximize or minimize.")
     if not re.fullmatch(r"\w[\w.-]*", settings.study_name):
@@ -130,6 +133,22 @@ def settings_faults(settings: Settings, *, launcher: str, told_with_monitor: boo
     return problems
 
 
+def inherited_settings_faults(settings: Settings) -> list[str]:
+    """What is set of hydra-optuna-sweeper's own settings that have no effect here."""
+    problems = []
+    if settings.max_failure_rate != 0:
+        problems.append(
+            f"hydra.sweeper.max_failure_rate is {settings.max_failure_rate:g}, which this sweeper does not know."
+            " Leave it at 0; how many failures in a row end the search is hydra.sweeper.max_consecutive_failures."
+        )
+    if settings.custom_search_space is not None:
+        problems.append(
+            f"hydra.sweeper.custom_search_space is '{settings.custom_search_space}', which this sweeper does not know."
+            " Leave it at null; where a parameter applies is said with hydra.sweeper.when."
+        )
+    return problems
+
+
 def request_faults(request: Request, *, config_loader: ConfigLoader, config: DictConfig) -> list[str]:
     """What is wrong with the space, and with what the trials will compose from it."""
     if not request.space.distributions:
@@ -144,9 +163,8 @@ def request_faults(request: Request, *, config_loader: ConfigLoader, config: Dic
     return [*of_space, *(fault for fault in of_configs if fault not in told)]
 
 
-def remarks(settings: Settings, *, config: DictConfig, sampler: BaseSampler) -> Iterator[str]:
-    """What is no fault, but probably not meant."""
-    n_points = grid_size(sampler)
+def remarks(settings: Settings, *, config: DictConfig, n_points: int | None) -> Iterator[str]:
+    """What is no fault, but probably not meant; `n_points` is the size of a grid."""
     if n_points is not None and n_points < settings.n_trials:
         yield (
             f"note: the grid has {n_points} points, so the search ends after {n_points} of"

@@ -13,15 +13,16 @@ from lightsweep.files import shown
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON
 from lightsweep.sweeper.owner import OWNER, Owner
 from lightsweep.sweeper.signs_of_life import SECONDS_OF_SILENCE, Watch, sign_file
+from lightsweep.unofficial import set_state, trial_of
 
 RETRIES = "retries"
 SECONDS_TO_SIGN = 60.0  # usually milliseconds after it was asked for, but a machine or a database may be slow
 
 
-def put_back(study: optuna.Study, trial_id: int) -> None:
+def put_back(trial: optuna.Trial) -> None:
     """Let an unfinished trial wait: whoever asks next gets it, under its number and with its parameters."""
-    study._storage.set_trial_user_attr(trial_id, OWNER, None)
-    study._storage.set_trial_state_values(trial_id, state=TrialState.WAITING)
+    trial.set_user_attr(OWNER, None)
+    set_state(trial, TrialState.WAITING)
 
 
 def reclaim(study: optuna.Study, abandoned: Sequence[FrozenTrial], *, max_retries: int) -> list[FrozenTrial]:
@@ -30,18 +31,18 @@ def reclaim(study: optuna.Study, abandoned: Sequence[FrozenTrial], *, max_retrie
     That is what becomes of a trial that was put back `max_retries` times before.
     """
     failed = []
-    for trial in abandoned:
-        _say_why(trial)
-        retries = int(trial.user_attrs.get(RETRIES, 0))
+    for frozen in abandoned:
+        _say_why(frozen)
+        trial = trial_of(study, frozen.number)
+        retries = int(frozen.user_attrs.get(RETRIES, 0))
         if retries < max_retries:
-            study._storage.set_trial_user_attr(trial._trial_id, RETRIES, retries + 1)
-            put_back(study, trial._trial_id)
+            trial.set_user_attr(RETRIES, retries + 1)
+            put_back(trial)
             continue
-        reason = f"its process ended in the middle, {retries + 1} times"
-        study._storage.set_trial_user_attr(trial._trial_id, FAIL_REASON, reason)
-        study._storage.set_trial_user_attr(trial._trial_id, FAIL_KIND, Kind.WORKER_LOST.value)
-        study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
-        failed.append(study.get_trials(deepcopy=False)[trial.number])
+        trial.set_user_attr(FAIL_REASON, f"its process ended in the middle, {retries + 1} times")
+        trial.set_user_attr(FAIL_KIND, Kind.WORKER_LOST.value)
+        set_state(trial, TrialState.FAIL)
+        failed.append(study.get_trials(deepcopy=False)[frozen.number])
     return failed
 
 

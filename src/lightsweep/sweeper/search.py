@@ -228,7 +228,7 @@ class Search:
         )
 
     def _run_trials(self, study: optuna.Study, *, jobs: TrialJobs, results: Results) -> Ending | None:
-        total = min(self.settings.n_trials, grid_size(study.sampler) or self.settings.n_trials)
+        total = min(self.settings.n_trials, grid_size(study.sampler, jobs.space) or self.settings.n_trials)
         keeper = CheckpointKeeper(results.folder, keep=self.settings.keep_checkpoints, direction=study.direction)
         for trial in results.take_in(study):
             keeper.add(trial)

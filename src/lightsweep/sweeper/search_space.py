@@ -7,7 +7,6 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString, Transformer
-from hydra_plugins.hydra_optuna_sweeper._impl import create_optuna_distribution_from_override
 from omegaconf import DictConfig
 from optuna import Trial
 from optuna.distributions import (
@@ -20,6 +19,7 @@ from optuna.distributions import (
 from lightsweep.checks import problem_of
 from lightsweep.errors import ConfigError, together
 from lightsweep.sweeper.conditions import Condition, parse_conditions, settled
+from lightsweep.unofficial import distribution_of
 
 MAX_GRID_POINTS = 1_000_000
 
@@ -43,7 +43,7 @@ class SearchSpace:
         drawn: dict[str, Any] = {}
         for name, dist in self.distributions.items():
             if self._applies(name, drawn):
-                drawn[name] = trial._suggest(name, dist)
+                drawn[name] = _suggested(trial, name, dist)
         return drawn
 
     def applicable(self, params: Mapping[str, Any]) -> list[str]:
@@ -208,7 +208,7 @@ def _distributions(sweeps: Mapping[str, Override]) -> dict[str, BaseDistribution
 
 def _distribution(name: str, override: Override) -> BaseDistribution:
     try:
-        distribution = create_optuna_distribution_from_override(override)
+        distribution = distribution_of(override)
     except (ValueError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"the search space of {name} is '{override.input_line}': {error}") from error
     assert isinstance(distribution, BaseDistribution)
@@ -228,7 +228,8 @@ def _texts(override: Override) -> dict[tuple[type, Any], str]:
 
 
 def _meanings(override: Override) -> dict[tuple[type, Any], Any]:
-    return {choice: Override._convert_value(element) for choice, element in _by_choice(override).items()}
+    parser = OverridesParser.create()
+    return {choice: parser.parse_override(f"x={text}").value() for choice, text in _texts(override).items()}
 
 
 def _by_choice(override: Override) -> dict[tuple[type, Any], Any]:
@@ -248,6 +249,17 @@ def _as_override_value(element: Any) -> str:
     if isinstance(plain, str) and plain == element:
         return element
     return QuotedString(element, Quote.single).with_quotes()
+
+
+def _suggested(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return trial.suggest_categorical(name, distribution.choices)
+    if isinstance(distribution, IntDistribution):
+        return trial.suggest_int(
+            name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+    assert isinstance(distribution, FloatDistribution)
+    return trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
 
 
 def _described(distribution: BaseDistribution) -> str:

@@ -1,13 +1,12 @@
 """Where the study is kept: a journal file beside the trials, or any storage that Optuna knows."""
 
-from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 
 from optuna.storages import BaseStorage, get_storage
 
 from lightsweep.errors import ConfigError
-from lightsweep.sweeper.journal import Journal, open_journal
+from lightsweep.sweeper.journal import open_journal
 from lightsweep.sweeper.password import SQLITE, masked, masked_in
 
 JOURNAL = "study.journal"
@@ -47,11 +46,6 @@ def open_storage(url: str) -> BaseStorage:
         raise ConfigError(
             f"hydra.sweeper.storage is '{masked(url)}', which can't be opened or written: {reason}. {_way_out(error)}"
         ) from None
-
-
-def in_one_write(storage: BaseStorage) -> AbstractContextManager[None]:
-    """For a block that only records: a journal is locked and opened once for all of it."""
-    return storage.together() if isinstance(storage, Journal) else nullcontext()
 
 
 def _way_out(error: Exception) -> str:

@@ -52,9 +52,9 @@ def build_pruner(node: DictConfig) -> BasePruner:
     return pruner
 
 
-def grid_size(sampler: BaseSampler) -> int | None:
-    """The number of points of a grid, None for any other sampler."""
-    return len(sampler._all_grids) if isinstance(sampler, GridSampler) else None
+def grid_size(sampler: BaseSampler, space: SearchSpace) -> int | None:
+    """Return the number of points of the space if the sampler is a grid, None for any other sampler."""
+    return space.n_points() if isinstance(sampler, GridSampler) else None
 
 
 def _built(node: DictConfig, **kwargs: Any) -> Any:

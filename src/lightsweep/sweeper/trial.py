@@ -6,7 +6,7 @@ from typing import Any
 import optuna
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.sweeper.config import SWEEPER_TARGET
 from lightsweep.sweeper.driver import is_orphaned, is_told_to_end, is_worker
@@ -15,6 +15,7 @@ from lightsweep.sweeper.retries import put_back
 from lightsweep.sweeper.stopping import is_asked_to_stop, is_asked_to_stop_at_once
 from lightsweep.sweeper.storage import open_storage, storage_url
 from lightsweep.sweeper.study import build_pruner
+from lightsweep.unofficial import trial_of
 
 _known: tuple[Any, Path | None] = (None, None)  # the config of the job, and the folder of its search
 
@@ -51,10 +52,15 @@ def stop_is_asked(*, at_once: bool = False) -> bool:
     )
 
 
+def pruner_settings() -> DictConfig:
+    """Return the config node of the search's pruner, an empty one outside a search."""
+    return HydraConfig.get().sweeper.pruner if in_search() else OmegaConf.create()
+
+
 def hand_back_if_orphaned(trial: optuna.Trial) -> None:
     """Let the trial wait for another driver if this job's own is gone and can't put it back."""
     if is_orphaned():
-        put_back(trial.study, trial._trial_id)
+        put_back(trial)
 
 
 def current_trial() -> optuna.Trial | None:
@@ -73,7 +79,7 @@ def current_trial() -> optuna.Trial | None:
         sampler=optuna.samplers.RandomSampler(),
         pruner=build_pruner(sweeper.pruner),
     )
-    trial = optuna.Trial(study, study.get_trials(deepcopy=False)[hydra_cfg.job.num]._trial_id)
+    trial = trial_of(study, hydra_cfg.job.num)
     if is_worker():
         trial.set_user_attr(OWNER, Owner.here().to_record())
     return trial

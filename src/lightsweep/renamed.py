@@ -1,0 +1,10 @@
+"""What a `_target_` that an earlier version wrote into a study or a shipped model is called now."""
+
+RENAMED = {
+    "lightsweep.optimizer.rmsprop.RMSprop": "torch.optim.RMSprop",
+}
+
+
+def present_target(target: str) -> str:
+    """Return the present name of a target, which is the same for most."""
+    return RENAMED.get(target, target)
