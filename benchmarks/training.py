@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pytorch_lightning as L
 import torch
 import torch.nn.functional as F
 from omegaconf import OmegaConf
 
-from lightsweep.lightning import L  # as in train.py
-
-# isort: split
 from lightsweep.callbacks.checkpoint import BestCheckpoint
 from lightsweep.callbacks.last_checkpoint import LastCheckpoint
 from lightsweep.callbacks.pruning import PruningCallback

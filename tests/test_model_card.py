@@ -1,5 +1,6 @@
 """The card of a shipped model: what it tells, and that what comes from data is shown and never obeyed."""
 
+import importlib.util
 import xml.etree.ElementTree as ET
 from importlib.metadata import version
 from pathlib import Path
@@ -142,6 +143,40 @@ def test_names_from_data_are_shown_and_not_obeyed(tmp_path: Path) -> None:
     [row] = [line for line in text.splitlines() if line.startswith("| number")]
     assert row.replace("\\|", "").count("|") == 4
     assert any(name.startswith("</text>") for name in texts_in(tmp_path / CONFUSION))
+
+
+@pytest.fixture
+def no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else there(name))
+
+
+@pytest.mark.usefixtures("no_matplotlib")
+def test_without_matplotlib_the_confusion_matrix_is_a_table(tmp_path: Path) -> None:
+    target = Target(task=Task.MULTICLASS, names=("churned",), classes=("no", "yes", EVIL))
+    lines = card_of(tmp_path, facts(target=target)).splitlines()
+    [at] = [i for i, line in enumerate(lines) if line.startswith("| actual | predicted no | predicted yes |")]
+    assert lines[at + 2 : at + 4] == ["| no | 1 | 1 | 0 |", "| yes | 0 | 1 | 0 |"]
+    assert lines[at + 4].endswith(" | 0 | 0 | 1 |")
+    assert any(line.endswith("needs Matplotlib: `pip install -c constraints.txt -e '.[pictures]'`.") for line in lines)
+    assert "<script>" not in "".join(lines)
+    assert [file.name for file in tmp_path.iterdir()] == [CARD]
+
+
+@pytest.mark.usefixtures("no_matplotlib")
+@pytest.mark.parametrize(("n", "is_there"), [(20, True), (21, False)])
+def test_a_confusion_matrix_of_many_classes_is_no_table(n: int, is_there: bool, tmp_path: Path) -> None:
+    target = Target(task=Task.MULTICLASS, names=("word",), classes=tuple(f"w{i}" for i in range(n)))
+    text = card_of(tmp_path, facts(target=target, predicted=torch.eye(n), actual=torch.arange(n)))
+    assert ("| predicted w1 |" in text) == is_there
+    assert "needs Matplotlib" in text
+
+
+@pytest.mark.usefixtures("no_matplotlib")
+def test_without_matplotlib_a_regression_has_no_picture(tmp_path: Path) -> None:
+    text = card_of(tmp_path, facts(**regression("price")))
+    assert "A picture of predicted and actual values needs Matplotlib" in text
+    assert [file.name for file in tmp_path.iterdir()] == [CARD]
 
 
 def test_an_output_of_another_shape_has_no_picture(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import gc
 import logging
 import os
 import re
@@ -18,7 +19,6 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.errors import USER_ERRORS, ConfigError
-from lightsweep.garbage import collect_seldom, free_memory
 from lightsweep.interrupt import Interrupted, exit_on_signals, interruptible
 from lightsweep.outcome import Outcome
 from lightsweep.resume import resumed, written_out
@@ -36,7 +36,6 @@ def run_app(main: Callable[[], Any]) -> None:
     HYDRA_FULL_ERROR=1 shows the traceback of the errors that the user can mend too.
     """
     exit_on_signals()
-    collect_seldom()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass exceptions on instead of printing them
     try:
@@ -112,6 +111,23 @@ def _outcome_in_search(task: Callable[[DictConfig], Outcome], cfg: DictConfig) -
         lift_time_limit()
         end_job()
         free_memory()
+
+
+def free_memory() -> None:
+    """Free what a training left in reference cycles: trainer, model and loaders refer to each other."""
+    gc.collect()
+    _spare_the_libraries()
+    if "torch" in sys.modules:
+        import torch
+
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.empty_cache()
+
+
+@functools.lru_cache(maxsize=1)  # once per process
+def _spare_the_libraries() -> None:
+    """Leave what the first training has imported out of all further collections, which take 0.1 s less by that."""
+    gc.freeze()
 
 
 def _exit_with(error: Exception) -> NoReturn:

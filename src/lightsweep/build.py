@@ -12,7 +12,6 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.errors import ConfigError
-from lightsweep.late_metas import import_metas
 from lightsweep.trust import way_to_trust
 
 REFUSALS = (InstantiationException, ValueError, ImportError)
@@ -24,7 +23,6 @@ NOT_TRUSTED = re.compile(
 NOT_LOCATED = re.compile(r"Error locating target '([^']+)'(?: full_key: (\S+))?")
 
 TARGET, PARTIAL = "_target_", "_partial_"
-LIBRARIES = ("lightsweep.", "pytorch_lightning.", "torch.")  # other code finds torch as it always is
 OURS = {TARGET: str, PARTIAL: bool}  # of Hydra's words, those that are read here
 FULL_KEY = "full_key: "  # how Hydra notes on an exception where in the config it comes from
 
@@ -92,7 +90,6 @@ def _made(node: DictConfig, kwargs: dict[str, Any]) -> Any:
         factories = _factories(values)
         if factories is not None:
             return _call({**values, **kwargs}, key, factories)
-    import_metas()
     source = node if _holds_dollar(values) else _alone(values, key)  # what was escaped must not be resolved again
     return hydra.utils.instantiate(source, _convert_="all", **kwargs)
 
@@ -150,8 +147,6 @@ def _targets(values: Any) -> Iterator[str]:
 @functools.lru_cache(maxsize=256)
 def _factory(target: str, whitelist: Any) -> Factory:
     """The target, authorized by the whitelist that is active; each call of it goes through Hydra's checks again."""
-    if not target.startswith(LIBRARIES):
-        import_metas()
     factory: Factory = hydra.utils.instantiate({TARGET: target, "_partial_": True})
     return factory
 

@@ -26,7 +26,6 @@ from lightsweep.failures import (
     kind_of,
 )
 from lightsweep.files import shown, write_atomically, yaml_of
-from lightsweep.garbage import begin_training
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.driver import begin_job
 from lightsweep.sweeper.time_limit import limit_time
@@ -58,7 +57,6 @@ def set_up_process(*, threads: int | None, verbose: bool, refit: bool = False) -
         os.environ.setdefault(name, str(N_KERNELS))
     if threads is not None:
         torch.set_num_threads(threads)
-    begin_training()
     if in_search():
         begin_job()
         limit_time(None if refit else HydraConfig.get().sweeper.trial_timeout)

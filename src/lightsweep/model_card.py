@@ -1,8 +1,9 @@
 """The page that goes with a shipped model: from what it was made, how good it is, and what it does with odd rows."""
 
 import html
+import importlib.util
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,6 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
-from lightsweep.beside import BESIDE
 from lightsweep.data.preprocessing import LIBRARIES
 from lightsweep.data.target import Target
 from lightsweep.files import write_atomically
@@ -23,6 +23,8 @@ CONFUSION = "confusion_matrix.svg"
 RESIDUALS = "residuals.svg"
 
 MAX_NAMES = 20
+MAX_CLASSES = 20  # up to which the confusion matrix is readable as a table
+DRAW_WITH = "pip install -c constraints.txt -e '.[pictures]'"
 OF_THIS_MACHINE = ("data.cache", "data.relative_to")
 OF_THE_MODEL = ("model", "optimizer", "data.batch_size", "trainer.max_epochs")
 
@@ -51,13 +53,15 @@ class Facts:
 
 
 def write_card(folder: Path, facts: Facts) -> None:
-    """Write `model_card.md` and its picture. Names that come from data never become markup."""
-    picture, wait_for_it = _draw(folder, facts)
+    """Write `model_card.md` and its picture. Names that come from data never become markup.
+
+    Without Matplotlib the confusion matrix is a table, of at most `MAX_CLASSES` classes.
+    """
     sections = {
         "Use": _use(facts) if facts.target else "",
         "Task": _task(facts.target) if facts.target else "",
         "Data": _data(facts),
-        "Metrics": _metrics(facts, picture=picture),
+        "Metrics": _metrics(folder, facts),
         "Hyperparameters": _table(("parameter", "value"), [*_values(facts.config, OF_THE_MODEL), *facts.found.items()]),
         "Search": _search(facts.search),
         "Exports": _list(facts.exports),
@@ -66,7 +70,6 @@ def write_card(folder: Path, facts: Facts) -> None:
     }
     parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
     write_atomically(folder / CARD, "\n\n".join([f"# {_title(facts)}", *parts]) + "\n")
-    wait_for_it()
 
 
 def plain(text: object) -> str:
@@ -105,36 +108,53 @@ def _data(facts: Facts) -> str:
     return "\n\n".join(parts)
 
 
-def _metrics(facts: Facts, *, picture: str | None) -> str:
+def _metrics(folder: Path, facts: Facts) -> str:
     names = sorted({name for metrics in facts.metrics.values() for name in metrics})
     rows = [(split, *(_number(of.get(name)) for name in names)) for split, of in facts.metrics.items()]
     parts = [_table(("split", *(name.removeprefix("test/") for name in names)), rows)]
     if facts.search:
         best = f"{plain(facts.search['monitor'])} {_number(facts.search['best_value'])}"
         parts.append(f"In the search, before the refit, its trial reached {best} on the validation split.")
-    if picture:
-        what = "Confusion matrix" if picture == CONFUSION else "Predicted and actual values"
-        parts.append(f"![{what} of the test split]({picture})")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, *_errors(folder, facts)])
 
 
-def _draw(folder: Path, facts: Facts) -> tuple[str | None, Callable[[], None]]:
-    """Draw what the model gets wrong on the test split, and give the name of the picture, and what waits for it.
+def _errors(folder: Path, facts: Facts) -> list[str]:
+    """What the model gets wrong on the test split: a picture if Matplotlib is installed."""
+    if facts.target is None or facts.predicted is None or facts.actual is None:
+        return []
+    if facts.target.task.is_regression:
+        return _residuals(folder / RESIDUALS, facts.target, predicted=facts.predicted, actual=facts.actual)
+    return _confusion(folder / CONFUSION, facts.target, predicted=facts.predicted, actual=facts.actual)
 
-    It is drawn beside if a process there has loaded Matplotlib, which takes longer than to draw.
-    """
-    target = facts.target
-    if target is None or facts.predicted is None or facts.actual is None:
-        return None, lambda: None
-    if target.task.is_regression:
-        actual, predicted = facts.actual.double().numpy(), facts.predicted.double().numpy()
-        shown = {"actual": actual, "predicted": predicted, "targets": target.names}
-        return RESIDUALS, BESIDE.do("lightsweep.pictures:draw_residuals", folder / RESIDUALS, **shown)
+
+def _residuals(path: Path, target: Target, *, predicted: Tensor, actual: Tensor) -> list[str]:
+    if not has_matplotlib():
+        return [f"A picture of predicted and actual values needs Matplotlib: `{DRAW_WITH}`."]
+    from lightsweep.pictures import draw_residuals
+
+    draw_residuals(path, actual=actual.double().numpy(), predicted=predicted.double().numpy(), targets=target.names)
+    return [f"![Predicted and actual values of the test split]({path.name})"]
+
+
+def _confusion(path: Path, target: Target, *, predicted: Tensor, actual: Tensor) -> list[str]:
     n = len(target.classes)
-    pairs = facts.actual.numpy() * n + facts.predicted.argmax(dim=1).numpy()
+    pairs = actual.numpy() * n + predicted.argmax(dim=1).numpy()
     counts = np.bincount(pairs, minlength=n * n).reshape(n, n)
-    wait = BESIDE.do("lightsweep.pictures:draw_confusion", folder / CONFUSION, counts, classes=target.classes)
-    return CONFUSION, wait
+    if has_matplotlib():
+        from lightsweep.pictures import draw_confusion
+
+        draw_confusion(path, counts, classes=target.classes)
+        return [f"![Confusion matrix of the test split]({path.name})"]
+    how = f"A picture of the confusion matrix needs Matplotlib: `{DRAW_WITH}`."
+    if n > MAX_CLASSES:
+        return [how]
+    header = ("actual", *(f"predicted {plain(name)}" for name in target.classes))
+    rows = [(name, *row) for name, row in zip(target.classes, counts.tolist(), strict=True)]
+    return ["Confusion matrix of the test split:", _table(header, rows), how]
+
+
+def has_matplotlib() -> bool:
+    return importlib.util.find_spec("matplotlib") is not None
 
 
 def _search(search: Mapping[str, Any]) -> str:

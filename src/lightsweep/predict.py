@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from lightsweep.errors import ConfigError
 from lightsweep.files import replacing, shown
-from lightsweep.garbage import collect_seldom
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +26,6 @@ OUTPUTS = (".csv", ".parquet")
 
 def main() -> None:
     arguments = _parser().parse_args()
-    collect_seldom()
     try:
         with _warnings_in_one_line():
             n_rows = predict_file(arguments.model, arguments.data, arguments.output)

@@ -12,10 +12,6 @@ import hydra.utils
 import numpy as np
 import numpy.typing as npt
 import torch
-
-import lightsweep.lightning  # noqa: F401  (first: the others import Lightning, too, and slower)
-
-# isort: split
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import Tensor, nn
 

@@ -1,8 +1,10 @@
-"""A search as one HTML file: its figures, its trials, and nothing to load from elsewhere."""
+"""A search as one HTML file: its figures, its trials, and nothing to load from elsewhere.
+
+Optuna's figures and plotly are imported where a figure is drawn: no trial needs them.
+"""
 
 import contextlib
 import copy
-import importlib
 import math
 import secrets
 import warnings
@@ -11,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -19,9 +20,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lightsweep.beside import BESIDE
 from lightsweep.files import write_atomically
-from lightsweep.stand_ins import StandIn, standing_in
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FATES, fate_of
 
 Figure = dict[str, Any]  # in plotly's JSON: to update its objects would take longer than all else in the report
@@ -47,56 +46,10 @@ def write_report(study: optuna.Study, path: Path, *, title: str, monitor: str, f
     `facts` are shown at the top, label and text. A figure that can't be drawn is replaced by one sentence that
     says why. Names, values and reasons of the study are not trusted: they never become markup or code.
     """
-    Report.of(study, title=title, monitor=monitor, facts=facts).write(path)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What is to be written; it can be pickled, and so be written by another process."""
-
-    search: "_Search"
-    title: str
-    facts: Mapping[str, str]
-
-    @classmethod
-    def of(cls, study: optuna.Study, *, title: str, monitor: str, facts: Mapping[str, str]) -> "Report":
-        return cls(search=_Search.of(study, monitor=monitor), title=title, facts=facts)
-
-    def write(self, path: Path) -> None:
-        write_atomically(path, self.page())
-
-    def page(self) -> str:
-        with _quiet_optuna():
-            import_figures()
-            sections = [_facts(self.facts), *(section.html(self.search) for section in SECTIONS)]
-        return _page(title=self.title, search=self.search, body="\n".join(sections))
-
-
-@contextlib.contextmanager
-def written_beside(report: Report, path: Path) -> Iterator[None]:
-    """Let another process write the report while the block runs; it is there when the block is left."""
-    wait = BESIDE.do("lightsweep.report:Report.write", report, path)
-    try:
-        yield
-    finally:
-        wait()
-
-
-def import_figures() -> None:
-    """Optuna's, a second faster: without those of Matplotlib, and without scikit-learn, for importances of its own."""
-    name = "optuna.visualization.matplotlib"
-    there = SimpleNamespace(is_successful=lambda: True, check=lambda: None)
-    its_imports = StandIn(f"{name}._matplotlib_imports", _imports=there, plt=StandIn("matplotlib.pyplot"))
-    with standing_in(StandIn(name), its_imports):
-        importlib.import_module("optuna.visualization")
-    with standing_in(StandIn("sklearn.ensemble", RandomForestRegressor=_random_forest)):
-        importlib.import_module("optuna.importance")
-
-
-def _random_forest(**options: Any) -> Any:
-    from sklearn.ensemble import RandomForestRegressor
-
-    return RandomForestRegressor(**options)
+    search = _Search.of(study, monitor=monitor)
+    with _quiet_optuna():
+        sections = [_facts(facts), *(section.html(search) for section in SECTIONS)]
+    write_atomically(path, _page(title=title, search=search, body="\n".join(sections)))
 
 
 class _CannotDrawError(Exception):

@@ -1,11 +1,6 @@
 """One training, as the config describes it. Imports torch, and so is imported only where something is trained."""
 
-import lightsweep.torch_for_training  # noqa: F401  (first: the others import torch, too, and slower)
-
-# isort: split
-from lightsweep.lightning import L  # first: the others import it, too, and slower
-
-# isort: split
+import pytorch_lightning as L
 from omegaconf import DictConfig
 
 from lightsweep.build import build, build_all

@@ -1,6 +1,7 @@
 """Several mini-batches per Lightning step: nothing but the speed depends on how many."""
 
 import copy
+import csv
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,13 @@ from lightsweep.data.batches import TensorBatches
 from lightsweep.errors import ConfigError
 from lightsweep.logger.csv import CSVLogger
 from lightsweep.model.module import MLPModule
-from lightsweep.model.training_steps import Batch
-from lightsweep.optimizer.rmsprop import RMSprop
+from lightsweep.model.training_steps import N_STEPS, Batch
 from tests.model.modules import settings
 
 ADAM = partial(torch.optim.Adam, lr=0.01, fused=True)
 LBFGS = partial(torch.optim.LBFGS, max_iter=2)
 N_BATCHES = 9
+QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
 JUDGED: dict[str, Any] = {"monitor": "val/acc", "direction": "maximize"}
 
 
@@ -78,6 +79,11 @@ def fit(folder: Path, model: MLPModule, *callbacks: L.Callback, **changes: Any) 
     return trainer
 
 
+def without_step(row: dict[str, str]) -> dict[str, str]:
+    """It counts Lightning's steps."""
+    return {name: cell for name, cell in row.items() if name != "step"}
+
+
 def trace(folder: Path, **changes: Any) -> dict[str, Any]:
     """All that a training leaves."""
     settings = {name: changes.pop(name) for name in ("optimizer", "batches_per_step", "schedule") if name in changes}
@@ -87,7 +93,7 @@ def trace(folder: Path, **changes: Any) -> dict[str, Any]:
     return {
         "weights": [weights.tolist() for weights in model.state_dict().values()],
         "metrics": {name: value.item() for name, value in trainer.callback_metrics.items()},
-        "table": (folder / "csv/metrics.csv").read_text(),
+        "table": [without_step(row) for row in csv.DictReader((folder / "csv/metrics.csv").read_text().splitlines())],
         "step": trainer.global_step,
         "best": (best["epoch"], best["global_step"], {name: w.tolist() for name, w in best["state_dict"].items()}),
     }
@@ -97,7 +103,7 @@ def trace(folder: Path, **changes: Any) -> dict[str, Any]:
     "changes",
     [
         {},
-        {"optimizer": partial(RMSprop, lr=0.01)},
+        {"optimizer": partial(torch.optim.RMSprop, lr=0.01, foreach=True)},
         {"optimizer": partial(torch.optim.SGD, lr=0.1, momentum=0.9, fused=True)},
         {"gradient_clip_val": 0.01},
         {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},
@@ -258,19 +264,62 @@ def test_a_fit_that_failed_leaves_nothing_to_the_next(tmp_path: Path) -> None:
     assert counter.n_steps == N_BATCHES
 
 
+def rates_of_steps(folder: Path, model: MLPModule, **changes: Any) -> tuple[list[float], list[list[float]]]:
+    """The learning rate of each step of a fit, which goes on from `last.ckpt` if that is there, and the weights."""
+    rates: list[float] = []
+
+    def configured() -> torch.optim.Optimizer:
+        optimizer = ADAM(model.parameters())
+        optimizer.register_step_post_hook(lambda *_: rates.append(optimizer.param_groups[0]["lr"]))
+        return optimizer
+
+    last = folder / "last.ckpt"
+    model.optimizer_of = lambda _: configured()
+    settings = {
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "num_sanity_val_steps": 0,
+        **QUIET,
+    }
+    trainer = L.Trainer(**settings, max_epochs=4, default_root_dir=folder, **changes)
+    going_on = {"ckpt_path": last, "weights_only": True} if last.exists() else {}
+    trainer.fit(model, batches(85, shuffle_seed=5), batches(40), **going_on)
+    trainer.save_checkpoint(last)
+    return rates, [weights.tolist() for weights in model.state_dict().values()]
+
+
+class StopsAfter(L.Callback):
+    def __init__(self, n_epochs: int) -> None:
+        self.n_epochs = n_epochs
+
+    def on_validation_end(self, trainer: L.Trainer, *_: Any) -> None:
+        trainer.should_stop = trainer.current_epoch + 1 == self.n_epochs
+
+
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
-@pytest.mark.parametrize(("before", "after"), [(1, None), (None, 1), (2, 3)])
-def test_a_fit_goes_on_from_one_with_another_number(
-    before: int | None, after: int | None, tmp_path: Path, quiet_trainer: dict[str, Any]
-) -> None:
-    whole = classifier()
-    steps = fit(tmp_path / "whole", whole, max_epochs=4).global_step
-    first = fit(tmp_path / "first", classifier(batches_per_step=before), max_epochs=2)
-    first.save_checkpoint(tmp_path / "last.ckpt")
-    model = classifier(batches_per_step=after)
-    trainer = L.Trainer(**quiet_trainer, max_epochs=4, logger=False, default_root_dir=tmp_path)
-    trainer.fit(model, batches(85, shuffle_seed=5), batches(40), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
-    assert trainer.global_step == steps == 4 * N_BATCHES
+@pytest.mark.parametrize("numbers", [(1, None, 1), (None, 1, None), (2, 3, 1)], ids=str)
+def test_a_fit_goes_on_from_one_with_another_number(numbers: tuple[int | None, ...], tmp_path: Path) -> None:
+    expected = rates_of_steps(tmp_path / "whole", classifier(dropout_rate=0.0, batches_per_step=1))
+    rates: list[float] = []
+    for n_epochs, number in zip((1, 3, 4), numbers, strict=True):
+        model = classifier(dropout_rate=0.0, batches_per_step=number)
+        more, weights = rates_of_steps(tmp_path / "parts", model, callbacks=[StopsAfter(n_epochs)])
+        rates += more
+    assert len(rates) == 4 * N_BATCHES
+    assert (rates, weights) == expected
+
+
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
+@pytest.mark.parametrize("number", [1, None])
+def test_a_fit_goes_on_from_a_checkpoint_without_a_count_of_its_own(number: int | None, tmp_path: Path) -> None:
+    expected, _ = rates_of_steps(tmp_path / "whole", classifier(batches_per_step=1))
+    first, _ = rates_of_steps(tmp_path, classifier(batches_per_step=1), callbacks=[StopsAfter(2)])
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert checkpoint.pop(N_STEPS) == checkpoint["global_step"] == 2 * N_BATCHES
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    second, _ = rates_of_steps(tmp_path, classifier(batches_per_step=number))
+    assert first + second == expected
 
 
 def test_half_precision_holds_the_mean_loss_of_many_rows(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Two drivers that work on one study in one folder, the other one played by the test."""
 
-import contextlib
 import csv
 import json
 import os
@@ -63,8 +62,7 @@ def search_with(
     )
     launcher = FakeLauncher(folder, meanwhile=lambda: other(study))
     monkeypatch.setattr(search, "_launcher", lambda: launcher)
-    monkeypatch.setattr("lightsweep.sweeper.search._load_beside", lambda *_: None)
-    monkeypatch.setattr("lightsweep.sweeper.search.written_beside", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr("lightsweep.sweeper.search.write_report", lambda *_, **__: None)
     search._search(study, request=search._request([]), folder=folder)
     return launcher, study
 

@@ -1,11 +1,9 @@
 """scikit-learn's handwritten digits: 1,797 real images of 8 x 8 grey values from 0 to 16, ten classes."""
 
-import importlib.util
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+from sklearn.datasets import load_digits
 
 from lightsweep.data.splits import Splits, split
 from lightsweep.data.tensors import TensorDataModule
@@ -23,20 +21,5 @@ class Digits(TensorDataModule):
 
 @lru_cache(maxsize=2)  # every trial of a process shares the tensors, which nobody writes to
 def _digit_splits(*, seed: int, refit: bool) -> Splits:
-    table = _read_table()
-    x, y = table[:, :-1].astype(np.float32), table[:, -1].astype(np.int64)
-    return split(x, y, seed=seed, refit=refit, one_unit=True)
-
-
-def _read_table() -> npt.NDArray[np.float64]:
-    """The file that scikit-learn brings along: features, then the label. To import scikit-learn takes a second."""
-    spec = importlib.util.find_spec("sklearn")
-    assert spec is not None
-    [package] = spec.submodule_search_locations or []
-    path = Path(package, "datasets", "data", "digits.csv.gz")
-    if path.is_file():
-        return np.loadtxt(path, delimiter=",")
-    from sklearn.datasets import load_digits  # another version may keep it elsewhere
-
     x, y = load_digits(return_X_y=True)
-    return np.column_stack([x, y])
+    return split(x.astype(np.float32), y.astype(np.int64), seed=seed, refit=refit, one_unit=True)

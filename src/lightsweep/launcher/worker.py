@@ -16,8 +16,6 @@ from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from lightsweep.garbage import collect_seldom
-
 # What the driver runs: SIGINT, which a terminal may send to every process, is the driver's to act on, and the
 # modules of the task function are found as the driver finds them.
 START = """\
@@ -43,7 +41,6 @@ class App:
 def work(fd: int) -> None:
     """Run the jobs that come over the connection, and leave when it is closed or the driver is gone."""
     os.set_inheritable(fd, False)
-    collect_seldom()
     with Connection(fd) as driver, contextlib.suppress(EOFError, ConnectionError):
         app: App = cloudpickle.loads(driver.recv_bytes())
         setup_globals()

@@ -6,8 +6,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightsweep.errors import ConfigError
-from lightsweep.model.dropout import Dropout
-from lightsweep.model.linear import Linear
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -69,10 +67,10 @@ class MLP(nn.Module):
         layers: list[nn.Module] = []
         for size in sizes:
             normed = [norm(size)] if norm else []
-            layer = [Linear(d_in, size), *normed, ACTIVATIONS[activation](), Dropout(dropout_rate)]
+            layer = [nn.Linear(d_in, size), *normed, ACTIVATIONS[activation](), nn.Dropout(dropout_rate)]
             layers += [Residual(nn.Sequential(*layer))] if residual and size == d_in and layers else layer
             d_in = size
-        self.layers = nn.Sequential(*layers, Linear(d_in, d_out))
+        self.layers = nn.Sequential(*layers, nn.Linear(d_in, d_out))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)

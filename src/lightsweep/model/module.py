@@ -8,8 +8,7 @@ from lightsweep.data.splits import Scaler
 from lightsweep.model.embeddings import Embeddings
 from lightsweep.model.mlp import MLP
 from lightsweep.model.objectives import Evaluation, objective_of
-from lightsweep.model.plain_net import plain_net
-from lightsweep.model.training_steps import Batch, Gradients, OptimizerOf, TrainingSteps
+from lightsweep.model.training_steps import Batch, OptimizerOf, TrainingSteps
 from lightsweep.task import Task
 
 
@@ -92,14 +91,6 @@ class MLPModule(TrainingSteps):
     def loss_of(self, batch: Batch) -> Tensor:
         x, y = batch
         return self.objective.loss(self(x), y)
-
-    def gradients(self) -> Gradients | None:
-        kind = type(self)
-        is_own = kind.forward is not MLPModule.forward or kind.loss_of is not MLPModule.loss_of
-        if is_own or {"forward", "loss_of"} & vars(self).keys() or self.embeddings.has_any or type(self.net) is not MLP:
-            return None
-        net = plain_net(self.net, self.objective)
-        return None if net is None else net.set_gradients
 
     def on_validation_epoch_start(self) -> None:
         self._forget_evaluation()

@@ -20,13 +20,6 @@ METRICS: dict[Task, tuple[str, ...]] = {
     Task.REGRESSION: ("loss", "rmse", "mae", "r2"),
 }
 
-MEAN = 1  # torch's code for the reduction
-IGNORED = -100  # what `F.cross_entropy` takes for no label
-nll_loss_forward = torch.ops.aten.nll_loss_forward.default
-nll_loss_backward = torch.ops.aten.nll_loss_backward.default
-log_softmax_backward = torch.ops.aten._log_softmax_backward_data.default
-mse_loss_backward = torch.ops.aten.mse_loss_backward.default
-
 OFFERED = {task: "val/rmse" if task.is_regression else "val/acc" for task in Task}
 
 
@@ -57,15 +50,6 @@ class Objective(nn.Module):
 
     def loss(self, out: Tensor, y: Tensor) -> Tensor:
         """The mean over the rows."""
-        raise NotImplementedError
-
-    @property
-    def has_gradient(self) -> bool:
-        """Whether `loss_and_gradient` gives what autograd would make of `loss`."""
-        return False
-
-    def loss_and_gradient(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and its gradient with respect to `out`; no record is kept for autograd."""
         raise NotImplementedError
 
     def evaluation(self) -> Evaluation:
@@ -105,16 +89,6 @@ class Classification(Objective):
 
     def loss(self, out: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(out, y, self.weights, label_smoothing=self.label_smoothing)
-
-    @property
-    def has_gradient(self) -> bool:
-        return self.label_smoothing == 0
-
-    def loss_and_gradient(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        log_p = out.log_softmax(dim=1)
-        loss, weight = nll_loss_forward(log_p, y, self.weights, MEAN, IGNORED)
-        gradient = nll_loss_backward(torch.ones_like(loss), log_p, y, self.weights, MEAN, IGNORED, weight)
-        return loss, log_softmax_backward(gradient, log_p, 1, out.dtype)
 
     def evaluation(self) -> Evaluation:
         return ClassEvaluation(self.n_classes)
@@ -172,15 +146,6 @@ class Regression(Objective):
 
     def loss(self, out: Tensor, y: Tensor) -> Tensor:
         return F.mse_loss(out, y.reshape(out.shape))
-
-    @property
-    def has_gradient(self) -> bool:
-        return True
-
-    def loss_and_gradient(self, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        y = y.reshape(out.shape)
-        loss = F.mse_loss(out, y)
-        return loss, mse_loss_backward(torch.ones_like(loss), out, y, MEAN)
 
     def evaluation(self) -> Evaluation:
         return ValueEvaluation(self.std)

@@ -15,22 +15,23 @@ from pytorch_lightning.callbacks import (
     ProgressBar,
     StochasticWeightAveraging,
 )
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.plugins import Precision
 from pytorch_lightning.strategies import SingleDeviceStrategy
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightsweep.errors import ConfigError
 from lightsweep.model.mlp import check_is_one_of
-from lightsweep.model.quick_step import Step, quick_step
 from lightsweep.model.schedules import SCHEDULES, Factor
 
 Batch = tuple[Tensor, Tensor]
-Gradients = Callable[[Batch], Tensor | None]
 OptimizerOf = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 SECONDS_PER_STEP = 0.5  # between two steps callbacks look at the clock, and the progress bar moves
+N_STEPS = "lightsweep_optimizer_steps"  # in a checkpoint: of the whole fit, whatever Lightning counted
 
 CALLBACK_HOOKS = (
     "on_train_batch_start",
@@ -82,7 +83,8 @@ class TrainingSteps(L.LightningModule):
     `batches_per_step` mini-batches make one Lightning step, fewer if they take longer than half a second; null takes as
     many as that allows, and 1 is Lightning's usual step, with all its hooks. The weights and the logged losses do not
     depend on it. What works by the step alone, such as gradient accumulation or a callback that looks at each batch,
-    makes null mean 1.
+    makes null mean 1. `trainer.global_step` counts mini-batches in either case; the `step` that loggers get counts
+    Lightning's steps.
 
     With a `schedule` each step's learning rate is the optimizer's times a factor, which depends on the share of all
     steps up to `max_epochs` that were made, and on nothing else: a fit that goes on from a checkpoint follows it, and a
@@ -102,42 +104,37 @@ class TrainingSteps(L.LightningModule):
         self.schedule_in_use: str | None = None  # from the start of a training on
         self._factor_of: Factor | None = None
         self._n_steps = 0  # of the whole fit, if there is a schedule
+        self._n_steps_loaded = 0  # of the fit whose checkpoint this one goes on from
+        self._n_steps_before = 0  # of these, what Lightning does not count
         self.batches_per_step = batches_per_step
         self._n_at_most = batches_per_step
+        self._is_manual_for_now = False
         self._losses: list[Tensor] = []
         self._rows: list[int] = []
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "_current_fx_name":  # Lightning's, around each hook; torch would find out that it is no parameter
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
 
     @abstractmethod
     def loss_of(self, batch: Batch) -> Tensor:
         """The mean loss over the rows of the batch."""
 
-    def gradients(self) -> Gradients | None:
-        """A faster way than `loss_of` and autograd to set the gradients of a batch, while the module is as it is now.
-
-        It returns the loss, or None and does nothing if it can't take the batch. None if there is no such way.
-        """
-        return None
-
     def configure_optimizers(self) -> Optimizer:
         return self.optimizer_of(self.parameters())
 
     def configure_callbacks(self) -> list[Callback]:
-        self._back_to_single_steps()  # a fit that failed has not come to its teardown
+        if self._is_manual_for_now and self.trainer.state.fn == TrainerFn.FITTING:  # before Lightning checks the fit
+            self._is_manual_for_now = False
+            self.automatic_optimization = True
+            self._back_to_single_steps()  # a fit that failed has not come to its teardown
         return []
 
     def setup(self, stage: str) -> None:
+        self._n_steps_loaded = 0  # Lightning loads a checkpoint later
         if stage != "fit" or self.batches_per_step == 1:
             return
         is_smoke_test = self.trainer.fast_dev_run and self.batches_per_step is None  # type: ignore[attr-defined]
         self._n_at_most = BATCHES_OF_A_SMOKE_TEST if is_smoke_test else self.batches_per_step
         obstacle = _obstacle(self, self.trainer)
         if obstacle is None:
+            self._is_manual_for_now = True  # until the next fit: `trainer.global_step` goes by it
             self.automatic_optimization = False
             vars(self)["training_step"] = self._train_on_many  # Lightning goes by the name of the argument
         elif self.batches_per_step is not None:
@@ -150,22 +147,31 @@ class TrainingSteps(L.LightningModule):
         self._back_to_single_steps()
 
     def _back_to_single_steps(self) -> None:
-        if vars(self).pop("training_step", None) is not None:
-            self.automatic_optimization = True
+        vars(self).pop("training_step", None)
 
     def on_train_start(self) -> None:
-        if not self.automatic_optimization:
-            _take_over_count(self.trainer)
+        self._n_steps_before = max(0, self._n_steps_loaded - self.trainer.global_step)
         self.schedule_in_use = _schedule_of(self.trainer, self.schedule)
         self._factor_of = SCHEDULES[self.schedule_in_use]
         if self._factor_of is not None:
             self._n_steps = int(self.trainer.estimated_stepping_batches)
 
-    def _set_learning_rate(self, step: int) -> None:
-        """Where there is a schedule: that of the step of this number, counted from 0 over the whole fit."""
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[N_STEPS] = max(self._n_steps_done, self._n_steps_loaded)  # a fit that was complete makes no step
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._n_steps_loaded = checkpoint.get(N_STEPS, checkpoint.get("global_step", 0))
+
+    @property
+    def _n_steps_done(self) -> int:
+        """Steps of the whole fit: Lightning counts those of manual and of automatic optimization by themselves."""
+        return self._n_steps_before + self.trainer.global_step
+
+    def _set_learning_rate(self) -> None:
+        """Where there is a schedule: that of the next step."""
         if self._factor_of is None:
             return
-        factor = self._factor_of(step / self._n_steps)
+        factor = self._factor_of(self._n_steps_done / self._n_steps)
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
@@ -187,7 +193,7 @@ class TrainingSteps(L.LightningModule):
         self._forget_losses()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        self._set_learning_rate(self.trainer.global_step)
+        self._set_learning_rate()
         loss = self.loss_of(batch)
         self._keep_loss(loss, n_rows=len(batch[1]))
         if self.trainer.is_last_batch:
@@ -195,37 +201,25 @@ class TrainingSteps(L.LightningModule):
         return loss
 
     def _train_on_many(self, dataloader_iter: BatchIterator) -> None:
-        [optimizer] = self.trainer.optimizers  # the bare one: Lightning's own does more at each step than it needs
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        clip = self.trainer.gradient_clip_val
-        device = self.device
-        is_plain = type(self.trainer.precision_plugin) is Precision
-        gradients = self.gradients() if is_plain else None
-        step: Step = optimizer.step
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        trainer = self.trainer
         deadline = time.monotonic() + SECONDS_PER_STEP
-        first_step = self.trainer.global_step
-        n_batches = 0
-        for fetched in dataloader_iter:
-            batch = fetched[0] if is_plain else self.trainer.precision_plugin.convert_input(fetched[0])
-            if batch[0].device != device:
-                batch = self.trainer.strategy.batch_to_device(batch)
-            loss = gradients(batch) if gradients else None
-            if loss is None:
-                loss = self.loss_of(batch)
-                for parameter in parameters:  # as `zero_grad` does, which takes longer to find out what it need not do
-                    parameter.grad = None
-                loss.backward()  # type: ignore[no-untyped-call]
-            self._set_learning_rate(first_step + n_batches)
-            if clip:
-                self.configure_gradient_clipping(optimizer, clip, self.trainer.gradient_clip_algorithm)
-            step()
-            if n_batches == 0 and gradients:
-                step = quick_step(optimizer)
+        for n_batches, (batch, _, _) in enumerate(dataloader_iter, start=1):
+            batch = trainer.precision_plugin.convert_input(batch)
+            if batch[0].device != self.device:
+                batch = trainer.strategy.batch_to_device(batch)
+            self._set_learning_rate()
+            optimizer.zero_grad()
+            loss = self.loss_of(batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.configure_gradient_clipping(
+                optimizer.optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm
+            )
+            optimizer.step()
             self._keep_loss(loss, n_rows=len(batch[1]))
-            n_batches += 1
             if n_batches == self._n_at_most or time.monotonic() > deadline:
                 break
-        _count_steps(self.trainer, n_batches)
         if dataloader_iter.done:
             self._log_loss()
 
@@ -286,8 +280,7 @@ def _can_wait(callback: Callback, hook: str) -> bool:
         return False
     definer = next(kind for kind in type(callback).__mro__ if hook in vars(kind))
     if definer is ModelCheckpoint:
-        assert isinstance(callback, ModelCheckpoint)
-        return not (callback._every_n_train_steps or callback._train_time_interval)
+        return "'every_n_train_steps': 0," in callback.state_key and "'train_time_interval': None" in callback.state_key
     is_progress_bar = issubclass(definer, ProgressBar) and definer.__module__.startswith("pytorch_lightning.")
     return definer is Callback or is_progress_bar or not vars(definer).get("looks_at_batches", True)
 
@@ -313,23 +306,3 @@ def _refused_unless_null(asked: str | None, obstacle: str) -> str:
     if asked is not None:
         raise ConfigError(f"model.schedule is {asked}, but {obstacle}: say model.schedule=none.")
     return "none"
-
-
-def _take_over_count(trainer: L.Trainer) -> None:
-    """Count on from what the fit of single steps counted whose checkpoint this one goes on from."""
-    epoch_loop = trainer.fit_loop.epoch_loop
-    manual = epoch_loop.manual_optimization.optim_step_progress.total
-    automatic = epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
-    manual.ready = max(manual.ready, automatic.ready)
-    manual.completed = max(manual.completed, automatic.completed)
-
-
-def _count_steps(trainer: L.Trainer, n: int) -> None:
-    """Tell Lightning, which counted one step, of the `n` that were made: it judges by them whether there is news."""
-    epoch_loop = trainer.fit_loop.epoch_loop
-    manual = epoch_loop.manual_optimization.optim_step_progress
-    automatic = epoch_loop.automatic_optimization.optim_progress.optimizer.step  # for a fit that goes on with this kind
-    for counts in (manual.total, manual.current, automatic.total, automatic.current):
-        counts.ready += n
-        counts.completed += n
-    epoch_loop._batches_that_stepped += n - 1

@@ -17,7 +17,6 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from lightsweep.beside import BESIDE
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
 from lightsweep.files import locked, shown
@@ -25,7 +24,7 @@ from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.launcher.in_process import InProcessLauncher
 from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.outcome import Outcome
-from lightsweep.report import Report, written_beside
+from lightsweep.report import write_report
 from lightsweep.resume import COMMAND, keep_command
 from lightsweep.sweeper import summary
 from lightsweep.sweeper.checkpoints import CheckpointKeeper, forget_last_checkpoints
@@ -53,8 +52,6 @@ BEST = "best"
 SHIPPING = ".shipping.lock"
 METRICS = "metrics.json"
 REPORT = "report.html"
-MANY_TO_DRAW = 500  # trials, of which a report takes so long that practice is nothing against it
-SECONDS_TO_LOAD = 10  # what only the end of a search needs
 
 
 class Search:
@@ -112,8 +109,6 @@ class Search:
             if disk_is_full(error, folder):  # Optuna's journal could not be written, in whatever Optuna made of it
                 raise DiskFullError(folder) from None
             raise
-        finally:
-            BESIDE.end()
 
     def _preflight(self, request: Request, *, sampler: BaseSampler) -> None:
         run_preflight(
@@ -134,16 +129,14 @@ class Search:
         ending = self._run_trials(study, jobs=jobs, results=results)
 
         print(summary.of_trials(results, ending=ending), flush=True)
-        report = self._report(study, tally=results.tally)
         shipped = None
         if ending and ending.exit_code:
-            report.write(folder / REPORT)
+            self._report(study, folder=folder, tally=results.tally)
             results.write(**shipped_record(results.tally.best, None))
         else:
-            _load_beside()
             try:
-                with written_beside(report, folder / REPORT):
-                    shipped = self._ship_in_turn(study, jobs=jobs, results=results, shipped_before=shipped_before)
+                self._report(study, folder=folder, tally=results.tally)
+                shipped = self._ship_in_turn(study, jobs=jobs, results=results, shipped_before=shipped_before)
             except Interrupted as interrupted:
                 print(f"{interrupted}, before the best model was shipped", file=sys.stderr)
                 ending = Ending(str(interrupted), exit_code=interrupted.exit_code)
@@ -245,10 +238,6 @@ class Search:
         def on_finished(_: FrozenTrial) -> None:
             take_in()
             results.write(durable=False)
-            n_left = progress.total - progress.done
-            is_core_free = self.settings.n_jobs == 1 or n_left < self.settings.n_jobs
-            if n_left and is_core_free and progress.seconds_left() < SECONDS_TO_LOAD:
-                _load_beside(study if progress.done < MANY_TO_DRAW else None)
 
         loop = TrialLoop(
             study,
@@ -272,9 +261,11 @@ class Search:
             take_back(results.folder)
             progress.close()
 
-    def _report(self, study: optuna.Study, *, tally: Tally) -> Report:
+    def _report(self, study: optuna.Study, *, folder: Path, tally: Tally) -> None:
+        """Write the report. Raises `Interrupted` if a signal ends it."""
         facts = summary.facts(tally, monitor=self.monitor)
-        return Report.of(study, title=study.study_name, monitor=self.monitor, facts=facts)
+        with interruptible():
+            write_report(study, folder / REPORT, title=study.study_name, monitor=self.monitor, facts=facts)
 
     def _ship_in_turn(
         self, study: optuna.Study, *, jobs: TrialJobs, results: Results, shipped_before: Mapping[str, Any]
@@ -328,15 +319,3 @@ class Search:
                 f"the search is done, but refitting its best trial failed: {outcome.failed}. Everything else is there."
             )
         return outcome
-
-
-def _load_beside(study: optuna.Study | None = None) -> None:
-    """Let another process load what draws the search and its model, such that nobody waits for it in the end.
-
-    It draws this study for practice: the first report takes by half longer than the others.
-    """
-    if BESIDE.begin():
-        BESIDE.do("lightsweep.report:import_figures")
-        BESIDE.do("importlib:import_module", "lightsweep.pictures")
-        if study is not None:
-            BESIDE.do("lightsweep.report:Report.page", Report.of(study, title="", monitor="", facts={}))

@@ -1,23 +1,14 @@
-"""scikit-learn's fitted transformers in a file without pickle, by skops.
+"""scikit-learn's fitted transformers in a file without pickle, by skops."""
 
-skops trusts all types of scikit-learn, SciPy and NumPy, and takes two seconds to list them when it is imported. Here a
-copy of it is told those that are written; a file with any other is refused.
-"""
-
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
+import skops.io
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, QuantileTransformer, StandardScaler
-
-from lightsweep.stand_ins import StandIn, standing_in
 
 ESTIMATORS = (
     ColumnTransformer,
@@ -29,36 +20,7 @@ ESTIMATORS = (
     SimpleImputer,
     StandardScaler,
 )
-LISTS = {
-    "PRIMITIVE_TYPE_NAMES": ["builtins.int", "builtins.float", "builtins.str", "builtins.bool"],
-    "CONTAINER_TYPE_NAMES": ["builtins.list", "builtins.set", "builtins.map", "builtins.tuple"],
-    "SKLEARN_ESTIMATOR_TYPE_NAMES": [f"{kind.__module__}.{kind.__name__}" for kind in ESTIMATORS],
-    "SKLEARN_INTERNAL_TYPE_NAMES": [],
-    "SCIPY_UFUNC_TYPE_NAMES": [],
-    "NUMPY_UFUNC_TYPE_NAMES": [],
-    "NUMPY_RANDOM_BIT_GENERATOR_TYPE_NAMES": [],
-    "NUMPY_DTYPE_TYPE_NAMES": sorted({f"numpy.{kind.__name__}" for kind in np.sctypeDict.values()}),
-}
-TRUSTED = ["numpy.dtype"]  # beside them; it runs nothing that the file says
-
-
-@contextmanager
-def _a_copy_of_its_own(package: str) -> Iterator[None]:
-    """Let what is imported of the package be nobody else's, whether they have imported it or will."""
-
-    def take_out() -> dict[str, ModuleType]:
-        return {name: sys.modules.pop(name) for name in [*sys.modules] if name.partition(".")[0] == package}
-
-    others = take_out()
-    try:
-        yield
-    finally:
-        take_out()
-        sys.modules.update(others)
-
-
-with _a_copy_of_its_own("skops"), standing_in(StandIn("skops.io._trusted_types", **LISTS)):
-    import skops.io
+TRUSTED = ["numpy.dtype"]  # beside what skops trusts; it runs nothing that the file says
 
 
 def dump(transformer: ColumnTransformer, path: Path) -> None:
@@ -66,5 +28,23 @@ def dump(transformer: ColumnTransformer, path: Path) -> None:
 
 
 def load(path: Path) -> Any:
-    """Raises whatever skops does, if the file is damaged or holds anything else than the transformers above."""
-    return skops.io.load(path, trusted=TRUSTED)
+    """Read a transformer that `dump` wrote.
+
+    Raises whatever skops does if the file is damaged or holds a type that skops does not trust, and `TypeError` if it
+    holds an estimator other than `ESTIMATORS`.
+    """
+    loaded = skops.io.load(path, trusted=TRUSTED)
+    for estimator in _estimators_in(loaded):
+        if type(estimator) not in ESTIMATORS:
+            raise TypeError(f"{path.name} holds a {type(estimator).__name__}, which no preprocessing is made of")
+    return loaded
+
+
+def _estimators_in(estimator: Any) -> Iterator[Any]:
+    """The estimator and those that it is made of, without the columns that are dropped or passed through."""
+    yield estimator
+    parts = estimator.transformers_ if isinstance(estimator, ColumnTransformer) else ()
+    parts = estimator.steps if isinstance(estimator, Pipeline) else parts
+    for _, part, *_ in parts:
+        if not isinstance(part, str):
+            yield from _estimators_in(part)

@@ -1,1 +1,0 @@
-"""What the `optimizer` group of `conf/` names beside what torch has."""

@@ -1,0 +1,86 @@
+"""Memory does not grow with the number of trials that one process runs."""
+
+import copy
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from lightsweep import app
+from lightsweep.outcome import Outcome
+
+N_TRIALS = 300
+MEGABYTES_OF_A_MODEL = 1
+MEGABYTES_OF_NOISE = 60
+
+
+class Model(nn.Module):
+    """It and its trainer refer to each other, as Lightning's do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = torch.ones(MEGABYTES_OF_A_MODEL * 2**18)
+        self.trainer = {"model": self}
+
+
+models: list["weakref.ref[Model]"] = []
+
+
+def trains(cfg: DictConfig) -> Outcome:
+    models.append(weakref.ref(Model()))
+    return Outcome(monitor="val/acc", value=0.5, best_epoch=0, n_epochs=1, max_epochs=1)
+
+
+def fails(cfg: DictConfig) -> Outcome:
+    model = Model()  # held by the traceback
+    models.append(weakref.ref(model))
+    try:
+        raise KeyError("first")
+    except KeyError as error:
+        raise RuntimeError("the training failed") from error
+
+
+@pytest.fixture
+def job(composed: Callable[..., DictConfig], tmp_path: Path) -> Iterator[DictConfig]:
+    """The config of a job of a search."""
+    config = copy.deepcopy(composed("hparams_search=mlp", "hydra/job_logging=none"))
+    OmegaConf.set_readonly(config.hydra, False)
+    config.hydra.mode = RunMode.MULTIRUN
+    config.hydra.sweep.dir = config.hydra.runtime.output_dir = str(tmp_path)
+    before = HydraConfig.instance().cfg
+    HydraConfig.instance().set_config(config)
+    models.clear()
+    app._spare_the_libraries.cache_clear()
+    yield config
+    HydraConfig.instance().cfg = before
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize("task", [trains, fails])
+def test_a_trial_leaves_nothing_to_the_next(task: Callable[[DictConfig], Outcome], job: DictConfig) -> None:
+    run = app.failures_are_told(task)
+    process = psutil.Process()
+    for number in range(N_TRIALS):
+        outcome = run(job)
+        assert (outcome.failed is None) == (task is trains)
+        assert models[number]() is None
+        if number == N_TRIALS // 10:
+            before = process.memory_info().rss
+    assert process.memory_info().rss - before < MEGABYTES_OF_NOISE * 2**20
+
+
+def test_the_libraries_are_spared_once(job: DictConfig) -> None:
+    run = app.failures_are_told(trains)
+    run(job)
+    frozen = gc.get_freeze_count()
+    assert frozen > 10_000
+    run(job)
+    assert gc.get_freeze_count() <= frozen
