@@ -8,7 +8,7 @@ from typing import Any
 
 import hydra.utils
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError
 
 from lightsweep.errors import ConfigError
@@ -63,7 +63,7 @@ def build_all(nodes: DictConfig | None) -> list[Any]:
 
 def _instantiated(node: DictConfig, arguments: dict[str, Any]) -> Any:
     try:
-        return hydra.utils.instantiate(node, _convert_="all", **arguments)
+        return hydra.utils.instantiate(_alone(node), _convert_="all", **arguments)
     except ConfigError:
         raise
     except REFUSALS as error:
@@ -76,6 +76,28 @@ def _instantiated(node: DictConfig, arguments: dict[str, Any]) -> Any:
         if type(error).__name__ == "MisconfigurationException":  # Lightning's; importing it would take seconds
             raise ConfigError(_message(error)) from error
         raise
+
+
+def _alone(node: DictConfig) -> DictConfig:
+    """Return the node at the same key of a config of its own: Hydra copies all of the config that a node is in."""
+    values = OmegaConf.to_container(node, resolve=True)
+    key = _key_of(node)
+    if "${" in str(values) or "[" in key:  # what was escaped must not be resolved again; an item needs its list
+        return node
+    root = OmegaConf.create({}, flags={"allow_objects": True})
+    OmegaConf.update(root, key or "node", values)
+    alone = OmegaConf.select(root, key or "node")
+    assert isinstance(alone, DictConfig)
+    return alone
+
+
+def _key_of(node: DictConfig) -> str:
+    """Return the key of the node in the whole config, which OmegaConf tells in its errors only."""
+    try:
+        node["?"]
+    except ConfigKeyError as error:
+        return str(error.full_key).removesuffix("?").removesuffix(".")
+    raise AssertionError
 
 
 def _message(error: Exception) -> str:
@@ -124,15 +146,6 @@ def _check_arguments(partial: functools.partial[Any], node: DictConfig) -> None:
         inspect.signature(partial.func).bind_partial(*partial.args, **partial.keywords)
     except TypeError as error:
         raise ConfigError(f"{_key_of(node)}: {node[TARGET]} {error}") from error
-
-
-def _key_of(node: DictConfig) -> str:
-    """Return the key of the node in the whole config, which OmegaConf tells in its errors only."""
-    try:
-        node["?"]
-    except ConfigKeyError as error:
-        return str(error.full_key).removesuffix(".?")
-    raise AssertionError
 
 
 def _comes_from_the_call_itself(error: TypeError, *, target: str) -> bool:

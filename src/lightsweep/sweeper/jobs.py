@@ -1,6 +1,9 @@
 """One trial as one Hydra job: parameters out, value back."""
 
+import contextlib
+import io
 import math
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from lightsweep.sweeper.owner import OWNER, Owner
 from lightsweep.sweeper.search_space import SearchSpace
 from lightsweep.sweeper.signs_of_life import signs_of_life
 from lightsweep.sweeper.storage import in_one_write
+
+_asking = threading.Lock()  # trials run in threads, which share the standard error
 
 
 class TrialFailed(Exception):  # noqa: N818  (named like Optuna's TrialPruned, its sibling)
@@ -85,9 +90,13 @@ class TrialJobs:
         except Exception as error:  # noqa: BLE001  (the launcher's engine broke: a killed worker, a lost node)
             self._check_disk(error)
             raise WorkerLost(f"its worker was lost: {in_one_line(error)}") from None
-        if job.status == JobStatus.FAILED:
-            self._check_disk(job._return_value)
-        return _returned(job)
+        if job.status == JobStatus.COMPLETED:
+            return job.return_value
+        raised = _error_of(job)
+        self._check_disk(raised)
+        if isinstance(raised, ConfigError | CompactHydraException):
+            raise raised
+        raise TrialFailed(in_one_line(raised), kind_of(raised))
 
     def _check_disk(self, error: BaseException) -> None:
         if disk_is_full(error, self.sweep_dir):
@@ -103,14 +112,14 @@ class TrialJobs:
             get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
-def _returned(job: JobReturn) -> Any:
-    if job.status == JobStatus.COMPLETED:
-        return job.return_value
-    error = job._return_value
-    if isinstance(error, ConfigError | CompactHydraException):
-        raise error.with_traceback(None)
-    # The exception itself would keep its traceback alive, and through that the model.
-    raise TrialFailed(in_one_line(error), kind_of(error))
+def _error_of(job: JobReturn) -> Exception:
+    """Return what a failed job raised, without the traceback, which would keep the model alive."""
+    try:
+        with _asking, contextlib.redirect_stderr(io.StringIO()):  # where Hydra repeats the job's overrides
+            job.return_value  # noqa: B018  (it raises)
+    except Exception as error:  # noqa: BLE001  (whatever the job raised)
+        return error.with_traceback(None)
+    raise AssertionError
 
 
 def value_of(returned: Any, trial: optuna.Trial) -> float:
