@@ -1,6 +1,5 @@
 """The config of a job is the one that Hydra itself would have composed, whatever overrides it has."""
 
-import copy
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,15 +9,14 @@ import pytest
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import GrammarParseError
 
+from lightsweep.sweeper import job_config
 from lightsweep.sweeper.folder import use_folder
-from lightsweep.sweeper.job_config import JobConfigLoader, composing_once
+from lightsweep.sweeper.job_config import CachedConfigLoader, composing_once
 from tests.conftest import CONF
 
 FIXED = ["hparams_search=mlp", "model.activation=tanh"]  # what the search was started with comes with each job
@@ -66,7 +64,7 @@ class Setup:
         self.usual = GlobalHydra.instance().config_loader()
         self.config = self.usual.load_configuration("train", overrides=list(overrides), run_mode=RunMode.MULTIRUN)
         fast = composing_once(HydraContext(config_loader=self.usual, callbacks=Callbacks())).config_loader
-        assert isinstance(fast, JobConfigLoader)
+        assert isinstance(fast, CachedConfigLoader)
         self.fast = fast
 
     def job(self, *overrides: str) -> DictConfig:
@@ -85,7 +83,7 @@ def setup() -> Iterator[Setup]:
 
 def nodes_of(cfg: Any, key: str = "") -> Iterator[tuple[Any, ...]]:
     """Each node with its type, its value, its flags and its place; interpolations unresolved."""
-    yield key, type(cfg).__name__.replace("JobConfig", "DictConfig"), cfg._metadata.flags, cfg._metadata.ref_type
+    yield key, type(cfg), cfg._metadata.flags, cfg._metadata.ref_type
     if not OmegaConf.is_config(cfg):
         yield key, cfg._value()
     elif not (cfg._is_none() or cfg._is_missing() or cfg._is_interpolation()):
@@ -154,64 +152,30 @@ def test_a_choice_of_groups_is_composed_once(setup: Setup, monkeypatch: pytest.M
     assert composed == [["hparams_search=mlp", "optimizer=adam"], ["hparams_search=mlp", "optimizer=sgd"]]
 
 
-def test_a_config_file_is_read_once(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
-    original = ConfigRepository.load_config
-
-    def counting(self: Any, config_path: str) -> Any:
-        read.append(config_path)
-        return original(self, config_path)
-
-    monkeypatch.setattr(ConfigRepository, "load_config", counting)
-    for name in ("adam", "sgd", "rmsprop"):
-        setup.job(f"optimizer={name}")
-    assert {"train", "optimizer/adam", "optimizer/sgd", "optimizer/rmsprop"} <= set(read)
-    assert len(read) == len(set(read))
-
-
 def test_another_search_does_not_get_the_configs_of_the_first(setup: Setup) -> None:
     setup.job()
     other = Setup(*FIXED, "hydra.job.name=other")
     assert setup.fast.load_sweep_config(other.config, FIXED).hydra.job.name == "other"
 
 
-def test_it_is_sent_to_a_worker_without_what_it_keeps(setup: Setup) -> None:
+def test_what_is_composed_is_sent_to_a_worker(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     setup.job("seed=1")
+    expected = setup.expected("seed=2")
     sent = pickle.loads(pickle.dumps(setup.fast))  # noqa: S301
-    assert sent._composed == {}
-    assert as_seen(sent.load_sweep_config(setup.config, [*FIXED, "seed=1"])) == setup.expected("seed=1")
+    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", None)
+    assert as_seen(sent.load_sweep_config(setup.config, [*FIXED, "seed=2"])) == expected
 
 
-def test_a_copy_of_a_part_keeps_its_place_and_is_independent(setup: Setup) -> None:
-    job = setup.job("seed=5")
-    part = copy.deepcopy(job.hydra)
-    assert part._get_parent() is job
-    assert job.hydra._get_parent() is job
-    assert part.sweeper.sampler.seed == 5  # an interpolation that leaves the part
-    whole = copy.deepcopy(job)
-    whole.seed = 6
-    assert (job.seed, whole.hydra.sweeper.sampler.seed) == (5, 6)
+def test_what_is_kept_has_a_limit(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_config, "MAX_COMPOSED", 2)
+    for name in ("adam", "sgd", "rmsprop", "adam"):
+        assert as_seen(setup.job(f"optimizer={name}")) == setup.expected(f"optimizer={name}")
 
 
-def test_a_config_that_holds_what_can_not_be_pickled_is_copied_all_the_same(setup: Setup) -> None:
-    job = setup.job()
-    OmegaConf.set_struct(job, False)
-    job._set_flag("allow_objects", True)
-    job.function = lambda: 3
-    assert copy.deepcopy(job).function() == 3
-
-
-def test_another_kind_of_loader_is_left_alone() -> None:
-    class Other(ConfigLoaderImpl): ...
-
-    context = HydraContext(config_loader=Other.__new__(Other), callbacks=Callbacks())
-    assert composing_once(context).config_loader is context.config_loader
-
-
-def test_an_interpolation_is_resolved_anew_though_its_grammar_is_read_once() -> None:
-    cfg = OmegaConf.create({"a": 1, "b": "${a} of ${c.d}", "c": {"d": 2}})
-    assert cfg.b == "1 of 2"
-    cfg.a, cfg.c.d = 3, 4
-    assert cfg.b == "3 of 4"
-    with pytest.raises(GrammarParseError):
-        OmegaConf.create({"a": "${b"}).a  # noqa: B018
+def test_a_variable_is_copied_as_it_is_when_the_job_is_composed(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup.job()
+    monkeypatch.setenv("HOME", "/elsewhere")
+    assert setup.job().hydra.job.env_set.HOME == "/elsewhere"
+    monkeypatch.delenv("HOME")
+    with pytest.raises(KeyError):
+        setup.job()

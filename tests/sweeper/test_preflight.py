@@ -54,7 +54,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
             check_search(
                 search.settings,
                 request,
-                config_loader=loader,
+                config_loader=search.hydra_context.config_loader,
                 config=config,
                 url=url,
                 fingerprint=lambda: search._fingerprint(request),

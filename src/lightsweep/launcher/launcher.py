@@ -32,7 +32,7 @@ class ProcessesLauncher(Launcher):
 
     def serve_search(self) -> None:
         """From now on run the jobs of a search: their returns have no configs, see `run_search_job`."""
-        self.pool.serve_search()
+        pass
 
     def abort(self) -> None:
         """Kill all workers; every `launch` under way raises `WorkerDied`."""

@@ -1,10 +1,8 @@
 """Composes what the trials of a search will compose, and collects everything that is wrong with it."""
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -12,7 +10,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.app import keys_of, message_of
 from lightsweep.checks import problems_of
-from lightsweep.sweeper.job_config import parsed
 from lightsweep.sweeper.search_space import Request, SearchSpace
 
 REFUSALS = (CompactHydraException, OmegaConfBaseException, ValueError)  # what Hydra has for a wrong override
@@ -22,8 +19,8 @@ ONE_PROCESS_STRATEGIES = ("auto", "single_device")
 def composition_faults(request: Request, *, config_loader: ConfigLoader, config: DictConfig) -> list[str]:
     """Compose each choice and each end of a range once; give all faults, each once.
 
-    Composing costs Hydra a tenth of a second, so that is done once per choice of groups. Values are then written
-    into copies one by one, which also shows the faults behind the first.
+    Where Hydra refuses a value it is left out, which also shows the faults behind the first. That is fast with a
+    loader that composes each choice of groups once, and slow with Hydra's own.
     """
     return list(dict.fromkeys(_Composer(request, config_loader=config_loader, config=config).faults()))
 
@@ -43,60 +40,75 @@ class _Composer:
         # A setting of Hydra goes with them: whether a trial may have it is checked only in composing.
         self.groups = [n for n in self.space.distributions if n in groups or n.lstrip("+").startswith("hydra.")]
         self.values = [name for name in self.space.distributions if name not in self.groups]
-        self.refused: set[str] = set()
+        self.refused: set[tuple[str, ...]] = set()  # a parameter with the groups that it was refused with
+        self.told: set[str] = set()
 
     def faults(self) -> Iterator[str]:
         samples: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for sample in self.space.samples():
             samples.setdefault(tuple(self._overrides(sample, self.groups)), []).append(sample)
         for groups, alike in samples.items():
-            base, faults = self._compose(groups)
+            accepted, faults = self._accepted(groups)
             yield from faults
-            if base is None:
+            if accepted is None:
                 continue
             for sample in alike:
-                cfg = base if sample is alike[-1] else copy.deepcopy(base)
-                yield from self._faults_of_values(cfg, sample)
+                yield from self._faults_of_values(accepted, sample)
 
     def _overrides(self, sample: dict[str, Any], names: Sequence[str]) -> list[str]:
         return self.space.to_overrides({name: sample[name] for name in names if name in sample})
 
-    def _compose(self, groups: Sequence[str]) -> tuple[DictConfig | None, list[str]]:
+    def _compose(self, overrides: Sequence[str]) -> DictConfig:
+        return self.config_loader.load_sweep_config(self.config, [*self.fixed, *overrides])
+
+    def _accepted(self, groups: Sequence[str]) -> tuple[Sequence[str] | None, list[str]]:
         """Compose these choices; where that can't be done, find out which are at fault and go on without them."""
         try:
-            return self.config_loader.load_sweep_config(self.config, [*self.fixed, *groups]), []
+            self._compose(groups)
         except REFUSALS as error:
             told = self._told(error, ", ".join(groups))
+        else:
+            return groups, []
         if not groups:
             return None, [told]
         if len(groups) == 1:
-            return self._compose([])[0], [told]
-        faults = {group: self._compose([group])[1] for group in groups}
+            return self._accepted([])[0], [told]
+        faults = {group: self._accepted([group])[1] for group in groups}
         good = [group for group in groups if not faults[group]]
         if len(good) == len(groups):
             return None, [told]
-        return self._compose(good)[0], [fault for group in groups for fault in faults[group]]
+        return self._accepted(good)[0], [fault for group in groups for fault in faults[group]]
 
     def _told(self, error: Exception, override: str) -> str:
         text = message_of(error, known_keys=lambda: keys_of(self.config))
         return text if isinstance(error, CompactHydraException) or not override else f"{override}: {text}"
 
-    def _faults_of_values(self, cfg: DictConfig, sample: dict[str, Any]) -> Iterator[str]:
-        written = []
-        for name in (n for n in self.values if n in sample):
-            [override] = self._overrides(sample, [name])
-            try:
-                # As Hydra itself does it after composing the groups.
-                ConfigLoaderImpl._apply_overrides_to_config([parsed(override)], cfg)
-                written.append(name)
-            except REFUSALS as error:
-                if name not in self.refused:  # what is wrong with one value mostly is with the others
-                    yield self._told(error, override)
-                self.refused.add(name)
-        for name in written:
+    def _faults_of_values(self, groups: Sequence[str], sample: dict[str, Any]) -> Iterator[str]:
+        names = [n for n in self.values if n in sample and (n, *groups) not in self.refused]
+        try:
+            cfg = self._compose([*groups, *self._overrides(sample, names)])
+        except REFUSALS:
+            yield from self._refusals(groups, sample, names)
+            names = [name for name in names if (name, *groups) not in self.refused]
+            cfg = self._compose([*groups, *self._overrides(sample, names)])
+        for name in names:
             yield from self._changed_on_the_way(cfg, name, sample[name])
         yield from problems_of(cfg)
         yield from _more_than_one_process(cfg)
+
+    def _refusals(self, groups: Sequence[str], sample: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
+        """Set the values one by one, without those that are refused."""
+        overrides = list(groups)
+        for name in names:
+            [override] = self._overrides(sample, [name])
+            try:
+                self._compose([*overrides, override])
+                overrides.append(override)
+            except REFUSALS as error:
+                if name not in self.told:  # what is wrong with one value mostly is with the others
+                    yield self._told(error, override)
+                self.told.add(name)
+                self.refused.add((name, *groups))
 
     def _changed_on_the_way(self, cfg: DictConfig, name: str, value: Any) -> Iterator[str]:
         [override] = self.space.to_overrides({name: value})

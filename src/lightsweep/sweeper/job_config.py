@@ -1,182 +1,164 @@
-"""Composes the config of a trial from one that is there: Hydra needs a tenth of a second, this a few milliseconds."""
+"""Composes the configs of jobs: Hydra composes each choice of groups once, the values of a job are set in a copy."""
 
-import contextlib
 import copy
 import os
 import pickle
-import re
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hydra.types import HydraContext
-from omegaconf import DictConfig, ListConfig, OmegaConf, StringNode, base, grammar_parser, open_dict
+from hydra.plugins.config_source import ConfigSource
+from hydra.types import HydraContext, RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-# Of each `${...}` OmegaConf reads the grammar anew each time it is resolved, half a millisecond long.
-setattr(base, "parse", lru_cache(maxsize=1024)(grammar_parser.parse))  # noqa: B010
-
-
-FLOAT = re.compile(r"-?\d+\.\d+(e[-+]?\d+)?|-?\d+e[-+]?\d+")
-ORIGIN = "_lightsweep_origin"
-OF_THE_FOLDER = "hydra.sweep."  # settings of Hydra that nothing else depends on when a job is composed
-
-
-def origin_of(config: DictConfig) -> str | None:
-    """What tells the configs that are copies of the same composed one, of which only a job's own sections differ."""
-    origin: str | None = vars(config).get(ORIGIN)
-    return origin
+FOLDER = "hydra.sweep."  # settings of Hydra that nothing else depends on while a job is composed
+MAX_COMPOSED = 64  # configs that are kept
 
 
 def composing_once(context: HydraContext) -> HydraContext:
-    """The same context, for any launcher, with a config loader that composes each choice of groups once."""
-    fast = copy.copy(context)
-    if type(context.config_loader) is ConfigLoaderImpl:
-        fast.config_loader = JobConfigLoader(context.config_loader)
-    return fast
+    """Return the context, for any launcher, with a config loader that composes each choice of groups once."""
+    return replace(context, config_loader=CachedConfigLoader(context.config_loader))
 
 
-class JobConfig(DictConfig):
-    """A config that is copied by way of pickle, in an eighth of the time: Hydra copies a job's several times."""
+class CachedConfigLoader(ConfigLoader):
+    """Gives the same configs, and raises the same errors, as the `loader` that it wraps.
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> DictConfig:
-        parent = self._get_parent()
-        self._set_parent(None)  # a copy keeps its parent, and does not copy it
-        try:
-            copied: DictConfig = pickle.loads(pickle.dumps(self, pickle.HIGHEST_PROTOCOL))  # noqa: S301  (its own)
-        except Exception:  # noqa: BLE001  (an object that can't be pickled was put into the config)
-            copied = super().__deepcopy__(memo)
-        finally:
-            self._set_parent(parent)
-        copied._set_parent(parent)
-        return copied
-
-
-class JobConfigLoader(ConfigLoaderImpl):
-    """Composes a job's config as Hydra does: first the groups, then one value after the other.
-
-    What the groups give is kept, and so is each config file: it is read at the first job that chooses it.
+    Hydra needs a tenth of a second to compose a config. What it has composed is kept, and goes to the workers with
+    the loader.
     """
 
-    def __init__(self, loader: ConfigLoaderImpl) -> None:
-        vars(self).update(vars(loader), repository=_ReadOnce(loader.repository))
-        self._composed: dict[tuple[str, ...], tuple[Callable[[], DictConfig], int]] = {}
-        self._master: DictConfig | None = None
+    def __init__(self, loader: ConfigLoader) -> None:
+        self.loader = loader
+        self._composed: dict[tuple[str | None, ...], bytes] = {}  # pickled: that is copied in an eighth of the time
         self._is_named: dict[str, bool] = {}  # by key whether a group has this name
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_composed": {}, "_master": None}
-
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        # Unresolved: a password must stay so.
-        of_master: Any = OmegaConf.to_container(master_config.hydra.overrides.hydra)
         try:
-            overrides = [parsed(override) for override in sweep_overrides]
-            groups = [override for override in overrides if self._is_group(override)]
-            cfg, n_known = self._copy_for([override.input_line or "" for override in groups], master_config)
-            values = [*map(parsed, of_master[n_known:]), *(each for each in overrides if each not in groups)]
-            if any(o.is_hydra_override() and not o.key_or_group.startswith(OF_THE_FOLDER) for o in values):
-                return super().load_sweep_config(master_config, sweep_overrides)
-            self._apply_overrides_to_config(values, cfg)
+            overrides = [_parsed(line) for line in (*_of_hydra(master_config), *sweep_overrides)]
+            composed, values = self._split(overrides, master_config)
+            cfg = self._copy_of(composed, master_config)
+            for override in values:
+                _set_value(cfg, override)
         except (HydraException, OmegaConfBaseException, ValueError):
-            return super().load_sweep_config(master_config, sweep_overrides)  # for its words
-        _sign(cfg, overrides, of_master=of_master)
+            return self.loader.load_sweep_config(master_config, sweep_overrides)  # for its words
+        _sign(cfg, overrides)
         OmegaConf.copy_cache(from_config=master_config, to_config=cfg)
         return cfg
 
-    def _is_group(self, override: Override) -> bool:
+    def _split(self, overrides: Sequence[Override], master_config: DictConfig) -> tuple[list[Override], list[Override]]:
+        """Split into what Hydra composes and the values to be set afterwards, both in their order."""
+        is_group = [self._is_group(override, master_config) for override in overrides]
+        more_than_values = [n for n, each in enumerate(overrides) if not is_group[n] and not _is_value(each)]
+        first = more_than_values[-1] + 1 if more_than_values else 0
+        values = [each for n, each in enumerate(overrides) if n >= first and not is_group[n]]
+        return [each for n, each in enumerate(overrides) if n < first or is_group[n]], values
+
+    def _is_group(self, override: Override, master_config: DictConfig) -> bool:
         name = override.key_or_group
         if name not in self._is_named:
-            self._is_named[name] = self.repository.group_exists(name)
+            options = self.get_group_options(
+                name,
+                results_filter=None,
+                config_name=master_config.hydra.job.config_name,
+                overrides=_of_hydra(master_config),
+            )
+            self._is_named[name] = bool(options)
         return self._is_named[name] and not isinstance(override.value(), dict)
 
-    def _copy_for(self, groups: Sequence[str], master_config: DictConfig) -> tuple[DictConfig, int]:
-        """A copy of what these groups give, and how many of the master's overrides for Hydra are in it."""
-        if self._master is not master_config:
-            self._composed.clear()
-            self._master = master_config
-        composed = self._composed.get(tuple(groups))
-        if composed is None:
-            cfg = _as_job_config(super().load_sweep_config(master_config, list(groups)))
-            composed = self._composed[tuple(groups)] = _copies_of(cfg), len(master_config.hydra.overrides.hydra)
-        return composed[0](), composed[1]
+    def _copy_of(self, overrides: Sequence[Override], master_config: DictConfig) -> DictConfig:
+        """Return a copy of what Hydra composes from these overrides."""
+        key = (master_config.hydra.job.config_name, *_lines(overrides))
+        if key not in self._composed:
+            if len(self._composed) == MAX_COMPOSED:
+                self._composed.clear()
+            self._composed[key] = pickle.dumps(self._compose(overrides, master_config), pickle.HIGHEST_PROTOCOL)
+        copied: DictConfig = pickle.loads(self._composed[key])  # noqa: S301  (its own)
+        return copied
 
+    def _compose(self, overrides: Sequence[Override], master_config: DictConfig) -> DictConfig:
+        master = copy.deepcopy(master_config)
+        with read_write(master.hydra):
+            master.hydra.overrides.hydra = _lines(each for each in overrides if each.is_hydra_override())
+        return self.loader.load_sweep_config(master, _lines(each for each in overrides if not each.is_hydra_override()))
 
-class _ReadOnce:
-    """Hydra's repository of config files, which copies itself for each composition; the copies share what was read."""
+    def get_mode(self, config_name: str | None, overrides: list[str]) -> Any:
+        return self.loader.get_mode(config_name, overrides)
 
-    def __init__(self, repository: Any, read: dict[Any, Callable[[], Any]] | None = None) -> None:
-        self._repository = repository
-        self._read = {} if read is None else read
+    def load_configuration(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        return self.loader.load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._repository, name)
+    def get_search_path(self) -> ConfigSearchPath:
+        return self.loader.get_search_path()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_ReadOnce":
-        return _ReadOnce(copy.deepcopy(self._repository, memo), self._read)
+    def get_sources(self) -> list[ConfigSource]:
+        return self.loader.get_sources()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _ReadOnce, (self._repository,)
+    def list_groups(self, parent_name: str) -> list[str]:
+        return self.loader.list_groups(parent_name)
 
-    def load_config(self, config_path: str) -> Any:
-        key = config_path, *(source.full_path() for source in self._repository.get_sources())  # a copy may have others
-        if key not in self._read:
-            self._read[key] = _copies_of(self._repository.load_config(config_path))
-        return self._read[key]()
+    def get_group_options(
+        self,
+        group_name: str,
+        results_filter: ObjectType | None = ObjectType.CONFIG,
+        config_name: str | None = None,
+        overrides: list[str] | None = None,
+    ) -> list[str]:
+        return self.loader.get_group_options(group_name, results_filter, config_name, overrides)
 
-
-def parsed(override: str) -> Override:
-    key, _, text = override.partition("=")
-    if FLOAT.fullmatch(text):  # drawn for one job
-        return replace(_parsed(f"{key}=0.5"), _value=float(text), input_line=override)
-    return _parsed(override)
+    def compute_defaults_list(self, config_name: str | None, overrides: list[str], run_mode: RunMode) -> Any:
+        return self.loader.compute_defaults_list(config_name, overrides, run_mode)
 
 
 @lru_cache(maxsize=256)  # what is fixed comes with each job
-def _parsed(override: str) -> Override:
-    return OverridesParser.create().parse_overrides([override])[0]
+def _parsed(line: str) -> Override:
+    return OverridesParser.create().parse_overrides([line])[0]
 
 
-def _as_job_config(cfg: DictConfig) -> DictConfig:
-    for node in (cfg.hydra, cfg):
-        object.__setattr__(node, "__class__", JobConfig)  # a config takes every other assignment for a key
-    vars(cfg)[ORIGIN] = uuid.uuid4().hex
-    return cfg
+def _of_hydra(config: DictConfig) -> list[str]:
+    """Return the overrides of Hydra's own settings, unresolved: a password must stay so."""
+    lines: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
+    return list(lines)
 
 
-def _copies_of(config: Any) -> Callable[[], Any]:
-    """What gives a deep copy at each call, in half the time of one: the config is read once, as it is now."""
-    content = b""
-    with contextlib.suppress(Exception):  # an object that can't be pickled was put into the config
-        content = pickle.dumps(config, pickle.HIGHEST_PROTOCOL)
-
-    def copied() -> Any:
-        try:
-            return pickle.loads(content)  # noqa: S301  (its own)
-        except Exception:  # noqa: BLE001  (nothing was pickled, or what was can't be read again)
-            return copy.deepcopy(config)
-
-    return copied
+def _lines(overrides: Iterable[Override]) -> list[str]:
+    return [str(override.input_line) for override in overrides]
 
 
-def _sign(cfg: DictConfig, overrides: Sequence[Override], *, of_master: Sequence[str]) -> None:
-    """Write into the config what Hydra writes into that of each job; `of_master` are the overrides for Hydra before."""
-    lines = [override.input_line or "" for override in overrides if not override.is_hydra_override()]
-    of_hydra = [override.input_line or "" for override in overrides if override.is_hydra_override()]
-    _fill(cfg.hydra.overrides.task, lines)
-    _fill(cfg.hydra.overrides.hydra, [*of_master, *of_hydra])
+def _is_value(override: Override) -> bool:
+    """Whether it does no more than to set a value, on which nothing else depends while the config is composed."""
+    is_more = override.package or override.is_delete() or override.is_list_extend() or override.is_sweep_override()
+    return not is_more and (not override.key_or_group.startswith("hydra") or override.key_or_group.startswith(FOLDER))
+
+
+def _set_value(cfg: DictConfig, override: Override) -> None:
+    """Set a value as Hydra does. Raises an OmegaConf error, or `ValueError`, where Hydra refuses it."""
+    key, value = override.key_or_group, override.value()
+    if override.is_add() and not isinstance(value, dict | list) and OmegaConf.select(cfg, key) is not None:
+        raise ValueError(f"{key} is there")
+    OmegaConf.update(cfg, key, value, merge=True, force_add=override.is_add() or override.is_force_add())
+
+
+def _sign(cfg: DictConfig, overrides: Sequence[Override]) -> None:
+    """Write into the config what Hydra writes into that of each job."""
+    cfg.hydra.overrides.hydra = _lines(each for each in overrides if each.is_hydra_override())
+    cfg.hydra.overrides.task = _lines(each for each in overrides if not each.is_hydra_override())
     cfg.hydra.runtime.cwd = str(Path.cwd())
     with open_dict(cfg.hydra):
-        for key in cfg.hydra.job.env_copy:
-            cfg.hydra.job.env_set[key] = os.environ[key]
-
-
-def _fill(node: ListConfig, lines: Sequence[str]) -> None:
-    vars(node)["_content"] = [StringNode(line, key=i, parent=node, is_optional=False) for i, line in enumerate(lines)]
+        for name in cfg.hydra.job.env_copy:
+            cfg.hydra.job.env_set[name] = os.environ[name]

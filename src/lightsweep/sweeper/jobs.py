@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobStatus
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 
@@ -83,9 +83,13 @@ class TrialJobs:
         except Exception as error:  # noqa: BLE001  (the launcher's engine broke: a killed worker, a lost node)
             self._check_disk(error)
             raise WorkerLost(f"its worker was lost: {in_one_line(error)}") from None
-        if job.status == JobStatus.FAILED:
-            self._check_disk(error_of(job))
-        return _returned(job)
+        if job.status == JobStatus.COMPLETED:
+            return job.return_value
+        raised = error_of(job).with_traceback(None)  # which would keep the model alive
+        self._check_disk(raised)
+        if isinstance(raised, ConfigError | CompactHydraException):
+            raise raised
+        raise TrialFailed(in_one_line(raised), kind_of(raised))
 
     def _check_disk(self, error: BaseException) -> None:
         if disk_is_full(error, self.sweep_dir):
@@ -99,16 +103,6 @@ class TrialJobs:
             from joblib.externals.loky import get_reusable_executor
 
             get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
-
-
-def _returned(job: JobReturn) -> Any:
-    if job.status == JobStatus.COMPLETED:
-        return job.return_value
-    error = error_of(job)
-    if isinstance(error, ConfigError | CompactHydraException):
-        raise error.with_traceback(None)
-    # The exception itself would keep its traceback alive, and through that the model.
-    raise TrialFailed(in_one_line(error), kind_of(error))
 
 
 def value_of(returned: Any, trial: optuna.Trial) -> float:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -21,8 +20,6 @@ from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
 from lightsweep.files import locked, shown
 from lightsweep.interrupt import Interrupted, interruptible
-from lightsweep.launcher.in_process import InProcessLauncher
-from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.outcome import Outcome
 from lightsweep.report import write_report
 from lightsweep.resume import COMMAND, keep_command
@@ -197,14 +194,9 @@ class Search:
         return Fingerprint.of(configs, space=request.space.described(), direction=self.settings.direction)
 
     def _launcher(self) -> Launcher:
-        launcher = Plugins.instance().instantiate_launcher(
+        return Plugins.instance().instantiate_launcher(
             config=self.config, hydra_context=self.hydra_context, task_function=self.task_function
         )
-        if type(launcher) is BasicLauncher:
-            launcher.__class__ = InProcessLauncher
-        elif isinstance(launcher, ProcessesLauncher):
-            launcher.serve_search()
-        return launcher
 
     def _results(self, folder: Path, *, study: optuna.Study, jobs: TrialJobs) -> Results:
         return Results(
