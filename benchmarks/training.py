@@ -75,7 +75,7 @@ def fit(data: TensorDataModule, *, epochs: int, normalization: str) -> float:
         start = time.perf_counter()
         with without_denormals():
             trainer.fit(model, datamodule=data)
-        return (time.perf_counter() - start) / trainer.global_step
+        return (time.perf_counter() - start) / model.n_optimizer_steps
 
 
 def _trial(folder: str) -> optuna.Trial:

@@ -43,6 +43,7 @@ LIGHTNING_REMARKS = (
     ".*isinstance.treespec, LeafSpec.* is deprecated",  # Lightning 2.6 calls what torch 2.13 has renamed
     ".*Found `dataloader_iter` argument in the `training_step`",  # a warning that the signature may change
     ".*GPU available but not used",  # trainer=cpu says so already
+    ".*resuming from a checkpoint that ended before the epoch ended",  # it counts Lightning's steps, not batches
     ".*Checkpoint directory .* exists and is not empty",  # the trial was interrupted, and its files replace the former
 )
 

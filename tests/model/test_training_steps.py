@@ -26,7 +26,7 @@ from lightsweep.data.batches import TensorBatches
 from lightsweep.errors import ConfigError
 from lightsweep.logger.csv import CSVLogger
 from lightsweep.model.module import MLPModule
-from lightsweep.model.training_steps import N_STEPS, Batch
+from lightsweep.model.training_steps import Batch
 from tests.model.modules import settings
 
 ADAM = partial(torch.optim.Adam, lr=0.01, fused=True)
@@ -94,7 +94,7 @@ def trace(folder: Path, **changes: Any) -> dict[str, Any]:
         "weights": [weights.tolist() for weights in model.state_dict().values()],
         "metrics": {name: value.item() for name, value in trainer.callback_metrics.items()},
         "table": [without_step(row) for row in csv.DictReader((folder / "csv/metrics.csv").read_text().splitlines())],
-        "step": trainer.global_step,
+        "step": model.n_optimizer_steps,
         "best": (best["epoch"], best["global_step"], {name: w.tolist() for name, w in best["state_dict"].items()}),
     }
 
@@ -169,8 +169,9 @@ def test_so_many_batches_are_one_step(number: int | None, n_steps: int, tmp_path
 def test_a_slow_step_ends_with_its_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lightsweep.model.training_steps.SECONDS_PER_STEP", 1e-9)
     counter = CountsSteps()
-    trainer = fit(tmp_path, classifier(), counter, max_epochs=1)
-    assert counter.n_steps == trainer.global_step == N_BATCHES
+    model = classifier()
+    fit(tmp_path, model, counter, max_epochs=1)
+    assert counter.n_steps == model.n_optimizer_steps == N_BATCHES
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_a_loader_without_a_length_and_one_of_torch_do_as_well(tmp_path: Path, q
         trainer = L.Trainer(**quiet_trainer, max_epochs=2, logger=False, default_root_dir=tmp_path)
         torch.manual_seed(1)
         trainer.fit(model, loader, batches(40))
-        return trainer.callback_metrics["train/loss"].item(), trainer.global_step
+        return trainer.callback_metrics["train/loss"].item(), model.n_optimizer_steps
 
     for loader in (rows, DataLoader(TensorDataset(rows.x, rows.y), batch_size=10), DataLoader(Stream(), batch_size=10)):
         usual = losses(loader, number=1)
@@ -306,20 +307,10 @@ def test_a_fit_goes_on_from_one_with_another_number(numbers: tuple[int | None, .
         model = classifier(dropout_rate=0.0, batches_per_step=number)
         more, weights = rates_of_steps(tmp_path / "parts", model, callbacks=[StopsAfter(n_epochs)])
         rates += more
+        saved = torch.load(tmp_path / "parts/last.ckpt", weights_only=True)
+        assert model.n_optimizer_steps == saved["global_step"] == n_epochs * N_BATCHES
     assert len(rates) == 4 * N_BATCHES
     assert (rates, weights) == expected
-
-
-@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
-@pytest.mark.parametrize("number", [1, None])
-def test_a_fit_goes_on_from_a_checkpoint_without_a_count_of_its_own(number: int | None, tmp_path: Path) -> None:
-    expected, _ = rates_of_steps(tmp_path / "whole", classifier(batches_per_step=1))
-    first, _ = rates_of_steps(tmp_path, classifier(batches_per_step=1), callbacks=[StopsAfter(2)])
-    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    assert checkpoint.pop(N_STEPS) == checkpoint["global_step"] == 2 * N_BATCHES
-    torch.save(checkpoint, tmp_path / "last.ckpt")
-    second, _ = rates_of_steps(tmp_path, classifier(batches_per_step=number))
-    assert first + second == expected
 
 
 def test_half_precision_holds_the_mean_loss_of_many_rows(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from lightsweep.files import write_atomically
+from lightsweep.model.training_steps import TrainingSteps
 
 N_WARM_UP = 2  # the first batches pay for what is loaded and compiled once
 
@@ -31,14 +32,17 @@ class Stopwatch(Callback):
         self._val: list[float] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._note_step(trainer)
+        self._note_step(trainer, pl_module)
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        self._note_step(trainer)
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        self._note_step(trainer, pl_module)
 
-    def _note_step(self, trainer: L.Trainer) -> None:
+    def _note_step(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._train.append(_now())
-        self._n_batches.append(trainer.global_step)
+        if isinstance(pl_module, TrainingSteps):  # it takes many batches per step of Lightning
+            self._n_batches.append(pl_module.n_optimizer_steps)
+        else:
+            self._n_batches.append(trainer.global_step)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._val.append(_now())

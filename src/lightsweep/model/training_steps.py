@@ -22,6 +22,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import GradClipAlgorithmType
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from lightsweep.errors import ConfigError
 from lightsweep.model.mlp import check_is_one_of
@@ -31,7 +32,6 @@ Batch = tuple[Tensor, Tensor]
 OptimizerOf = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 SECONDS_PER_STEP = 0.5  # between two steps callbacks look at the clock, and the progress bar moves
-N_STEPS = "lightsweep_optimizer_steps"  # in a checkpoint: of the whole fit, whatever Lightning counted
 
 CALLBACK_HOOKS = (
     "on_train_batch_start",
@@ -83,8 +83,8 @@ class TrainingSteps(L.LightningModule):
     `batches_per_step` mini-batches make one Lightning step, fewer if they take longer than half a second; null takes as
     many as that allows, and 1 is Lightning's usual step, with all its hooks. The weights and the logged losses do not
     depend on it. What works by the step alone, such as gradient accumulation or a callback that looks at each batch,
-    makes null mean 1. `trainer.global_step` counts mini-batches in either case; the `step` that loggers get counts
-    Lightning's steps.
+    makes null mean 1. `n_optimizer_steps` counts the steps of the optimizer, over all that a fit has gone on from;
+    `trainer.global_step`, and the `step` that loggers get, count Lightning's.
 
     With a `schedule` each step's learning rate is the optimizer's times a factor, which depends on the share of all
     steps up to `max_epochs` that were made, and on nothing else: a fit that goes on from a checkpoint follows it, and a
@@ -103,9 +103,9 @@ class TrainingSteps(L.LightningModule):
         self.schedule = schedule
         self.schedule_in_use: str | None = None  # from the start of a training on
         self._factor_of: Factor | None = None
-        self._n_steps = 0  # of the whole fit, if there is a schedule
-        self._n_steps_loaded = 0  # of the fit whose checkpoint this one goes on from
-        self._n_steps_before = 0  # of these, what Lightning does not count
+        self._n_steps_to_come = 0  # of the whole fit, if there is a schedule
+        self.n_optimizer_steps = 0
+        self._counting: RemovableHandle | None = None
         self.batches_per_step = batches_per_step
         self._n_at_most = batches_per_step
         self._is_manual_for_now = False
@@ -127,7 +127,8 @@ class TrainingSteps(L.LightningModule):
         return []
 
     def setup(self, stage: str) -> None:
-        self._n_steps_loaded = 0  # Lightning loads a checkpoint later
+        if stage == "fit" and self.trainer.current_epoch == 0:
+            self.n_optimizer_steps = 0  # a checkpoint is loaded later
         if stage != "fit" or self.batches_per_step == 1:
             return
         is_smoke_test = self.trainer.fast_dev_run and self.batches_per_step is None  # type: ignore[attr-defined]
@@ -150,28 +151,28 @@ class TrainingSteps(L.LightningModule):
         vars(self).pop("training_step", None)
 
     def on_train_start(self) -> None:
-        self._n_steps_before = max(0, self._n_steps_loaded - self.trainer.global_step)
+        if self._counting is not None:
+            self._counting.remove()
+        self._counting = self.trainer.optimizers[0].register_step_post_hook(self._count_step)
         self.schedule_in_use = _schedule_of(self.trainer, self.schedule)
         self._factor_of = SCHEDULES[self.schedule_in_use]
         if self._factor_of is not None:
-            self._n_steps = int(self.trainer.estimated_stepping_batches)
+            self._n_steps_to_come = int(self.trainer.estimated_stepping_batches)
+
+    def _count_step(self, *_: Any) -> None:
+        self.n_optimizer_steps += 1
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[N_STEPS] = max(self._n_steps_done, self._n_steps_loaded)  # a fit that was complete makes no step
+        checkpoint["global_step"] = self.n_optimizer_steps  # Lightning writes it, and goes on by counts of its own
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self._n_steps_loaded = checkpoint.get(N_STEPS, checkpoint.get("global_step", 0))
-
-    @property
-    def _n_steps_done(self) -> int:
-        """Steps of the whole fit: Lightning counts those of manual and of automatic optimization by themselves."""
-        return self._n_steps_before + self.trainer.global_step
+        self.n_optimizer_steps = checkpoint["global_step"]
 
     def _set_learning_rate(self) -> None:
         """Where there is a schedule: that of the next step."""
         if self._factor_of is None:
             return
-        factor = self._factor_of(self._n_steps_done / self._n_steps)
+        factor = self._factor_of(self.n_optimizer_steps / self._n_steps_to_come)
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
@@ -201,9 +202,9 @@ class TrainingSteps(L.LightningModule):
         return loss
 
     def _train_on_many(self, dataloader_iter: BatchIterator) -> None:
-        optimizer = self.optimizers()
-        assert isinstance(optimizer, LightningOptimizer)
         trainer = self.trainer
+        [optimizer] = trainer.optimizers
+        step = self._counted_step()
         deadline = time.monotonic() + SECONDS_PER_STEP
         for n_batches, (batch, _, _) in enumerate(dataloader_iter, start=1):
             batch = trainer.precision_plugin.convert_input(batch)
@@ -213,15 +214,20 @@ class TrainingSteps(L.LightningModule):
             optimizer.zero_grad()
             loss = self.loss_of(batch)
             loss.backward()  # type: ignore[no-untyped-call]
-            self.configure_gradient_clipping(
-                optimizer.optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm
-            )
-            optimizer.step()
+            self.configure_gradient_clipping(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
+            step()
+            step = optimizer.step  # Lightning's takes a fifth of the time of a small network's step
             self._keep_loss(loss, n_rows=len(batch[1]))
             if n_batches == self._n_at_most or time.monotonic() > deadline:
                 break
         if dataloader_iter.done:
             self._log_loss()
+
+    def _counted_step(self) -> Callable[[], Any]:
+        """Lightning's step of the optimizer, by which it counts: what saves checkpoints looks whether there was one."""
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        return optimizer.step
 
     def on_train_epoch_end(self) -> None:
         self._log_loss()  # if the epoch ended early
