@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -14,13 +13,23 @@ import yaml
 
 
 class _Dumper(yaml.SafeDumper):  # type: ignore[misc]  # PyYAML has no types
-    """Quotes text that OmegaConf reads as a number or a boolean, though YAML 1.1 does not."""
+    """Quotes text as OmegaConf does, which reads more words as numbers than YAML 1.1."""
 
 
-_Dumper.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[\d_]*\.?[\d_]*[eE][-+]?\d+$"), list("-+.0123456789")
-)
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("[yYnN]$"), list("yYnN"))
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    style = "'" if text in ("y", "Y", "n", "N") or _is_number(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def yaml_of(content: dict[str, Any]) -> str:
