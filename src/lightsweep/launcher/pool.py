@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -55,6 +56,7 @@ class WorkerPool:
         self._idle: list[Worker] = []
         self._workers: set[Worker] = set()
         self._lock = threading.Lock()
+        weakref.finalize(self, _end, self._workers).atexit = False  # then the executors end by themselves
 
     def run(self, job_overrides: Sequence[Sequence[str]], *, initial_job_idx: int) -> list[JobReturn]:
         """Run the jobs, `n_jobs` at a time, and raise the first error only after all have ended."""
@@ -145,12 +147,16 @@ class Worker:
         # Both are asked: a process that it has forked keeps the one from being seen, the executor the other.
         return not connection.wait([self._process.sentinel], timeout=0) and self._process.exitcode is None
 
+    def end(self) -> None:
+        """Let it exit, and wait: an executor that closes while the interpreter exits would print a traceback."""
+        self._executor.shutdown()
+
     def kill(self) -> None:
         """End it and what it has forked, now."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
         if self._process is not None and self._process.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone
                 os.killpg(self._process.pid, signal.SIGKILL)
+        self._executor.shutdown(cancel_futures=True)
 
     def _answer(self, future: "Future[T]") -> T:
         while not wait([future], timeout=SECONDS_BETWEEN_LOOKS).done:
@@ -173,6 +179,12 @@ class Worker:
             return f"was killed by {signal.Signals(-code).name}"
         except ValueError:
             return f"was killed by signal {-code}"
+
+
+def _end(workers: set[Worker]) -> None:
+    with ThreadPoolExecutor() as threads:
+        for worker in workers:
+            threads.submit(worker.end)
 
 
 @contextlib.contextmanager
