@@ -32,8 +32,13 @@ def test_whoever_comes_later_says_so_and_waits(tmp_path: Path, capsys: pytest.Ca
     [
         {"a": None, "b": True, "c": 1e-05, "d": 1.0, "e": [1, {"f": []}], "g": {}, "h": float("nan")},
         {"true": "true", "1": "1", "1e3": "1e3", "on": "on", "null": "null", "empty": "", "date": "2026-11-25"},
+        {"y": "n", "Y": "N", "no": "Yes", "-1e-3": "1E+3", "1.5e3": "-.5e1", "1_0": "0x1f", ".inf": "nan", "1:20": "~"},
         {"text": "two\nlines: 'é' # no comment", "long": "word " * 40, "dollar": "${seed}", "missing": "???"},
     ],
 )
 def test_plain_python_is_written_as_omegaconf_writes_it(content: dict[str, Any]) -> None:
     assert yaml_of(content) == OmegaConf.to_yaml(OmegaConf.create(content))
+
+
+def test_text_that_is_no_interpolation_is_written_too() -> None:
+    assert yaml_of({"failed": "ValueError: ${"}) == "failed: 'ValueError: ${'\n"

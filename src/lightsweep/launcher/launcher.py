@@ -30,10 +30,6 @@ class ProcessesLauncher(Launcher):
         """The jobs' returns, in order. Raises `WorkerDied`, after the other jobs have ended, if a job's process did."""
         return self.pool.run(job_overrides, initial_job_idx=initial_job_idx)
 
-    def serve_search(self) -> None:
-        """From now on run the jobs of a search: their returns have no configs, see `run_search_job`."""
-        pass
-
     def abort(self) -> None:
         """Kill all workers; every `launch` under way raises `WorkerDied`."""
         self.pool.abort()

@@ -1,32 +1,34 @@
-"""The worker processes as the driver sees them: taken when a job comes, kept for the next one, replaced when dead."""
+"""Long-lived worker processes, each in an executor of its own, such that one that dies takes only its job with it."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
-import time
 import weakref
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from multiprocessing import Pipe
-from typing import Any
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
 
 import cloudpickle
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, env_override
 from hydra.types import HydraContext, TaskFunction
 from joblib import cpu_count
 from omegaconf import DictConfig
 
 from lightsweep.checks import POSITIVE_INT
 from lightsweep.errors import ConfigError
-from lightsweep.launcher.worker import START, App, failed_job
+from lightsweep.launcher.worker import App, failed_job, run_pickled, set_up
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SECONDS_BETWEEN_LOOKS = 1.0
-SECONDS_TO_LEAVE = 5.0
+SECONDS_TO_DIE = 5.0
+
+T = TypeVar("T")
 
 
 class WorkerDied(Exception):  # noqa: N818  (what happened, like Optuna's TrialPruned)
@@ -36,7 +38,7 @@ class WorkerDied(Exception):  # noqa: N818  (what happened, like Optuna's TrialP
 class WorkerPool:
     """As many workers as jobs were in flight at the same time, and no more; idle ones wait for the next job.
 
-    They end when the pool is garbage, when the interpreter exits, and when it is killed.
+    They end when the pool is garbage and when the interpreter exits. If that is killed, a worker ends its job first.
     """
 
     def __init__(
@@ -50,12 +52,11 @@ class WorkerPool:
         self.config = config
         self.hydra_context = hydra_context
         self.task_function = task_function
-        self._serves_search = False
         self._app: bytes | None = None
         self._idle: list[Worker] = []
         self._workers: set[Worker] = set()
         self._lock = threading.Lock()
-        weakref.finalize(self, _end_all, self._workers, self._idle)  # runs at exit, too
+        weakref.finalize(self, _end, self._workers).atexit = False  # then the executors end by themselves
 
     def run(self, job_overrides: Sequence[Sequence[str]], *, initial_job_idx: int) -> list[JobReturn]:
         """Run the jobs, `n_jobs` at a time, and raise the first error only after all have ended."""
@@ -72,17 +73,14 @@ class WorkerPool:
                 raise
         return [future.result() for future in futures]
 
-    def serve_search(self) -> None:
-        """Let the workers that are started from now on run their jobs as `run_search_job` does."""
-        self._serves_search = True
-
     def abort(self) -> None:
+        """Kill all workers."""
         with self._lock:
             workers = list(self._workers)
             self._workers.clear()
             self._idle.clear()
-            for worker in workers:
-                worker.kill()
+        for worker in workers:
+            worker.kill()
 
     def _run_one(self, number: int, overrides: Sequence[str]) -> JobReturn:
         worker = self._take()
@@ -117,60 +115,63 @@ class WorkerPool:
             hydra_context=self.hydra_context,
             task_function=self.task_function,
             singletons=Singleton.get_state(),
-            serves_search=self._serves_search,
         )
-        pickled = cloudpickle.dumps(app)  # takes the task function of a script by value: no worker runs the script
+        pickled = cloudpickle.dumps(app)  # takes the task function of a script by value
         assert isinstance(pickled, bytes)
         return pickled
 
 
 class Worker:
-    """One worker process; it heads a process group, so what it has forked goes with it, and a Ctrl-C passes it by."""
+    """One worker process; it heads a process group, so what it has forked goes with it."""
 
     def __init__(self, app: bytes, *, n_threads: int) -> None:
-        self.connection, theirs = Pipe()
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", START.format(path=sys.path, fd=theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                process_group=0,
-                env={**dict.fromkeys(THREADS, str(n_threads)), **os.environ},  # workers that share cores spin
-            )
-        self._unsent: bytes | None = app
+        self._executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        self._process: BaseProcess | None = None
+        threads = {name: str(n_threads) for name in THREADS if name not in os.environ}  # workers that share cores spin
+        with env_override(threads), _without_sigint():
+            self._pid = self._executor.submit(set_up, app)
 
     def run(self, number: int, overrides: Sequence[str]) -> bytes:
         """Run one job. Raises `WorkerDied`, also if the process ended while it was idle."""
         try:
-            if self._unsent is not None:
-                self.connection.send_bytes(self._unsent)
-                self._unsent = None
-            self.connection.send((number, list(overrides)))
-            while not self.connection.poll(SECONDS_BETWEEN_LOOKS):
-                # Its end of the connection is not closed before the processes that it has forked have ended.
-                if not self.is_alive() and not self.connection.poll():
-                    raise EOFError
-            return self.connection.recv_bytes()
-        except (EOFError, OSError):
+            if self._process is None:
+                pid = self._answer(self._pid)
+                [self._process] = [each for each in multiprocessing.active_children() if each.pid == pid]
+            return self._answer(self._executor.submit(run_pickled, number, list(overrides)))
+        except (RuntimeError, CancelledError):  # what the executor raises, `BrokenProcessPool` too
             raise WorkerDied(f"its process {self._how_it_ended()}") from None
 
     def is_alive(self) -> bool:
-        return self.process.poll() is None
+        if self._process is None:
+            return True
+        # Both are asked: a process that it has forked keeps the one from being seen, the executor the other.
+        return not connection.wait([self._process.sentinel], timeout=0) and self._process.exitcode is None
+
+    def end(self) -> None:
+        """Let it exit, and wait: an executor that closes while the interpreter exits would print a traceback."""
+        self._executor.shutdown()
 
     def kill(self) -> None:
         """End it and what it has forked, now."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        if self._process is not None and self._process.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._executor.shutdown(cancel_futures=True)
 
-    def leave(self) -> None:
-        """Let it exit as soon as its job is done."""
-        self.connection.close()
+    def _answer(self, future: "Future[T]") -> T:
+        while not wait([future], timeout=SECONDS_BETWEEN_LOOKS).done:
+            # The executor does not see the death of a process as long as one that it has forked lives.
+            if not self.is_alive() and not future.done():
+                raise BrokenProcessPool
+        return future.result()
 
     def _how_it_ended(self) -> str:
-        try:
-            code = self.process.wait(timeout=SECONDS_TO_LEAVE)
-        except subprocess.TimeoutExpired:
+        if self._process is None:
+            return "ended while it was started"
+        if self._process.exitcode is None:
+            self._process.join(SECONDS_TO_DIE)
+        code = self._process.exitcode
+        if code is None:
             return "closed its connection"
         if code >= 0:
             return f"ended with exit code {code}"
@@ -178,6 +179,22 @@ class Worker:
             return f"was killed by {signal.Signals(-code).name}"
         except ValueError:
             return f"was killed by signal {-code}"
+
+
+def _end(workers: set[Worker]) -> None:
+    with ThreadPoolExecutor() as threads:
+        for worker in workers:
+            threads.submit(worker.end)
+
+
+@contextlib.contextmanager
+def _without_sigint() -> Iterator[None]:
+    """Let a process that is started here not see a Ctrl-C, which a terminal sends to every process."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _returned(answer: bytes, overrides: Sequence[str]) -> JobReturn:
@@ -189,15 +206,3 @@ def _returned(answer: bytes, overrides: Sequence[str]) -> JobReturn:
         raise returned
     assert isinstance(returned, JobReturn)
     return returned
-
-
-def _end_all(workers: set[Worker], idle: list[Worker]) -> None:
-    for worker in workers.difference(idle):
-        worker.kill()
-    for worker in idle:
-        worker.leave()
-    deadline = time.monotonic() + SECONDS_TO_LEAVE
-    for worker in idle:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.process.wait(timeout=max(0.0, deadline - time.monotonic()))
-        worker.kill()

@@ -1,12 +1,13 @@
-"""What runs in a worker process: one Hydra job after the other, until the driver closes the connection."""
+"""What runs in a worker process: one Hydra job after the other, as long as the driver lives."""
 
-import contextlib
 import gc
+import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any
 
 import cloudpickle
@@ -16,53 +17,64 @@ from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-# What the driver runs: SIGINT, which a terminal may send to every process, is the driver's to act on, and the
-# modules of the task function are found as the driver finds them.
-START = """\
-import signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-sys.path[:] = {path!r}
-from lightsweep.launcher.worker import work
-work({fd})
-"""
-
 
 @dataclass(frozen=True, kw_only=True)
 class App:
-    """What all jobs of a launcher have in common; it is sent once."""
+    """What all jobs of a launcher have in common; it is sent to each worker once."""
 
     config: DictConfig
     hydra_context: HydraContext
     task_function: TaskFunction
     singletons: Any
-    serves_search: bool
 
 
-def work(fd: int) -> None:
-    """Run the jobs that come over the connection, and leave when it is closed or the driver is gone."""
-    os.set_inheritable(fd, False)
-    with Connection(fd) as driver, contextlib.suppress(EOFError, ConnectionError):
-        app: App = cloudpickle.loads(driver.recv_bytes())
-        setup_globals()
-        Singleton.set_state(app.singletons)
-        while True:
-            number, overrides = driver.recv()
-            answer = _answer(app, number, overrides)
-            driver.send_bytes(_pickled(answer))
-            completed = isinstance(answer, JobReturn) and answer.status == JobStatus.COMPLETED
-            del answer
-            if not completed:
-                gc.collect()  # an exception and its traceback hold each other, and with them the model
+_app: App
+_at_work = threading.Lock()
+
+
+def set_up(app: bytes) -> int:
+    """Make this process a worker, and give its id. SIGINT is the driver's to act on."""
+    global _app
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    threading.Thread(target=_leave_with_driver, daemon=True).start()
+    _app = cloudpickle.loads(app)
+    setup_globals()
+    Singleton.set_state(_app.singletons)
+    return os.getpid()
+
+
+def run_pickled(number: int, overrides: list[str]) -> bytes:
+    """Run a job; gives a pickled `JobReturn`, or an exception if the job did not get as far as its task."""
+    with _at_work:
+        answer = _answer(number, overrides)
+        pickled = _pickled(answer)
+        completed = isinstance(answer, JobReturn) and answer.status == JobStatus.COMPLETED
+        del answer
+        if not completed:
+            gc.collect()  # an exception and its traceback hold each other, and with them the model
+        return pickled
 
 
 def failed_job(overrides: Sequence[str], reason: str) -> JobReturn:
-    return JobReturn(overrides=list(overrides), status=JobStatus.FAILED, _return_value=RuntimeError(reason))
+    job = JobReturn(overrides=list(overrides), status=JobStatus.FAILED)
+    job.return_value = RuntimeError(reason)
+    return job
 
 
-def _answer(app: App, number: int, overrides: Sequence[str]) -> JobReturn | Exception:
-    """The job's return; or an exception for the launcher to raise, because the job did not get as far as its task."""
+def _leave_with_driver() -> None:
+    """End this process, after its job, when the driver is gone; its queue would wait for ever."""
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
+    with _at_work:
+        os._exit(1)
+
+
+def _answer(number: int, overrides: list[str]) -> JobReturn | Exception:
     try:
-        return _run(app, number, overrides)
+        return _run_job(number, overrides)
     except SystemExit as leaving:
         return failed_job(overrides, f"it called sys.exit({leaving.code})")
     except Exception as error:  # noqa: BLE001  (raised in the driver)
@@ -73,26 +85,22 @@ def _answer(app: App, number: int, overrides: Sequence[str]) -> JobReturn | Exce
         sys.stdout.flush()  # a worker may be killed before it writes the rest
 
 
-def _run(app: App, number: int, overrides: Sequence[str]) -> JobReturn:
-    config = app.hydra_context.config_loader.load_sweep_config(app.config, list(overrides))
+def _run_job(number: int, overrides: list[str]) -> JobReturn:
+    config = _app.hydra_context.config_loader.load_sweep_config(_app.config, overrides)
     with open_dict(config):
         config.hydra.job.id = f"{config.hydra.job.name}_{number}"
         config.hydra.job.num = number
-    if app.serves_search:
-        from lightsweep.launcher.job import run_search_job
-
-        return run_search_job(hydra_context=app.hydra_context, config=config, task_function=app.task_function)
     return run_job(
-        hydra_context=app.hydra_context,
+        hydra_context=_app.hydra_context,
         config=config,
-        task_function=app.task_function,
+        task_function=_app.task_function,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
     )
 
 
 def _pickled(answer: JobReturn | Exception) -> bytes:
-    """The answer, which `JobReturn` strips of tracebacks; what can't be sent is replaced by what says so."""
+    """Pickle the answer, which `JobReturn` strips of tracebacks; what can't be sent is replaced by what says so."""
     try:
         pickled = cloudpickle.dumps(answer)
         if isinstance(answer, Exception):
