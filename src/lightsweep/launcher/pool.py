@@ -126,6 +126,7 @@ class Worker:
 
     def __init__(self, app: bytes, *, n_threads: int) -> None:
         self._executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        self._closing = threading.Lock()  # an executor can't be shut down by two threads at once
         self._process: BaseProcess | None = None
         threads = {name: str(n_threads) for name in THREADS if name not in os.environ}  # workers that share cores spin
         with env_override(threads), _without_sigint():
@@ -149,14 +150,16 @@ class Worker:
 
     def end(self) -> None:
         """Let it exit, and wait: an executor that closes while the interpreter exits would print a traceback."""
-        self._executor.shutdown()
+        with self._closing:
+            self._executor.shutdown()
 
     def kill(self) -> None:
         """End it and what it has forked, now."""
         if self._process is not None and self._process.pid is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._executor.shutdown(cancel_futures=True)
+        with self._closing:
+            self._executor.shutdown(cancel_futures=True)
 
     def _answer(self, future: "Future[T]") -> T:
         while not wait([future], timeout=SECONDS_BETWEEN_LOOKS).done:
