@@ -37,7 +37,7 @@ def _trust() -> Iterator[None]:
 
 
 def built(node: dict[str, Any], **kwargs: Any) -> Any:
-    return build(OmegaConf.create({"part": node}).part, **kwargs)
+    return build(OmegaConf.create({"part": node}).part, "part", **kwargs)
 
 
 def message_of(node: dict[str, Any]) -> str:
@@ -96,12 +96,12 @@ def test_a_mapping_without_a_target_is_built_part_by_part() -> None:
 
 def test_the_target_of_a_node_is_found_without_a_call() -> None:
     node = OmegaConf.create({"part": {"_target_": "torch.nn.Dropout", "rate": 2, "inplace": {"_target_": "nowhere"}}})
-    assert target_of(node.part) is nn.Dropout
+    assert target_of(node.part, "part") is nn.Dropout
 
 
 def test_the_target_of_a_node_that_is_not_trusted_is_refused_with_its_key() -> None:
     with pytest.raises(ConfigError, match=r"^part\._target_ is 'own\.Net', which is not trusted"):
-        target_of(OmegaConf.create({"part": {"_target_": "own.Net"}}).part)
+        target_of(OmegaConf.create({"part": {"_target_": "own.Net"}}).part, "part")
 
 
 def test_a_target_that_was_trusted_once_is_not_trusted_for_ever() -> None:
@@ -284,9 +284,9 @@ def test_any_other_error_of_a_constructor_keeps_its_type_and_its_traceback(
 
 def test_all_of_a_group_are_built_but_those_set_to_null() -> None:
     group = OmegaConf.create({"a": {"_target_": "torch.nn.ReLU"}, "b": None, "c": {"_target_": "torch.nn.Tanh"}})
-    assert list(map(type, build_all(group))) == [torch.nn.ReLU, torch.nn.Tanh]
+    assert list(map(type, build_all(group, "group"))) == [torch.nn.ReLU, torch.nn.Tanh]
 
 
 @pytest.mark.parametrize("group", [None, OmegaConf.create({})])
 def test_an_empty_group_is_an_empty_list(group: Any) -> None:
-    assert build_all(group) == []
+    assert build_all(group, "group") == []

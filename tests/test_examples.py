@@ -40,8 +40,8 @@ def test_a_model_and_data_of_ones_own_are_built_and_pruned_like_ours(
     with initialize_config_dir(config_dir=str(ROOT / "conf")):
         cfg = compose("train", overrides=[search_path, *OVERRIDES, "model.width=8"], return_hydra_config=True)
     assert problems_of(cfg) == []
-    data = build(cfg.data)
-    model = build_model(cfg.model, data=data, optimizer=build(cfg.optimizer))
+    data = build(cfg.data, "data")
+    model = build_model(cfg.model, data=data, optimizer=build(cfg.optimizer, "optimizer"))
     assert [type(thing).__module__ for thing in (data, model)] == ["own_data", "own_model"]
     assert model.deep[0].out_features == 8
     study = optuna.create_study(direction=cfg.direction, pruner=optuna.pruners.ThresholdPruner(lower=1.1))

@@ -64,11 +64,11 @@ def build_model(node: DictConfig, *, data: Any, optimizer: Any) -> Any:
 
     Raises what `build` and `facts_for` raise.
     """
-    target = target_of(node)
+    target = target_of(node, "model")
     given = facts_for(target, data, without=[str(key) for key in node])
     if optimizer is not None or any(parameter.name == "optimizer" for parameter in _parameters(target)):
         given["optimizer"] = optimizer
-    return build(node, **given)
+    return build(node, "model", **given)
 
 
 def facts_for(target: Callable[..., Any], data: Any, *, without: Collection[str] = ()) -> dict[str, Any]:

@@ -188,7 +188,7 @@ def _check_names_a_model(cfg: Any) -> None:
         raise ConfigError(f"{CONFIG}: model.{nested[0]} is more than a value, which is not taken from a file.")
     cfg.model._target_ = present_target(cfg.model._target_)
     try:
-        target = target_of(cfg.model)  # which imports nothing that is not trusted
+        target = target_of(cfg.model, "model")  # which imports nothing that is not trusted
     except ConfigError as error:
         raise ConfigError(f"{CONFIG}: {error}") from error
     if not (isinstance(target, type) and issubclass(target, torch.nn.Module)):

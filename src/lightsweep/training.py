@@ -16,11 +16,11 @@ def train(cfg: DictConfig) -> Outcome:
     set_up_process(threads=cfg.threads, verbose=cfg.verbose, refit=cfg.refit)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
 
-    data = build(cfg.data)
-    model = build_model(cfg.model, data=data, optimizer=cfg.get("optimizer") and build(cfg.optimizer))
-    arguments = trainer_arguments(build_all(cfg.callbacks), refit=cfg.refit)
-    loggers = build_all(cfg.logger)
-    trainer = build(cfg.trainer, logger=loggers, **arguments)
+    data = build(cfg.data, "data")
+    model = build_model(cfg.model, data=data, optimizer=cfg.get("optimizer") and build(cfg.optimizer, "optimizer"))
+    arguments = trainer_arguments(build_all(cfg.callbacks, "callbacks"), refit=cfg.refit)
+    loggers = build_all(cfg.logger, "logger")
+    trainer = build(cfg.trainer, "trainer", logger=loggers, **arguments)
 
     with runs_ended(loggers):
         with without_denormals():

@@ -23,6 +23,7 @@ from lightsweep.trust import TRUSTED_TARGETS
 
 FINGERPRINT = "lightsweep:fingerprint"
 CHOICES = f"{SEARCHED}choice("
+SAMPLER, PRUNER = "hydra.sweeper.sampler", "hydra.sweeper.pruner"
 WAYS_OUT = "Choose another name (hydra.sweeper.study_name=...) or another storage (hydra.sweeper.storage=...)."
 
 
@@ -33,22 +34,22 @@ def build_sampler(node: DictConfig, *, space: SearchSpace, n_trials_there: int =
     the grid and the quasi-random sequence find their own place by what the study holds.
     Raises `ConfigError` if the node is not a sampler's, or the space does not suit a grid.
     """
-    sampler = _built(node)
+    sampler = _built(node, SAMPLER)
     if isinstance(sampler, functools.partial):  # the grid sampler, which waits for its grid
         sampler = sampler(space.grid())
     elif isinstance(sampler, BaseSampler) and not isinstance(sampler, QMCSampler) and n_trials_there:
         seed = OmegaConf.select(node, "seed")
-        sampler = _built(node, seed=None if seed is None else seed + n_trials_there)
+        sampler = _built(node, SAMPLER, seed=None if seed is None else seed + n_trials_there)
     if not isinstance(sampler, BaseSampler):
-        raise ConfigError(f"hydra.sweeper.sampler is a {type(sampler).__name__}, not a sampler of optuna.samplers.")
+        raise ConfigError(f"{SAMPLER} is a {type(sampler).__name__}, not a sampler of optuna.samplers.")
     return sampler
 
 
 def build_pruner(node: DictConfig) -> BasePruner:
     """Build `hydra.sweeper.pruner`. Raises `ConfigError` if the node is not a pruner's."""
-    pruner = _built(node)
+    pruner = _built(node, PRUNER)
     if not isinstance(pruner, BasePruner):
-        raise ConfigError(f"hydra.sweeper.pruner is a {type(pruner).__name__}, not a pruner of optuna.pruners.")
+        raise ConfigError(f"{PRUNER} is a {type(pruner).__name__}, not a pruner of optuna.pruners.")
     return pruner
 
 
@@ -57,10 +58,10 @@ def grid_size(sampler: BaseSampler, space: SearchSpace) -> int | None:
     return space.n_points() if isinstance(sampler, GridSampler) else None
 
 
-def _built(node: DictConfig, **kwargs: Any) -> Any:
+def _built(node: DictConfig, key: str, **arguments: Any) -> Any:
     with hydra.utils.execution_whitelist(TRUSTED_TARGETS), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # the user chose it, and the group says so
-        return build(node, **kwargs)
+        return build(node, key, **arguments)
 
 
 def open_study(

@@ -135,7 +135,7 @@ def test_the_shipped_config_is_enough_but_for_what_only_the_user_knows(
     given = {"table": ["data.path=a.csv", "data.target=y"], "arrays": ["data.path=a.npz"]}
     cfg = composed(f"data={kind}", *given[kind], f"data.relative_to={tmp_path}")
     with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
-        data = build(cfg.data)
+        data = build(cfg.data, "data")
     assert (data.d_out, len(data.splits.test[0])) == (2, 10)
     assert list((tmp_path / "outputs" / "cache").glob("a-*")) == [data.folder]
 
