@@ -298,6 +298,6 @@ def test_the_package_has_a_module_for_each_group_with_targets_of_its_own() -> No
         for _, node in nodes_in(OmegaConf.load(FILES[option]))
         if node._target_.startswith("lightsweep.")
     }
-    assert own == {"data", "model", "optimizer", "trainer", "callbacks", "logger", "launcher"}
+    assert own == {"data", "model", "trainer", "callbacks", "logger", "launcher"}
     for group in own:
         assert importlib.import_module(f"lightsweep.{group}").__doc__

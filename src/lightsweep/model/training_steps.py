@@ -204,6 +204,7 @@ class TrainingSteps(L.LightningModule):
     def _train_on_many(self, dataloader_iter: BatchIterator) -> None:
         trainer = self.trainer
         [optimizer] = trainer.optimizers
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         step = self._counted_step()
         deadline = time.monotonic() + SECONDS_PER_STEP
         for n_batches, (batch, _, _) in enumerate(dataloader_iter, start=1):
@@ -211,8 +212,9 @@ class TrainingSteps(L.LightningModule):
             if batch[0].device != self.device:
                 batch = trainer.strategy.batch_to_device(batch)
             self._set_learning_rate()
-            optimizer.zero_grad()
             loss = self.loss_of(batch)
+            for parameter in parameters:  # as `zero_grad` does, which takes ten times as long
+                parameter.grad = None
             loss.backward()  # type: ignore[no-untyped-call]
             self.configure_gradient_clipping(optimizer, trainer.gradient_clip_val, trainer.gradient_clip_algorithm)
             step()
