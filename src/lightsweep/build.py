@@ -80,7 +80,7 @@ def _instantiated(node: DictConfig, key: str, arguments: dict[str, Any]) -> Any:
 def _plain(node: DictConfig) -> Any:
     """Return the node's values: Hydra copies all of the config that a node is in, which takes twice as long."""
     values: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    return node if "${" in repr(values) else values  # what was escaped must not be resolved again
+    return node if "${" in str(values) else values  # what was escaped must not be resolved again
 
 
 def _message(error: Exception, key: str) -> str:
