@@ -57,7 +57,7 @@ def target_of(node: DictConfig, key: str) -> Callable[..., Any]:
 
 def build_all(nodes: DictConfig | None, key: str) -> list[Any]:
     """Build each entry of a group such as `callbacks`; an entry that was set to null is left out."""
-    return [build(node, f"{key}.{name}") for name, node in (nodes or {}).items() if node is not None]
+    return [build(node, f"{key}.{name!s}") for name, node in (nodes or {}).items() if node is not None]
 
 
 def _instantiated(node: DictConfig, key: str, arguments: dict[str, Any]) -> Any:
