@@ -72,10 +72,10 @@ class Bench:
         self._n = 0
 
     def seconds(self, command: Sequence[str]) -> float:
-        return self._run(command)[0]
+        return self.run(command)[0]
 
     def plain(self, *arguments: str) -> float:
-        seconds, output = self._run([*PLAIN, *arguments])
+        seconds, output = self.run([*PLAIN, *arguments])
         reached = json.loads(output.splitlines()[-1])
         if "digits" in arguments:
             self.quality["plain"].append((reached["best_value"], reached["test_acc"]))
@@ -93,7 +93,7 @@ class Bench:
         self._n += 1
         return self.folder / str(self._n)
 
-    def _run(self, command: Sequence[str]) -> tuple[float, str]:
+    def run(self, command: Sequence[str]) -> tuple[float, str]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what Python compiles once per installation is not timed
         start = time.perf_counter()
@@ -167,7 +167,7 @@ def training(bench: Bench, n_pairs: int) -> list[Row]:
         ("60,000 x 784, normalization=batch", "≤ 1.15", [*large, "--normalization", "batch"]),
     ):
         command = [sys.executable, str(HERE / "training.py"), "--pairs", str(n_pairs), *arguments]
-        pairs = [(1000 * mine, 1000 * loop) for mine, loop in json.loads(bench._run(command)[1].splitlines()[-1])]
+        pairs = [(1000 * mine, 1000 * loop) for mine, loop in json.loads(bench.run(command)[1].splitlines()[-1])]
         rows.append(Row.of(f"training alone, per step, {work}", "tight loop", goal, pairs, unit="ms"))
     return rows
 
