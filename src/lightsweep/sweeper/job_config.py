@@ -1,22 +1,19 @@
 """Composes the configs of jobs: Hydra composes each choice of groups once, the values of a job are set in a copy."""
 
-import copy
 import os
 import pickle
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigSource
-from hydra.types import HydraContext, RunMode
+from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 
@@ -33,96 +30,82 @@ class CachedConfigLoader(ConfigLoader):
     """Gives the same configs, and raises the same errors, as the `loader` that it wraps.
 
     Hydra needs a tenth of a second to compose a config. What it has composed is kept, and goes to the workers with
-    the loader.
+    the loader. An override of a job that does more than to choose a group or to set a value is left to Hydra.
     """
 
     def __init__(self, loader: ConfigLoader) -> None:
         self.loader = loader
-        self._composed: dict[tuple[str | None, ...], bytes] = {}  # pickled: that is copied in an eighth of the time
+        self._composed: dict[tuple[str, ...], bytes] = {}  # pickled: that is copied in an eighth of the time
         self._is_named: dict[str, bool] = {}  # by key whether a group has this name
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         try:
-            overrides = [_parsed(line) for line in (*_of_hydra(master_config), *sweep_overrides)]
-            composed, values = self._split(overrides, master_config)
-            cfg = self._copy_of(composed, master_config)
-            for override in values:
-                _set_value(cfg, override)
+            overrides = [*map(_parsed, sweep_overrides)]
+            groups = [each for each in overrides if self._is_group(each, master_config)]
+            values = [each for each in overrides if each not in groups]
+            if all(map(_is_value, values)):
+                return self._with_values(master_config, overrides, groups=groups, values=values)
         except (HydraException, OmegaConfBaseException, ValueError):
-            return self.loader.load_sweep_config(master_config, sweep_overrides)  # for its words
-        _sign(cfg, overrides)
-        OmegaConf.copy_cache(from_config=master_config, to_config=cfg)
+            pass  # Hydra says it in its words
+        return self.loader.load_sweep_config(master_config, sweep_overrides)
+
+    def _with_values(
+        self, master: DictConfig, overrides: list[Override], *, groups: list[Override], values: list[Override]
+    ) -> DictConfig:
+        of_hydra = [*map(_parsed, _hydra_lines(master))]
+        folder = [each for each in of_hydra if each.key_or_group.startswith(FOLDER)]
+        cfg = self._copy_of(master, _lines(each for each in of_hydra if each not in folder), _lines(groups))
+        for override in [*folder, *values]:
+            _set_value(cfg, override)
+        _sign(cfg, [*of_hydra, *overrides])
+        OmegaConf.copy_cache(from_config=master, to_config=cfg)
         return cfg
 
-    def _split(self, overrides: Sequence[Override], master_config: DictConfig) -> tuple[list[Override], list[Override]]:
-        """Split into what Hydra composes and the values to be set afterwards, both in their order."""
-        is_group = [self._is_group(override, master_config) for override in overrides]
-        more_than_values = [n for n, each in enumerate(overrides) if not is_group[n] and not _is_value(each)]
-        first = more_than_values[-1] + 1 if more_than_values else 0
-        values = [each for n, each in enumerate(overrides) if n >= first and not is_group[n]]
-        return [each for n, each in enumerate(overrides) if n < first or is_group[n]], values
-
-    def _is_group(self, override: Override, master_config: DictConfig) -> bool:
+    def _is_group(self, override: Override, master: DictConfig) -> bool:
         name = override.key_or_group
         if name not in self._is_named:
             options = self.get_group_options(
-                name,
-                results_filter=None,
-                config_name=master_config.hydra.job.config_name,
-                overrides=_of_hydra(master_config),
+                name, None, config_name=master.hydra.job.config_name, overrides=_hydra_lines(master)
             )
             self._is_named[name] = bool(options)
         return self._is_named[name] and not isinstance(override.value(), dict)
 
-    def _copy_of(self, overrides: Sequence[Override], master_config: DictConfig) -> DictConfig:
+    def _copy_of(self, master_config: DictConfig, of_hydra: list[str], groups: list[str]) -> DictConfig:
         """Return a copy of what Hydra composes from these overrides."""
-        key = (master_config.hydra.job.config_name, *_lines(overrides))
+        key = (str(master_config.hydra.job.config_name), *of_hydra, *groups)
         if key not in self._composed:
             if len(self._composed) == MAX_COMPOSED:
                 self._composed.clear()
-            self._composed[key] = pickle.dumps(self._compose(overrides, master_config), pickle.HIGHEST_PROTOCOL)
+            master = deepcopy(master_config)
+            with read_write(master.hydra):
+                master.hydra.overrides.hydra = of_hydra
+            composed = self.loader.load_sweep_config(master, groups)
+            self._composed[key] = pickle.dumps(composed, pickle.HIGHEST_PROTOCOL)
         copied: DictConfig = pickle.loads(self._composed[key])  # noqa: S301  (its own)
         return copied
 
-    def _compose(self, overrides: Sequence[Override], master_config: DictConfig) -> DictConfig:
-        master = copy.deepcopy(master_config)
-        with read_write(master.hydra):
-            master.hydra.overrides.hydra = _lines(each for each in overrides if each.is_hydra_override())
-        return self.loader.load_sweep_config(master, _lines(each for each in overrides if not each.is_hydra_override()))
+    # All else is the wrapped loader's.
 
-    def get_mode(self, config_name: str | None, overrides: list[str]) -> Any:
-        return self.loader.get_mode(config_name, overrides)
+    def get_mode(self, *args: Any, **kwargs: Any) -> Any:
+        return self.loader.get_mode(*args, **kwargs)
 
-    def load_configuration(
-        self,
-        config_name: str | None,
-        overrides: list[str],
-        run_mode: RunMode,
-        from_shell: bool = True,
-        validate_sweep_overrides: bool = True,
-    ) -> DictConfig:
-        return self.loader.load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+    def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
+        return self.loader.load_configuration(*args, **kwargs)
 
-    def get_search_path(self) -> ConfigSearchPath:
+    def get_search_path(self) -> Any:
         return self.loader.get_search_path()
 
-    def get_sources(self) -> list[ConfigSource]:
+    def get_sources(self) -> Any:
         return self.loader.get_sources()
 
     def list_groups(self, parent_name: str) -> list[str]:
         return self.loader.list_groups(parent_name)
 
-    def get_group_options(
-        self,
-        group_name: str,
-        results_filter: ObjectType | None = ObjectType.CONFIG,
-        config_name: str | None = None,
-        overrides: list[str] | None = None,
-    ) -> list[str]:
-        return self.loader.get_group_options(group_name, results_filter, config_name, overrides)
+    def get_group_options(self, *args: Any, **kwargs: Any) -> list[str]:
+        return self.loader.get_group_options(*args, **kwargs)
 
-    def compute_defaults_list(self, config_name: str | None, overrides: list[str], run_mode: RunMode) -> Any:
-        return self.loader.compute_defaults_list(config_name, overrides, run_mode)
+    def compute_defaults_list(self, *args: Any, **kwargs: Any) -> Any:
+        return self.loader.compute_defaults_list(*args, **kwargs)
 
 
 @lru_cache(maxsize=256)  # what is fixed comes with each job
@@ -130,7 +113,7 @@ def _parsed(line: str) -> Override:
     return OverridesParser.create().parse_overrides([line])[0]
 
 
-def _of_hydra(config: DictConfig) -> list[str]:
+def _hydra_lines(config: DictConfig) -> list[str]:
     """Return the overrides of Hydra's own settings, unresolved: a password must stay so."""
     lines: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
     return list(lines)
