@@ -103,7 +103,7 @@ class TrainingSteps(L.LightningModule):
         self.schedule = schedule
         self.schedule_in_use: str | None = None  # from the start of a training on
         self._factor_of: Factor | None = None
-        self._n_steps_to_come = 0  # of the whole fit, if there is a schedule
+        self._n_steps_of_fit = 0  # if there is a schedule
         self.n_optimizer_steps = 0
         self._counting: RemovableHandle | None = None
         self.batches_per_step = batches_per_step
@@ -120,10 +120,10 @@ class TrainingSteps(L.LightningModule):
         return self.optimizer_of(self.parameters())
 
     def configure_callbacks(self) -> list[Callback]:
+        self._back_to_single_steps()  # a fit that failed has not come to its teardown
         if self._is_manual_for_now and self.trainer.state.fn == TrainerFn.FITTING:  # before Lightning checks the fit
             self._is_manual_for_now = False
             self.automatic_optimization = True
-            self._back_to_single_steps()  # a fit that failed has not come to its teardown
         return []
 
     def setup(self, stage: str) -> None:
@@ -157,7 +157,7 @@ class TrainingSteps(L.LightningModule):
         self.schedule_in_use = _schedule_of(self.trainer, self.schedule)
         self._factor_of = SCHEDULES[self.schedule_in_use]
         if self._factor_of is not None:
-            self._n_steps_to_come = int(self.trainer.estimated_stepping_batches)
+            self._n_steps_of_fit = int(self.trainer.estimated_stepping_batches)
 
     def _count_step(self, *_: Any) -> None:
         self.n_optimizer_steps += 1
@@ -172,7 +172,7 @@ class TrainingSteps(L.LightningModule):
         """Where there is a schedule: that of the next step."""
         if self._factor_of is None:
             return
-        factor = self._factor_of(self.n_optimizer_steps / self._n_steps_to_come)
+        factor = self._factor_of(self.n_optimizer_steps / self._n_steps_of_fit)
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
