@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from lightsweep.app import failures_are_told, run_app
+from lightsweep.app import failures_are_told, run_app, without_collections
 from lightsweep.checks import check_config
 from lightsweep.outcome import Outcome
 from lightsweep.trust import TRUSTED_TARGETS
@@ -14,7 +14,8 @@ from lightsweep.trust import TRUSTED_TARGETS
 def main(cfg: DictConfig) -> Outcome:
     check_config(cfg)  # before the seconds that torch takes to import
 
-    from lightsweep.training import train
+    with without_collections():
+        from lightsweep.training import train
 
     return train(cfg)
 

@@ -1,5 +1,6 @@
 """Runs a Hydra app such that what the user can mend is one message, and what they can't keeps its traceback."""
 
+import contextlib
 import difflib
 import functools
 import gc
@@ -9,7 +10,7 @@ import re
 import select
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -93,6 +94,16 @@ def failures_are_told(task: Callable[[DictConfig], Outcome]) -> Callable[[DictCo
             _exit_with(error)
 
     return run
+
+
+@contextlib.contextmanager
+def without_collections() -> Iterator[None]:
+    """Look for no garbage while libraries are imported: that makes many objects, and saves half a second."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _outcome_in_search(task: Callable[[DictConfig], Outcome], cfg: DictConfig) -> Outcome:
