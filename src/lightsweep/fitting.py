@@ -149,8 +149,8 @@ def outcome_of_failure(error: Exception, cfg: DictConfig) -> Outcome:
     if isinstance(error, TrialStoppedError):
         outcome = replace(outcome, interrupted=True)
     else:
-        log.info("The training failed", exc_info=error)  # to the log file alone; the search says it in its own line
-        keep_traceback(error, folder)
+        told = keep_traceback(error, folder)
+        log.info("The training failed\n%s", told)  # as text: who keeps the record must not keep the model
         outcome = replace(outcome, failed=in_one_line(error), kind=kind_of(error).value)
     _keep(outcome, folder)
     return outcome

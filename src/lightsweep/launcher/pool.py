@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -27,6 +28,7 @@ from lightsweep.launcher.worker import App, failed_job, run_pickled, set_up
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_TO_DIE = 5.0
+SECONDS_BETWEEN_POLLS = 0.02
 
 T = TypeVar("T")
 
@@ -171,8 +173,9 @@ class Worker:
     def _how_it_ended(self) -> str:
         if self._process is None:
             return "ended while it was started"
-        if self._process.exitcode is None:
-            self._process.join(SECONDS_TO_DIE)
+        deadline = time.monotonic() + SECONDS_TO_DIE
+        while self._process.exitcode is None and time.monotonic() < deadline:
+            time.sleep(SECONDS_BETWEEN_POLLS)  # a thread of the executor may have the exit code first
         code = self._process.exitcode
         if code is None:
             return "closed its connection"
