@@ -1,11 +1,9 @@
 """What surrounds a training."""
 
-import os
-
 import pytest
 import torch
 
-from lightsweep.fitting import ONEDNN_CACHES, set_up_process, without_denormals
+from lightsweep.fitting import without_denormals
 
 DENORMAL = 1e-39
 
@@ -25,12 +23,3 @@ def test_an_error_in_the_training_leaves_the_numbers_as_they_were() -> None:
     with pytest.raises(RuntimeError), without_denormals():
         raise RuntimeError
     assert not is_zero()
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_onednn_keeps_few_kernels_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, users = ONEDNN_CACHES
-    monkeypatch.delenv(ours, raising=False)
-    monkeypatch.setenv(users, "7")
-    set_up_process(threads=1, verbose=False)
-    assert (os.environ[ours], os.environ[users]) == ("128", "7")

@@ -126,6 +126,7 @@ EXTRAS = {
     "pytorch_lightning.loggers.MLFlowLogger": ("mlflow", "mlflow"),
     "lightsweep.logger.wandb.WandbLogger": ("wandb", "wandb"),
 }
+ABSENT = object()
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
@@ -151,33 +152,18 @@ def problem_of(key: str, value: Any) -> str | None:
 def _wrong_values(cfg: DictConfig) -> Iterator[str]:
     # A class of the user's own gives the words a meaning of its own.
     own = tuple(f"{group}." for group in ("data", "model") if not _is_ours(cfg, group))
-    groups: dict[str, Any] = {"": cfg}
     for key, rule in RULES.items():
         if key.startswith(own):
             continue
-        group, _, name = key.rpartition(".")
         try:
-            if group not in groups:
-                groups[group] = OmegaConf.select(cfg, group)
-            node = groups[group]
-            if not isinstance(node, DictConfig) or name not in node.keys():  # noqa: SIM118  (`in` looks at the value)
-                continue
-            value = _value_in(node, name)
+            value = OmegaConf.select(cfg, key, default=ABSENT, throw_on_missing=True)
         except MissingMandatoryValue:
             yield f"{key} is not given; it must be {rule.must_be}."
-            continue
         except OmegaConfBaseException as error:
             yield f"{key}: {str(error).splitlines()[0]}"
-            continue
-        if problem := problem_of(key, value):
-            yield problem
-
-
-def _value_in(node: DictConfig, name: str) -> Any:
-    """What OmegaConf selects, in a third of the time where it is a plain value, as most are."""
-    if OmegaConf.is_missing(node, name) or OmegaConf.is_interpolation(node, name):
-        return OmegaConf.select(node, name, throw_on_missing=True)
-    return node[name]
+        else:
+            problem = None if value is ABSENT else problem_of(key, value)
+            yield from [problem] if problem else []
 
 
 def _is_ours(cfg: DictConfig, group: str) -> bool:

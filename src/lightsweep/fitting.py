@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -36,9 +35,6 @@ log = logging.getLogger(__name__)
 CHOOSE_AN_EPOCH = (Checkpoint, EarlyStopping, PruningCallback)
 CHATTY_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
 
-ONEDNN_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
-N_KERNELS = 128  # that oneDNN keeps, each for products of one shape: a fit needs some ten, and 1024 take 600 MB
-
 LIGHTNING_REMARKS = (
     ".*isinstance.treespec, LeafSpec.* is deprecated",  # Lightning 2.6 calls what torch 2.13 has renamed
     ".*Found `dataloader_iter` argument in the `training_step`",  # a warning that the signature may change
@@ -54,8 +50,6 @@ def set_up_process(*, threads: int | None, verbose: bool, refit: bool = False) -
     In a search the time of the trial begins; a refit is not a trial, and has no limit.
     """
     logging.raiseExceptions = False  # a disk that takes no more is told once, and not at each line of the log
-    for name in ONEDNN_CACHES:
-        os.environ.setdefault(name, str(N_KERNELS))
     if threads is not None:
         torch.set_num_threads(threads)
     if in_search():

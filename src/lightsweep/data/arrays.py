@@ -13,7 +13,6 @@ import torch
 
 from lightsweep.data.table.frames import FrameDataModule, identity_of
 from lightsweep.data.table.labels import Table
-from lightsweep.data.table.preparing import TableSettings
 from lightsweep.errors import ConfigError, a_few
 from lightsweep.files import shown
 
@@ -30,46 +29,12 @@ class ArraysDataModule(FrameDataModule):
     Both lie in one .npz or .pt file, or each in a .npy file.
     """
 
-    def __init__(
-        self,
-        *,
-        path: str,
-        y_path: str | None,
-        task: str | None,
-        split: str | None,
-        val_fraction: float,
-        test_fraction: float,
-        scale: str,
-        class_weights: str | None,
-        cache: str,
-        relative_to: str,
-        batch_size: int,
-        shuffle: bool,
-        seed: int,
-        refit: bool,
-    ) -> None:
+    def __init__(self, *, path: str, y_path: str | None, split: str | None, **table: Any) -> None:
         if split not in SPLITS:
             raise ConfigError(
                 f"data.split is {split}; arrays have no column to split by, so it must be null, stratified or random."
             )
-        settings = TableSettings(
-            target=None,
-            task=task,
-            split=split,
-            val_fraction=val_fraction,
-            test_fraction=test_fraction,
-            scale=scale,
-            seed=seed,
-            refit=refit,
-        )
-        super().__init__(
-            settings=settings,
-            class_weights=class_weights,
-            cache=cache,
-            relative_to=relative_to,
-            batch_size=batch_size,
-            shuffle=shuffle,
-        )
+        super().__init__(split=split, **table)
         self.path = self.relative_to / path
         self.y_path = self.relative_to / y_path if y_path else None
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from lightsweep.data.table.frames import FrameDataModule
 from lightsweep.data.table.labels import Table
-from lightsweep.data.table.preparing import TableSettings
 from lightsweep.errors import ConfigError
 
 
@@ -14,54 +13,9 @@ class OpenMLDataModule(FrameDataModule):
     """A data set by `name` and `version`, or by its number `id`; `target` is null for the one that it names itself."""
 
     def __init__(
-        self,
-        *,
-        name: str | None,
-        version: int | str,
-        id: int | None,
-        data_home: str | None,
-        target: str | int | list[str | int] | None,
-        drop: list[str] | None,
-        task: str | None,
-        kinds: dict[str, str] | None,
-        missing: list[str | int | float] | None,
-        split: str | None,
-        split_by: str | None,
-        val_fraction: float,
-        test_fraction: float,
-        scale: str,
-        one_hot_up_to: int,
-        class_weights: str | None,
-        cache: str,
-        relative_to: str,
-        batch_size: int,
-        shuffle: bool,
-        seed: int,
-        refit: bool,
+        self, *, name: str | None, version: int | str, id: int | None, data_home: str | None, **table: Any
     ) -> None:
-        settings = TableSettings(
-            target=target,
-            drop=drop,
-            task=task,
-            kinds=kinds,
-            missing=None if missing is None else [str(one) for one in missing],
-            split=split,
-            split_by=split_by,
-            val_fraction=val_fraction,
-            test_fraction=test_fraction,
-            scale=scale,
-            one_hot_up_to=one_hot_up_to,
-            seed=seed,
-            refit=refit,
-        )
-        super().__init__(
-            settings=settings,
-            class_weights=class_weights,
-            cache=cache,
-            relative_to=relative_to,
-            batch_size=batch_size,
-            shuffle=shuffle,
-        )
+        super().__init__(**table)
         if (name is None) == (id is None):
             raise ConfigError(
                 f"data.name is {name} and data.id is {id}; give one of them, such as data.name=mnist_784."

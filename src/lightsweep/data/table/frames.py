@@ -20,6 +20,7 @@ from lightsweep.data.splits import Scaler, Splits
 from lightsweep.data.table.cache import made_once
 from lightsweep.data.table.labels import Table
 from lightsweep.data.table.preparing import FILES, OVERVIEW, TARGET, TableSettings, prepare
+from lightsweep.data.table.reading import DECIMALS
 from lightsweep.data.target import Target
 from lightsweep.data.tensors import TensorDataModule
 from lightsweep.errors import ConfigError
@@ -36,15 +37,43 @@ class FrameDataModule(TensorDataModule):
     def __init__(
         self,
         *,
-        settings: TableSettings,
+        target: str | int | list[str | int] | None = None,
+        drop: list[str] | None = None,
+        task: str | None,
+        kinds: dict[str, str] | None = None,
+        missing: list[str | int | float] | None = None,
+        decimal: str = "point",
+        split: str | None,
+        split_by: str | None = None,
+        val_fraction: float,
+        test_fraction: float,
+        scale: str,
+        one_hot_up_to: int = 0,
         class_weights: str | None,
         cache: str,
         relative_to: str,
         batch_size: int,
         shuffle: bool,
+        seed: int,
+        refit: bool,
     ) -> None:
-        super().__init__(batch_size=batch_size, shuffle=shuffle, seed=settings.seed, refit=settings.refit)
-        self.settings = settings
+        super().__init__(batch_size=batch_size, shuffle=shuffle, seed=seed, refit=refit)
+        self.settings = TableSettings(
+            target=target,
+            drop=drop,
+            task=task,
+            kinds=kinds and {str(name): kind for name, kind in kinds.items()},
+            missing=None if missing is None else [str(one) for one in missing],
+            decimal=DECIMALS[decimal],
+            split=split,
+            split_by=split_by,
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            scale=scale,
+            one_hot_up_to=one_hot_up_to,
+            seed=seed,
+            refit=refit,
+        )
         self.weighting = class_weights
         self.relative_to = Path(relative_to)
         self.cache = self.relative_to / cache

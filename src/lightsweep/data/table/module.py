@@ -9,8 +9,7 @@ import pandas as pd
 from lightsweep.data.table.cells import is_text_type
 from lightsweep.data.table.frames import FrameDataModule, identity_of
 from lightsweep.data.table.labels import Table
-from lightsweep.data.table.preparing import TableSettings
-from lightsweep.data.table.reading import DECIMALS, check_file, has_unnamed, place, read_frame
+from lightsweep.data.table.reading import check_file, has_unnamed, place, read_frame
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown
 
@@ -18,56 +17,8 @@ from lightsweep.files import shown
 class TableDataModule(FrameDataModule):
     """A CSV, TSV, Parquet or Feather file, which is cut into splits as far as they are not files of their own."""
 
-    def __init__(
-        self,
-        *,
-        path: str,
-        val_path: str | None,
-        test_path: str | None,
-        target: str | int | list[str | int],
-        drop: list[str] | None,
-        task: str | None,
-        kinds: dict[str, str] | None,
-        missing: list[str | int | float] | None,
-        decimal: str,
-        split: str | None,
-        split_by: str | None,
-        val_fraction: float,
-        test_fraction: float,
-        scale: str,
-        one_hot_up_to: int,
-        class_weights: str | None,
-        cache: str,
-        relative_to: str,
-        batch_size: int,
-        shuffle: bool,
-        seed: int,
-        refit: bool,
-    ) -> None:
-        settings = TableSettings(
-            target=target,
-            drop=drop,
-            task=task,
-            kinds=kinds and {str(name): kind for name, kind in kinds.items()},
-            missing=None if missing is None else [str(one) for one in missing],
-            decimal=DECIMALS[decimal],
-            split=split,
-            split_by=split_by,
-            val_fraction=val_fraction,
-            test_fraction=test_fraction,
-            scale=scale,
-            one_hot_up_to=one_hot_up_to,
-            seed=seed,
-            refit=refit,
-        )
-        super().__init__(
-            settings=settings,
-            class_weights=class_weights,
-            cache=cache,
-            relative_to=relative_to,
-            batch_size=batch_size,
-            shuffle=shuffle,
-        )
+    def __init__(self, *, path: str, val_path: str | None, test_path: str | None, **table: Any) -> None:
+        super().__init__(**table)
         given = {"train": path, "val": val_path, "test": test_path}
         self.paths = {name: self.relative_to / one for name, one in given.items() if one}
 
