@@ -21,9 +21,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from lightsweep.errors import ConfigError, together
+from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.estimate import Estimate, in_bytes, in_time
 from lightsweep.sweeper.fingerprint import Fingerprint
-from lightsweep.sweeper.preflight import Settings, check_search
+from lightsweep.sweeper.preflight import check_search
 from lightsweep.sweeper.rehearsal import Rehearsed
 from lightsweep.sweeper.search import Search
 from lightsweep.sweeper.search_space import parse_request
@@ -63,8 +64,8 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
         yield check_with
 
 
-def settings_of(config: DictConfig) -> Settings:
-    return Settings(**{str(key): value for key, value in config.hydra.sweeper.items() if key != "_target_"})
+def settings_of(config: DictConfig) -> LightsweepConf:
+    return LightsweepConf(**{str(key): value for key, value in config.hydra.sweeper.items() if key != "_target_"})
 
 
 def faults_of(check: Check, *arguments: str, **more: Any) -> str:
@@ -380,16 +381,16 @@ def rehearsed(size: str, *, s_per_batch: float, n_batches: int | None, pid: int 
     return Rehearsed(size, {}, 3.0, None, measured, 4096)
 
 
-def estimate(*models: Rehearsed, check_with: Settings, launcher: str = "basic") -> Estimate:
+def estimate(*models: Rehearsed, check_with: LightsweepConf, launcher: str = "basic") -> Estimate:
     return Estimate.of(models, check_with, launcher=launcher, n_trials=50, max_epochs=10)
 
 
 @pytest.fixture
-def settings(composed: Callable[..., DictConfig]) -> Settings:
+def settings(composed: Callable[..., DictConfig]) -> LightsweepConf:
     return settings_of(composed("hparams_search=mlp"))
 
 
-def test_a_trial_is_estimated_from_the_best_to_the_worst_mix_of_both_models(settings: Settings) -> None:
+def test_a_trial_is_estimated_from_the_best_to_the_worst_mix_of_both_models(settings: LightsweepConf) -> None:
     small, large = (
         rehearsed("smallest", s_per_batch=0.1, n_batches=40),
         rehearsed("largest", s_per_batch=1.0, n_batches=10),
@@ -399,7 +400,7 @@ def test_a_trial_is_estimated_from_the_best_to_the_worst_mix_of_both_models(sett
     assert high == pytest.approx(2 + 10 * (40 * 1.0 + 0.005))
 
 
-def test_workers_that_are_used_again_import_once_and_are_not_charged_for_it_per_trial(settings: Settings) -> None:
+def test_workers_that_are_used_again_import_once_and_are_not_charged_for_it_per_trial(settings: LightsweepConf) -> None:
     models = [
         rehearsed(size, s_per_batch=0.0, n_batches=1, pid=pid) for pid, size in enumerate(("smallest", "largest"))
     ]
@@ -410,7 +411,7 @@ def test_workers_that_are_used_again_import_once_and_are_not_charged_for_it_per_
     assert cold[0] - warm[0] == pytest.approx(2.0 - 0.8)
 
 
-def test_data_without_a_length_leave_the_time_open_and_not_the_disk(settings: Settings) -> None:
+def test_data_without_a_length_leave_the_time_open_and_not_the_disk(settings: LightsweepConf) -> None:
     there = estimate(rehearsed("only", s_per_batch=1, n_batches=None), check_with=settings)
     assert there.seconds_per_trial is None
     assert there.search_seconds() is None
@@ -419,7 +420,7 @@ def test_data_without_a_length_leave_the_time_open_and_not_the_disk(settings: Se
     assert there.disk_bytes() == 6 * 1000 + 3000 + 50 * (4096 + 20_000)
 
 
-def test_a_search_that_would_fill_the_disk_is_refused(settings: Settings, tmp_path: Path) -> None:
+def test_a_search_that_would_fill_the_disk_is_refused(settings: LightsweepConf, tmp_path: Path) -> None:
     model = rehearsed("only", s_per_batch=1, n_batches=1)
     estimate(model, check_with=settings).check_disk(tmp_path / "new")
     model.measured["checkpoint_bytes"] = 10**18  # type: ignore[index]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightsweep.errors import ConfigError
+from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.folder import nearest_that_exists
-from lightsweep.sweeper.preflight import Settings
 from lightsweep.sweeper.rehearsal import Rehearsed
 
 REUSE_WORKERS = ("joblib", "ray")  # launchers whose workers import torch for their first trial only
@@ -32,7 +32,7 @@ class Estimate:
 
     @classmethod
     def of(
-        cls, rehearsed: Sequence[Rehearsed], settings: Settings, *, launcher: str, n_trials: int, max_epochs: int
+        cls, rehearsed: Sequence[Rehearsed], settings: LightsweepConf, *, launcher: str, n_trials: int, max_epochs: int
     ) -> "Estimate":
         return cls(
             n_trials=n_trials,
@@ -83,7 +83,7 @@ class Estimate:
                 f" fewer checkpoints than hydra.sweeper.keep_checkpoints={self.n_checkpoints}."
             )
 
-    def remarks(self, settings: Settings) -> list[str]:
+    def remarks(self, settings: LightsweepConf) -> list[str]:
         """What the time-outs will do to a search of this length."""
         if self.seconds_per_trial is None:
             return []

@@ -10,9 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
 
 from lightsweep.sweeper.composition import group_names
+from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.estimate import Estimate, in_bytes, in_time
 from lightsweep.sweeper.places import existing_study
-from lightsweep.sweeper.preflight import Settings
 from lightsweep.sweeper.rehearsal import Rehearsed, rehearse
 from lightsweep.sweeper.search_space import Request
 from lightsweep.sweeper.study import grid_size
@@ -20,7 +20,7 @@ from lightsweep.sweeper.table import aligned, space_table
 
 
 def run_preflight(
-    settings: Settings,
+    settings: LightsweepConf,
     request: Request,
     *,
     sampler: BaseSampler,

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -37,6 +37,7 @@ class Ending:
         return self.exit_code > 128
 
 
+@dataclass(eq=False)
 class TrialLoop:
     """Runs trials, `n_jobs` at a time, each in Optuna's own `optimize`, until the study has `n_trials` in all.
 
@@ -45,34 +46,21 @@ class TrialLoop:
     up by an executor that insists on finishing.
     """
 
-    def __init__(
-        self,
-        study: optuna.Study,
-        objective: Callable[[optuna.Trial], float],
-        *,
-        n_trials: int,
-        n_jobs: int,
-        timeout: float | None,
-        trial_timeout: float | None,
-        max_consecutive_failures: int,
-        max_retries: int,
-        watch: Watch,
-        on_finished: Callable[[FrozenTrial], None],
-        ask_jobs_to_stop: Callable[[bool], None],
-        abort_jobs: Callable[[], None],
-    ) -> None:
-        self.study = study
-        self.objective = objective
-        self.n_jobs = n_jobs
-        self.timeout = timeout
-        self.trial_timeout = trial_timeout
-        self.max_consecutive_failures = max_consecutive_failures
-        self.max_retries = max_retries
-        self.n_trials = n_trials
-        self.watch = watch
-        self.on_finished = on_finished
-        self.ask_jobs_to_stop = ask_jobs_to_stop
-        self.abort_jobs = abort_jobs
+    study: optuna.Study
+    objective: Callable[[optuna.Trial], float]
+    _: KW_ONLY
+    n_trials: int
+    n_jobs: int
+    timeout: float | None
+    trial_timeout: float | None
+    max_consecutive_failures: int
+    max_retries: int
+    watch: Watch
+    on_finished: Callable[[FrozenTrial], None]
+    ask_jobs_to_stop: Callable[[bool], None]
+    abort_jobs: Callable[[], None]
+
+    def __post_init__(self) -> None:
         self.ending: Ending | None = None
         self._n_asking = 0  # tickets given out whose trial is not in the study yet
         self._stop = False
@@ -83,7 +71,7 @@ class TrialLoop:
         self._in_flight: dict[int, optuna.Trial] = {}  # by number
         self._awaited: set[int] = set()  # the trials of other drivers that the user was told of
         self._failures_in_a_row = 0
-        self._any_good = any(fate_of(t) == "complete" for t in study.get_trials(deepcopy=False))
+        self._any_good = any(fate_of(t) == "complete" for t in self.study.get_trials(deepcopy=False))
         self._error: BaseException | None = None
         self._lock = threading.Lock()
         self._ended: list[threading.Event] = []  # one per thread

@@ -2,9 +2,9 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
@@ -17,6 +17,7 @@ from lightsweep.checks import INT_FROM_0, POSITIVE, POSITIVE_INT
 from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, together
 from lightsweep.sweeper.composition import composition_faults
+from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.fingerprint import Fingerprint
 from lightsweep.sweeper.places import place_faults, study_faults
 from lightsweep.sweeper.search_space import Request, SearchSpace
@@ -26,33 +27,8 @@ DIRECTIONS = ("maximize", "minimize")
 MAY_BE_NULL = ("timeout", "trial_timeout", "keep_checkpoints")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """`hydra.sweeper`, with its values checked."""
-
-    sampler: DictConfig
-    pruner: DictConfig
-    direction: Direction
-    storage: str | None
-    study_name: str
-    n_trials: int
-    n_jobs: int
-    timeout: float | None
-    trial_timeout: float | None
-    max_consecutive_failures: int
-    max_retries: int
-    keep_checkpoints: int | None
-    allow_changes: Sequence[str]
-    fork: str | None
-    preflight: bool
-    params: Mapping[str, str]
-    when: Mapping[str, str] = field(default_factory=dict)
-    max_failure_rate: float = 0.0
-    custom_search_space: str | None = None
-
-
 def check_search(
-    settings: Settings,
+    settings: LightsweepConf,
     request: Request,
     *,
     config_loader: ConfigLoader,
@@ -80,7 +56,7 @@ def check_search(
         faults += study_faults(
             url,
             name=settings.study_name,
-            direction=settings.direction,
+            direction=cast(Direction, settings.direction),
             fingerprint=fingerprint,
             allow_changes=settings.allow_changes,
         )
@@ -93,7 +69,7 @@ def check_search(
     return sampler, pruner
 
 
-def settings_faults(settings: Settings, *, launcher: str, told_with_monitor: bool = False) -> list[str]:
+def settings_faults(settings: LightsweepConf, *, launcher: str, told_with_monitor: bool = False) -> list[str]:
     """What is wrong in `hydra.sweeper` and with the launcher, of which `launcher` is the target.
 
     `told_with_monitor`: a direction that is not known is among the faults of the config that has the monitor.
@@ -133,7 +109,7 @@ def settings_faults(settings: Settings, *, launcher: str, told_with_monitor: boo
     return problems
 
 
-def inherited_settings_faults(settings: Settings) -> list[str]:
+def inherited_settings_faults(settings: LightsweepConf) -> list[str]:
     """What is set of hydra-optuna-sweeper's own settings that have no effect here."""
     problems = []
     if settings.max_failure_rate != 0:
@@ -163,7 +139,7 @@ def request_faults(request: Request, *, config_loader: ConfigLoader, config: Dic
     return [*of_space, *(fault for fault in of_configs if fault not in told)]
 
 
-def remarks(settings: Settings, *, config: DictConfig, n_points: int | None) -> Iterator[str]:
+def remarks(settings: LightsweepConf, *, config: DictConfig, n_points: int | None) -> Iterator[str]:
     """What is no fault, but probably not meant; `n_points` is the size of a grid."""
     if n_points is not None and n_points < settings.n_trials:
         yield (
@@ -189,7 +165,7 @@ def _warm_up(pruner: DictConfig) -> tuple[str, int | None]:
     return "", None
 
 
-def _built(settings: Settings, space: SearchSpace) -> tuple[BaseSampler | None, BasePruner | None, list[str]]:
+def _built(settings: LightsweepConf, space: SearchSpace) -> tuple[BaseSampler | None, BasePruner | None, list[str]]:
     sampler, pruner, faults = None, None, []
     try:
         sampler = build_sampler(settings.sampler, space=space) if space.distributions else None

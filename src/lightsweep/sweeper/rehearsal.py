@@ -22,9 +22,9 @@ from omegaconf import DictConfig
 from lightsweep.errors import USER_ERRORS, ConfigError, together
 from lightsweep.interrupt import SIGNALS
 from lightsweep.outcome import Outcome
+from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.folder import nearest_that_exists, use_folder
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
-from lightsweep.sweeper.preflight import Settings
 from lightsweep.sweeper.progress import short
 from lightsweep.sweeper.search_space import Request
 
@@ -71,7 +71,7 @@ class Rehearsed:
 
 
 def rehearse(
-    settings: Settings,
+    settings: LightsweepConf,
     request: Request,
     *,
     config: DictConfig,

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from hydra.core.plugins import Plugins
@@ -16,6 +16,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
+from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
 from lightsweep.files import locked, shown
@@ -26,6 +27,7 @@ from lightsweep.resume import COMMAND, keep_command
 from lightsweep.sweeper import summary
 from lightsweep.sweeper.checkpoints import CheckpointKeeper, forget_last_checkpoints
 from lightsweep.sweeper.composition import group_names
+from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.driver import sign_as_driver
 from lightsweep.sweeper.fingerprint import Fingerprint
 from lightsweep.sweeper.folder import claim_folder, give_back
@@ -35,7 +37,7 @@ from lightsweep.sweeper.job_config import composing_once
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
 from lightsweep.sweeper.loop import Ending, TrialLoop
 from lightsweep.sweeper.password import hide_password, masked
-from lightsweep.sweeper.preflight import Settings, check_search
+from lightsweep.sweeper.preflight import check_search
 from lightsweep.sweeper.progress import Progress
 from lightsweep.sweeper.refitting import epochs_to_refit
 from lightsweep.sweeper.results import TABLE, Results, Tally, read_shipped, shipped_record
@@ -62,7 +64,8 @@ class Search:
         hydra_context: HydraContext,
         task_function: TaskFunction,
     ) -> None:
-        self.settings = Settings(**settings)
+        self.settings = LightsweepConf(**settings)
+        self.direction = cast(Direction, self.settings.direction)  # checked before anything is opened
         self.config = config
         self.hydra_context = composing_once(hydra_context)
         self.task_function = task_function
@@ -166,7 +169,7 @@ class Search:
         study = open_study(
             name=self.settings.study_name,
             storage=open_storage(self._url(folder)),
-            direction=self.settings.direction,
+            direction=self.direction,
             sampler=sampler,
             pruner=pruner,
         )
@@ -191,7 +194,7 @@ class Search:
             loader.load_sweep_config(self.config, [*request.fixed, *request.space.to_overrides(sample)])
             for sample in reversed(by_choice.values())
         ]
-        return Fingerprint.of(configs, space=request.space.described(), direction=self.settings.direction)
+        return Fingerprint.of(configs, space=request.space.described(), direction=self.direction)
 
     def _launcher(self) -> Launcher:
         return Plugins.instance().instantiate_launcher(
