@@ -3,9 +3,10 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -23,6 +24,17 @@ class Interrupted(BaseException):
 
 
 @contextmanager
+def handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Let this function handle SIGINT and SIGTERM in the block, and the former handlers again after it."""
+    previous = {signum: signal.signal(signum, handler) for signum in SIGNALS}
+    try:
+        yield
+    finally:
+        for signum, former in previous.items():
+            signal.signal(signum, former)
+
+
+@contextmanager
 def interruptible() -> Iterator[None]:
     """Let SIGINT and SIGTERM raise `Interrupted`, and raise it at the end if something on its way made less of it.
 
@@ -34,17 +46,15 @@ def interruptible() -> Iterator[None]:
         signalled.append(signum)
         raise Interrupted(signum)
 
-    previous = {signum: signal.signal(signum, interrupt) for signum in SIGNALS}
     unraisable = sys.unraisablehook
     sys.unraisablehook = lambda it: None if it.exc_type is Interrupted else unraisable(it)
     try:
-        yield
+        with handled_by(interrupt):
+            yield
     except BaseException:
         if not signalled:
             raise
     finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
         sys.unraisablehook = unraisable
     if signalled:
         raise Interrupted(signalled[0])

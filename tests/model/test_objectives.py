@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightsweep.data.splits import Scaler
 from lightsweep.errors import ConfigError
 from lightsweep.model import objectives
-from lightsweep.model.objectives import METRICS, Classification, Objective, Regression, auroc, check_suits_task
+from lightsweep.model.objectives import METRICS, Classification, Regression, auroc, check_suits_task
 from lightsweep.task import Task
 
 
@@ -22,7 +22,7 @@ def rows(n_classes: int, *, n: int = 200, seed: int = 0) -> tuple[Tensor, Tensor
     return (2 * (noise + F.one_hot(labels, n_classes))).round() / 2, labels
 
 
-def measured(objective: Objective, out: Tensor, y: Tensor, *, batch_size: int) -> dict[str, float]:
+def measured(objective: Classification | Regression, out: Tensor, y: Tensor, *, batch_size: int) -> dict[str, float]:
     evaluation = objective.evaluation()
     for part, targets in zip(out.split(batch_size), y.split(batch_size), strict=True):
         evaluation.add(part, targets)

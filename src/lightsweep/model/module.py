@@ -7,7 +7,7 @@ from torch import Tensor
 from lightsweep.data.splits import Scaler
 from lightsweep.model.embeddings import Embeddings
 from lightsweep.model.mlp import MLP
-from lightsweep.model.objectives import Evaluation, objective_of
+from lightsweep.model.objectives import ClassEvaluation, ValueEvaluation, objective_of
 from lightsweep.model.training_steps import Batch, OptimizerOf, TrainingSteps
 from lightsweep.task import Task
 
@@ -82,7 +82,7 @@ class MLPModule(TrainingSteps):
             label_smoothing=label_smoothing,
             target_scaler=target_scaler,
         )
-        self._evaluation: Evaluation = self.objective.evaluation()
+        self._evaluation: ClassEvaluation | ValueEvaluation = self.objective.evaluation()
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.net(self.embeddings(x) if self.embeddings.has_any else x)  # a call costs time

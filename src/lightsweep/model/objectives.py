@@ -3,8 +3,6 @@
 Sums are kept on the device and read once per epoch: a metric object of torchmetrics takes longer than the network.
 """
 
-from typing import Protocol
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -35,27 +33,6 @@ def check_suits_task(monitor: str, model: object) -> None:
         )
 
 
-class Evaluation(Protocol):
-    """The evaluation of one pass over a split."""
-
-    n_rows: int
-
-    def add(self, out: Tensor, y: Tensor) -> None: ...
-
-    def metrics(self) -> dict[str, Tensor]: ...
-
-
-class Objective(nn.Module):
-    """What the tasks have in common: a loss to train by, and an evaluation."""
-
-    def loss(self, out: Tensor, y: Tensor) -> Tensor:
-        """The mean over the rows."""
-        raise NotImplementedError
-
-    def evaluation(self) -> Evaluation:
-        raise NotImplementedError
-
-
 def objective_of(
     task: Task,
     *,
@@ -63,7 +40,7 @@ def objective_of(
     class_weights: tuple[float, ...] | None,
     label_smoothing: float,
     target_scaler: Scaler | None,
-) -> Objective:
+) -> "Classification | Regression":
     """Raises `ConfigError` if labels of a regression are to be smoothed."""
     if task.is_regression:
         if label_smoothing:
@@ -75,7 +52,7 @@ def objective_of(
     return Classification(n_classes=d_out, class_weights=class_weights, label_smoothing=label_smoothing)
 
 
-class Classification(Objective):
+class Classification(nn.Module):
     """Cross-entropy of `(n, n_classes)` logits, weighted by class and smoothed; it is judged without either."""
 
     weights: Tensor | None
@@ -90,7 +67,7 @@ class Classification(Objective):
     def loss(self, out: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(out, y, self.weights, label_smoothing=self.label_smoothing)
 
-    def evaluation(self) -> Evaluation:
+    def evaluation(self) -> "ClassEvaluation":
         return ClassEvaluation(self.n_classes)
 
 
@@ -130,7 +107,7 @@ class ClassEvaluation:
         }
 
 
-class Regression(Objective):
+class Regression(nn.Module):
     """Mean squared error of `(n, n_targets)` standardised values; errors are told in the targets' own unit."""
 
     std: Tensor
@@ -147,7 +124,7 @@ class Regression(Objective):
     def loss(self, out: Tensor, y: Tensor) -> Tensor:
         return F.mse_loss(out, y.reshape(out.shape))
 
-    def evaluation(self) -> Evaluation:
+    def evaluation(self) -> "ValueEvaluation":
         return ValueEvaluation(self.std)
 
 

@@ -4,7 +4,7 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import pytorch_lightning as L
 import torch
@@ -64,17 +64,6 @@ TRAINER_SETTINGS: dict[str, Any] = {
 BATCHES_OF_A_SMOKE_TEST = 5  # per step, so that one of two is free of what is loaded with the first batch
 OF_A_SMOKE_TEST = ("limit_train_batches", "max_steps")  # which `fast_dev_run` sets
 BY_THE_STEP = (GradientAccumulationScheduler, StochasticWeightAveraging)  # without a hook for each batch
-
-
-class BatchIterator(Protocol):
-    """What Lightning hands to a step that fetches its batches itself."""
-
-    @property
-    def done(self) -> bool: ...
-
-    def __iter__(self) -> "BatchIterator": ...
-
-    def __next__(self) -> tuple[Batch, int, int]: ...
 
 
 class TrainingSteps(L.LightningModule):
@@ -201,7 +190,7 @@ class TrainingSteps(L.LightningModule):
             self._log_loss()
         return loss
 
-    def _train_on_many(self, dataloader_iter: BatchIterator) -> None:
+    def _train_on_many(self, dataloader_iter: Any) -> None:
         trainer = self.trainer
         [optimizer] = trainer.optimizers
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

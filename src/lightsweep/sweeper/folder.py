@@ -23,7 +23,7 @@ def claim_folder(config: DictConfig) -> tuple[Path, bool]:
         given = _is_given(config)
         folder = _created(wanted) if given else _created_alone(wanted)
     except OSError as error:
-        raise ConfigError(_cannot_create(wanted, error.strerror)) from None
+        raise ConfigError(cannot_create(wanted, error.strerror)) from None
     use_folder(config, folder)
     return folder, not given
 
@@ -43,9 +43,9 @@ def folder_fault(folder: Path) -> str | None:
     """Why the folder could not be created or written, as far as can be seen without trying."""
     there = nearest_that_exists(folder)
     if not there.is_dir():
-        return _cannot_create(folder, f"{there} is a file")
+        return cannot_create(folder, f"{there} is a file")
     if not os.access(there, os.W_OK | os.X_OK):
-        return _cannot_create(folder, f"{there} is not yours to write")
+        return cannot_create(folder, f"{there} is not yours to write")
     return None
 
 
@@ -54,7 +54,7 @@ def nearest_that_exists(path: Path) -> Path:
     return next(p for p in (path, *path.parents) if p.exists())
 
 
-def _cannot_create(folder: Path, reason: str | None) -> str:
+def cannot_create(folder: Path, reason: str | None) -> str:
     return (
         f"hydra.sweep.dir is '{folder}', which can't be created: {reason}. Choose a folder that can be"
         " written, with hydra.sweep.dir=..."

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind
-from lightsweep.interrupt import SIGNALS, Interrupted
+from lightsweep.interrupt import Interrupted, handled_by
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FEASIBILITY, fate_of
 from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, TrialWaits, WorkerLost
 from lightsweep.sweeper.retries import RETRIES, is_abandoned, put_back, reclaim, why_we_wait
@@ -83,20 +83,18 @@ class TrialLoop:
         Either way they wait in the study to be run again. A bug, or a config that is at fault from the first trial
         on, is raised after the running trials ended.
         """
-        previous = {signum: signal.signal(signum, self._on_signal) for signum in SIGNALS}
-        if self.timeout is not None:
-            threading.Thread(target=self._end_in_time, args=(self.timeout,), daemon=True).start()
-        try:
-            if self.n_jobs == 1:
-                self._work()
-            else:
-                self._work_in_threads()
-        except (KeyboardInterrupt, SystemExit):
-            self._end_at_once()
-        finally:
-            self._is_over.set()
-            for signum, handler in previous.items():
-                signal.signal(signum, handler)
+        with handled_by(self._on_signal):
+            if self.timeout is not None:
+                threading.Thread(target=self._end_in_time, args=(self.timeout,), daemon=True).start()
+            try:
+                if self.n_jobs == 1:
+                    self._work()
+                else:
+                    self._work_in_threads()
+            except (KeyboardInterrupt, SystemExit):
+                self._end_at_once()
+            finally:
+                self._is_over.set()
         if self._error is not None:
             raise self._error
         return self.ending

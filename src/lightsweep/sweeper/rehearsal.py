@@ -20,10 +20,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from lightsweep.errors import USER_ERRORS, ConfigError, together
-from lightsweep.interrupt import SIGNALS
+from lightsweep.interrupt import handled_by
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.config import LightsweepConf
-from lightsweep.sweeper.folder import nearest_that_exists, use_folder
+from lightsweep.sweeper.folder import cannot_create, nearest_that_exists, use_folder
 from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
 from lightsweep.sweeper.progress import short
 from lightsweep.sweeper.search_space import Request
@@ -105,10 +105,7 @@ def _temporary_folder(wanted: Path) -> Iterator[Path]:
     try:
         folder = Path(tempfile.mkdtemp(prefix=".preflight-", dir=nearest_that_exists(wanted)))
     except OSError as error:
-        raise ConfigError(
-            f"hydra.sweep.dir is '{wanted}', which can't be created: {error.strerror}. Choose a folder that can be"
-            " written, with hydra.sweep.dir=..."
-        ) from None
+        raise ConfigError(cannot_create(wanted, error.strerror)) from None
 
     def leave(signum: int, _: object) -> None:
         """There is nothing to save. An exception could be caught on its way, by an import for one."""
@@ -119,12 +116,10 @@ def _temporary_folder(wanted: Path) -> Iterator[Path]:
         print(f"The preflight was stopped by {signal.Signals(signum).name}.", file=sys.stderr, flush=True)
         os._exit(128 + signum)
 
-    previous = {signum: signal.signal(signum, leave) for signum in SIGNALS}
     try:
-        yield folder
+        with handled_by(leave):
+            yield folder
     finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler)
         shutil.rmtree(folder, ignore_errors=True)
 
 

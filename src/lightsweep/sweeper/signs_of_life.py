@@ -5,13 +5,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from pathlib import Path
 
 SECONDS_BETWEEN_SIGNS = 10.0
 SECONDS_OF_SILENCE = 120.0  # more than signs need that a network file system shows a minute late
-
-_running: set[Path] = set()  # the files of the trials that this process runs
 
 
 def sign_file(folder: Path, number: int) -> Path:
@@ -21,31 +18,22 @@ def sign_file(folder: Path, number: int) -> Path:
 @contextmanager
 def signs_of_life(folder: Path, number: int) -> Iterator[None]:
     """Touch the trial's file every few seconds, from now on to the end of the block, and remove it."""
-    path = sign_file(folder, number)
+    path, ended = sign_file(folder, number), threading.Event()
     with suppress(OSError):  # a full disk, which the job will meet, too
         path.touch()
+    threading.Thread(target=_give_signs, args=(path, ended), daemon=True).start()
     try:
-        _begin_to_give_signs(os.getpid())
-        _running.add(path)
         yield
     finally:
-        _running.discard(path)
+        ended.set()
         with suppress(OSError):
             path.unlink()
 
 
-@lru_cache(maxsize=1)  # one thread for all trials of a process, of which a fork has none
-def _begin_to_give_signs(pid: int) -> None:
-    _running.clear()
-    threading.Thread(target=_give_signs, daemon=True).start()
-
-
-def _give_signs() -> None:
-    while True:
-        time.sleep(SECONDS_BETWEEN_SIGNS)
-        for path in _running.copy():
-            with suppress(OSError):
-                os.utime(path)  # unlike `touch` it creates none where the trial has just ended
+def _give_signs(path: Path, ended: threading.Event) -> None:
+    while not ended.wait(SECONDS_BETWEEN_SIGNS):
+        with suppress(OSError):
+            os.utime(path)  # unlike `touch` it creates none where the trial has just ended
 
 
 class Watch:
@@ -56,9 +44,7 @@ class Watch:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._last: dict[
-            int, tuple[int, float]
-        ] = {}  # number of the trial: its last sign, and when that was first seen
+        self._last: dict[int, tuple[int, float]] = {}  # by trial: its last sign, and when that was first seen
 
     def is_silent(self, number: int) -> bool:
         """Whether the trial gave signs, but no new one since `SECONDS_OF_SILENCE`."""

@@ -14,6 +14,7 @@ from lightsweep.sweeper.loop import Ending
 from lightsweep.sweeper.password import masked
 from lightsweep.sweeper.progress import short
 from lightsweep.sweeper.results import Results, Tally
+from lightsweep.sweeper.table import aligned
 
 PREPROCESSING = "preprocessing.json"  # its own module imports torch, which this process may do without
 
@@ -38,11 +39,11 @@ def of_trials(results: Results, *, ending: Ending | None) -> str:
     lines = [""]
     if ending is not None:
         lines.append(f"Stopped early: {ending.reason}.")
-    lines += _aligned(facts(tally, monitor=results.about["monitor"]))
+    lines += aligned([*facts(tally, monitor=results.about["monitor"]).items()])
     if tally.best is not None:
         best = tally.best
         lines += ["", f"Best hyperparameters (trial {best.number}, {shown(Path(best.user_attrs['folder']))})"]
-        lines += _aligned({name: short(value) for name, value in best.params.items()})
+        lines += aligned([(name, short(value)) for name, value in best.params.items()])
     return "\n".join(lines)
 
 
@@ -89,9 +90,4 @@ def _next_commands(folder: Path, *, results: Results, shipped: Outcome | None, u
         commands["model"] = shown(folder / "best" / "model_card.md")
     if results.tally.best is not None:
         commands["train again"] = results.command(results.tally.best)
-    return ["Look further", *_aligned(commands)]
-
-
-def _aligned(rows: dict[str, str]) -> list[str]:
-    width = max(map(len, rows))
-    return [f"  {label:<{width}}  {text}" for label, text in rows.items()]
+    return ["Look further", *aligned([*commands.items()])]
