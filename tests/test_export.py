@@ -16,7 +16,7 @@ import lightsweep.export
 from lightsweep.data.splits import Scaler
 from lightsweep.data.target import Target
 from lightsweep.export import ABOUT, FILES, export_model
-from lightsweep.facts import StoredFacts, build_model
+from lightsweep.facts import build_model, stored_facts
 from lightsweep.outputs import Outputs
 from lightsweep.task import Task
 from lightsweep.trust import TRUSTED_TARGETS
@@ -39,7 +39,7 @@ def outputs_of(target: Target, *, scaler: Scaler | None = None, **settings: Any)
     torch.manual_seed(0)
     node = OmegaConf.merge(OmegaConf.load(CONF / "model" / "mlp.yaml"), {"hidden_size": 8, **settings})
     assert isinstance(node, DictConfig)
-    data = StoredFacts(d_in=2, n_numbers=1 if settings else 2, cardinalities=(3,) if settings else (), target=target)
+    data = stored_facts(d_in=2, n_numbers=1 if settings else 2, cardinalities=(3,) if settings else (), target=target)
     with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
         return Outputs(build_model(node, data=data, optimizer=None), target, scaler=scaler)
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
-from lightsweep.facts import StoredFacts, build_model, facts_for
+from lightsweep.facts import build_model, facts_for, stored_facts
 from lightsweep.model.module import MLPModule
 from lightsweep.task import Task
 from tests.model.modules import CONF, settings
@@ -87,18 +87,11 @@ def test_a_target_that_is_not_trusted_is_not_looked_at(target: str) -> None:
 
 
 def test_a_model_is_built_again_from_what_was_stored_and_takes_the_weights() -> None:
-    trained_on = SimpleNamespace(
-        **vars(
-            StoredFacts(
-                d_in=6, n_numbers=4, cardinalities=(4,), target=Target(task=Task.BINARY, names=("t",), classes=(0, 1))
-            )
-        ),
-        d_out=2,
-        task=Task.BINARY,
-        quantiles=lambda n_bins: torch.linspace(-1, 1, n_bins + 1).expand(4, n_bins + 1),
-    )
+    target = Target(task=Task.BINARY, names=("t",), classes=(0, 1))
+    stored = stored_facts(d_in=6, n_numbers=4, cardinalities=(4,), target=target)
+    trained_on = stored_facts(d_in=6, n_numbers=4, cardinalities=(4,), target=target)
+    trained_on.quantiles = lambda n_bins: torch.linspace(-1, 1, n_bins + 1).expand(4, n_bins + 1)
     trained_on.class_weights = (1.0, 3.0)
-    stored = StoredFacts(d_in=6, n_numbers=4, cardinalities=(4,), target=trained_on.target)
     options = settings(number_embedding="piecewise_linear", normalization="batch")
     options = {name: value for name, value in options.items() if name not in ("d_in", "d_out")}
     model = MLPModule(**options, **facts_for(MLPModule, trained_on)).eval()

@@ -58,7 +58,7 @@ def job(composed: Callable[..., DictConfig], tmp_path: Path) -> Iterator[DictCon
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(config)
     models.clear()
-    app._spare_the_libraries.cache_clear()
+    gc.unfreeze()
     yield config
     HydraConfig.instance().cfg = before
     gc.unfreeze()

@@ -47,3 +47,9 @@ def together(faults: Iterable[str]) -> str:
     if len(unique) == 1:
         return unique[0]
     return "\n".join([f"{len(unique)} things are wrong", *("- " + fault.replace("\n", "\n  ") for fault in unique)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Indented lines, one per row, with the columns below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

@@ -2,18 +2,15 @@
 
 import inspect
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from torch import Tensor
 
 from lightsweep.build import build, constructors_of, target_of
-from lightsweep.data.splits import Scaler
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
-from lightsweep.task import Task
 
 FACTS = (
     "d_in",
@@ -28,35 +25,19 @@ FACTS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class StoredFacts:
+def stored_facts(*, d_in: int, n_numbers: int, cardinalities: tuple[int, ...], target: Target) -> SimpleNamespace:
     """In place of a data module, where a shipped model is built again: there is no data then, nothing is trained."""
-
-    d_in: int
-    n_numbers: int
-    cardinalities: tuple[int, ...]
-    target: Target
-    class_weights: None = None  # of the loss alone
-
-    @property
-    def d_out(self) -> int:
-        return self.target.d_out
-
-    @property
-    def task(self) -> Task:
-        return self.target.task
-
-    @property
-    def classes(self) -> tuple[int | str, ...]:
-        return self.target.classes
-
-    @property
-    def target_scaler(self) -> Scaler | None:
-        return self.target.scaler
-
-    def quantiles(self, n_bins: int) -> Tensor:
-        """Of the right shape; the edges themselves come with the weights."""
-        return torch.zeros(self.n_numbers, n_bins + 1)
+    return SimpleNamespace(
+        d_in=d_in,
+        d_out=target.d_out,
+        task=target.task,
+        classes=target.classes,
+        n_numbers=n_numbers,
+        cardinalities=cardinalities,
+        class_weights=None,  # of the loss alone
+        target_scaler=target.scaler,
+        quantiles=lambda n_bins: torch.zeros(n_numbers, n_bins + 1),  # the edges themselves come with the weights
+    )
 
 
 def build_model(node: DictConfig, *, data: Any, optimizer: Any) -> Any:

@@ -20,7 +20,7 @@ from lightsweep.data.preprocessing import PREPROCESSING, Preprocessing, load_pre
 from lightsweep.data.target import Target
 from lightsweep.data.tensors import EVAL_BATCH_SIZE
 from lightsweep.errors import ConfigError
-from lightsweep.facts import StoredFacts, build_model
+from lightsweep.facts import build_model, stored_facts
 from lightsweep.outputs import Outputs
 from lightsweep.renamed import present_target
 from lightsweep.trust import TRUSTED_TARGETS, check_trust
@@ -165,7 +165,7 @@ def in_batches(outputs: Outputs, x: Tensor) -> Tensor:
 
 
 def _built(cfg: Any, *, preprocessing: Preprocessing, target: Target) -> nn.Module:
-    data = StoredFacts(
+    data = stored_facts(
         d_in=preprocessing.d_in,
         n_numbers=preprocessing.n_numbers,
         cardinalities=preprocessing.cardinalities,

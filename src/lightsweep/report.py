@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lightsweep.files import write_atomically
 from lightsweep.sweeper.fate import FAIL_KIND, FAIL_REASON, FATES, fate_of
+from lightsweep.sweeper.progress import short
 
 Figure = dict[str, Any]  # in plotly's JSON: to update its objects would take longer than all else in the report
 
@@ -249,10 +250,10 @@ def _best_params(search: _Search) -> str:
     epoch = best.user_attrs.get("best_epoch")
     reached = "" if epoch is None else f" at epoch {epoch}"
     rows = "".join(
-        f"<tr><th><code>{escape(name)}</code></th><td><code>{escape(_short(value))}</code></td></tr>"
+        f"<tr><th><code>{escape(name)}</code></th><td><code>{escape(short(value))}</code></td></tr>"
         for name, value in best.params.items()
     )
-    note = _note(f"Trial {best.number} reached {search.monitor} {_short(best.value)}{reached}.")
+    note = _note(f"Trial {best.number} reached {search.monitor} {short(best.value)}{reached}.")
     return f'{note}<div class="scroll"><table class="params">{rows}</table></div>'
 
 
@@ -507,8 +508,8 @@ def _ranked(search: _Search) -> list[FrozenTrial]:
 def _row(trial: FrozenTrial, param_names: Sequence[str], *, is_best: bool) -> str:
     state = fate_of(trial)
     texts = [
-        "" if trial.value is None else _short(trial.value),
-        *(_short(trial.params[name]) if name in trial.params else "" for name in param_names),
+        "" if trial.value is None else short(trial.value),
+        *(short(trial.params[name]) if name in trial.params else "" for name in param_names),
         _epochs(trial),
         _duration(trial.duration.total_seconds()) if trial.duration else "",
     ]
@@ -524,11 +525,6 @@ def _reason(trial: FrozenTrial) -> str:
     if FAIL_REASON in attrs:
         return f"{attrs[FAIL_KIND]}: {attrs[FAIL_REASON]}" if FAIL_KIND in attrs else str(attrs[FAIL_REASON])
     return str(attrs.get("pruned_reason", ""))
-
-
-def _short(value: object) -> str:
-    """A value as a person reads it: four significant digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _epochs(trial: FrozenTrial) -> str:

@@ -106,21 +106,12 @@ class WorkerPool:
                     return worker
                 self._workers.discard(worker)
             if self._app is None:
-                self._app = self._pickled_app()
+                app: App = (self.hydra_context, self.config, self.task_function, Singleton.get_state())
+                self._app = cloudpickle.dumps(app)  # takes the task function of a script by value
+            assert self._app is not None
             worker = Worker(self._app, n_threads=max(1, cpu_count() // self.n_jobs))
             self._workers.add(worker)
             return worker
-
-    def _pickled_app(self) -> bytes:
-        app = App(
-            config=self.config,
-            hydra_context=self.hydra_context,
-            task_function=self.task_function,
-            singletons=Singleton.get_state(),
-        )
-        pickled = cloudpickle.dumps(app)  # takes the task function of a script by value
-        assert isinstance(pickled, bytes)
-        return pickled
 
 
 class Worker:

@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cloudpickle
@@ -17,16 +16,7 @@ from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-
-@dataclass(frozen=True, kw_only=True)
-class App:
-    """What all jobs of a launcher have in common; it is sent to each worker once."""
-
-    config: DictConfig
-    hydra_context: HydraContext
-    task_function: TaskFunction
-    singletons: Any
-
+App = tuple[HydraContext, DictConfig, TaskFunction, Any]  # what all jobs have in common, and Hydra's singletons
 
 _app: App
 _at_work = threading.Lock()
@@ -41,7 +31,7 @@ def set_up(app: bytes) -> int:
     threading.Thread(target=_leave_with_driver, daemon=True).start()
     _app = cloudpickle.loads(app)
     setup_globals()
-    Singleton.set_state(_app.singletons)
+    Singleton.set_state(_app[3])
     return os.getpid()
 
 
@@ -86,14 +76,15 @@ def _answer(number: int, overrides: list[str]) -> JobReturn | Exception:
 
 
 def _run_job(number: int, overrides: list[str]) -> JobReturn:
-    config = _app.hydra_context.config_loader.load_sweep_config(_app.config, overrides)
+    hydra_context, master_config, task_function, _ = _app
+    config = hydra_context.config_loader.load_sweep_config(master_config, overrides)
     with open_dict(config):
         config.hydra.job.id = f"{config.hydra.job.name}_{number}"
         config.hydra.job.num = number
     return run_job(
-        hydra_context=_app.hydra_context,
+        hydra_context=hydra_context,
         config=config,
-        task_function=_app.task_function,
+        task_function=task_function,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
     )

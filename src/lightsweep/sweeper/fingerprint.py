@@ -14,6 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lightsweep.errors import aligned
 from lightsweep.renamed import present_target
 
 SEARCHED = "searched: "
@@ -102,9 +103,7 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tu
 
 def side_by_side(changed: Mapping[str, tuple[str, str]]) -> str:
     """The differences as a table of key, then, now."""
-    rows = [("", "then", "now"), *((key, then, now) for key, (then, now) in changed.items())]
-    key_width, then_width = (max(len(row[i]) for row in rows) for i in (0, 1))
-    return "\n".join(f"  {key:<{key_width}}  {then:<{then_width}}  {now}".rstrip() for key, then, now in rows)
+    return "\n".join(aligned([("", "then", "now"), *((key, then, now) for key, (then, now) in changed.items())]))
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

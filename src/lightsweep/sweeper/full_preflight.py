@@ -9,6 +9,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
 
+from lightsweep.errors import aligned
 from lightsweep.sweeper.composition import group_names
 from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.estimate import Estimate, in_bytes, in_time
@@ -16,7 +17,7 @@ from lightsweep.sweeper.places import existing_study
 from lightsweep.sweeper.rehearsal import Rehearsed, rehearse
 from lightsweep.sweeper.search_space import Request
 from lightsweep.sweeper.study import grid_size
-from lightsweep.sweeper.table import aligned, space_table
+from lightsweep.sweeper.table import space_table
 
 
 def run_preflight(

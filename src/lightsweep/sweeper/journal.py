@@ -4,7 +4,6 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -12,9 +11,6 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from lightsweep.errors import ConfigError
 
 RECORD = b'{"op_code":'  # how Optuna begins each line
-# Keys of the records that must be on the disk before anyone goes on: a new study, a new trial, the state of a trial.
-# A power loss may take what was written since the last of them: then the running trial is run again.
-DECISIVE = ("study_name", "datetime_start", "state")
 SECONDS_TO_LOCK = 10  # after which the lock of a killed process is taken over; a slow disk may need some of them
 
 
@@ -25,33 +21,13 @@ def open_journal(path: str, *, grace_period: int = SECONDS_TO_LOCK) -> JournalSt
     Raises `ConfigError` if a line before the end is damaged, and `ValueError` if the file is no journal.
     """
     lock = RepairingLock(path, grace_period)
-    backend = JournalBackend(path, lock)
+    backend = JournalFileBackend(path, lock)
     _repair(path, lock)
     try:
         return JournalStorage(backend)
     except (ValueError, KeyError, TypeError):  # a line that is no JSON, or no record
         _refuse_damage(path)
         raise
-
-
-class JournalBackend(JournalFileBackend):
-    """Optuna's journal file, which is forced to disk by the records that matter (`DECISIVE`), and not by each value."""
-
-    def __init__(self, path: str, lock: "RepairingLock") -> None:
-        super().__init__(path, lock)
-        self.path, self.lock = path, lock
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
-        self.lock.acquire()
-        try:
-            with Path(self.path).open("ab") as file:
-                file.write(lines.encode())
-                file.flush()
-                if any(key in log for log in logs for key in DECISIVE):
-                    os.fsync(file.fileno())
-        finally:
-            self.lock.release()
 
 
 class RepairingLock(JournalFileOpenLock):

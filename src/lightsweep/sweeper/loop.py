@@ -244,7 +244,7 @@ class TrialLoop:
         if self._aborted:
             self._put_back(trial.number)
             raise TrialInterrupted from None
-        if self.trial_timeout is not None and seconds > self.trial_timeout:  # the worker ended itself, see `TimeLimit`
+        if self.trial_timeout is not None and seconds > self.trial_timeout:  # the worker ended itself, see `limit_time`
             return TrialFailed(f"it took longer than hydra.sweeper.trial_timeout={self.trial_timeout:g}", Kind.TIMEOUT)
         retries = int(trial.user_attrs.get(RETRIES, 0))
         if retries < self.max_retries:

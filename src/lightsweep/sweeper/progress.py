@@ -1,6 +1,5 @@
 """What a person sees while a search runs: one live line, and one line per finished trial."""
 
-import math
 import sys
 import time
 from datetime import timedelta
@@ -41,13 +40,10 @@ class Progress:
         self.bar.set_description_str(tally.line(self.monitor), refresh=False)
         self.bar.update()
 
-    def seconds_left(self) -> float:
-        """As many as the trials so far make it likely."""
-        per_trial = (time.monotonic() - self.start) / self.n_here if self.n_here else math.inf
-        return per_trial * (self.total - self.done)
-
     def _time_left(self) -> timedelta:
-        return timedelta(seconds=round(self.seconds_left()))
+        """As much as the trials so far make it likely."""
+        per_trial = (time.monotonic() - self.start) / self.n_here
+        return timedelta(seconds=round(per_trial * (self.total - self.done)))
 
     def close(self) -> None:
         if self.bar is not None:

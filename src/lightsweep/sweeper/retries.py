@@ -32,7 +32,10 @@ def reclaim(study: optuna.Study, abandoned: Sequence[FrozenTrial], *, max_retrie
     """
     failed = []
     for frozen in abandoned:
-        _say_why(frozen)
+        owner = Owner.from_record(frozen.user_attrs.get(OWNER))
+        if owner is not None and owner.is_elsewhere():
+            silence = f"process {owner.pid} on {owner.host} gave no sign of life for {SECONDS_OF_SILENCE:g} s"
+            print(f"trial {frozen.number} is taken over: {silence}", file=sys.stderr, flush=True)
         trial = trial_of(study, frozen.number)
         retries = int(frozen.user_attrs.get(RETRIES, 0))
         if retries < max_retries:
@@ -73,10 +76,3 @@ def why_we_wait(trial: FrozenTrial, watch: Watch) -> str:
         f"{text}; no sign of life of it can be seen here. If you know that it is gone, say so: touch {path};"
         f" {SECONDS_OF_SILENCE:g} s later the trial is taken over"
     )
-
-
-def _say_why(trial: FrozenTrial) -> None:
-    owner = Owner.from_record(trial.user_attrs.get(OWNER))
-    if owner is not None and owner.is_elsewhere():
-        silence = f"process {owner.pid} on {owner.host} gave no sign of life for {SECONDS_OF_SILENCE:g} s"
-        print(f"trial {trial.number} is taken over: {silence}", file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import optuna
 
+from lightsweep.errors import aligned
 from lightsweep.files import shown
 from lightsweep.outcome import Outcome
 from lightsweep.sweeper.fate import FAIL_REASON, fate_of
@@ -14,7 +15,6 @@ from lightsweep.sweeper.loop import Ending
 from lightsweep.sweeper.password import masked
 from lightsweep.sweeper.progress import short
 from lightsweep.sweeper.results import Results, Tally
-from lightsweep.sweeper.table import aligned
 
 PREPROCESSING = "preprocessing.json"  # its own module imports torch, which this process may do without
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from lightsweep.errors import aligned
 from lightsweep.sweeper.search_space import SearchSpace
 
 HEADER = ("parameter", "kind", "values", "type")
@@ -24,12 +25,6 @@ def space_table(space: SearchSpace, *, groups: Sequence[str]) -> str:
         where = [space.conditions[name].text if name in space.conditions else "" for name in space.distributions]
         rows = [(*row, text) for row, text in zip(rows, ["where", *where], strict=True)]
     return "\n".join([f"Search space ({_size(space)})", *aligned(rows)])
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Indented lines, one per row, with the columns below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def _size(space: SearchSpace) -> str:

@@ -1,7 +1,6 @@
 """How a job of a search finds its own trial."""
 
 from pathlib import Path
-from typing import Any
 
 import optuna
 from hydra.core.hydra_config import HydraConfig
@@ -17,19 +16,12 @@ from lightsweep.sweeper.storage import open_storage, storage_url
 from lightsweep.sweeper.study import build_pruner
 from lightsweep.unofficial import trial_of
 
-_known: tuple[Any, Path | None] = (None, None)  # the config of the job, and the folder of its search
-
 
 def folder_of_search() -> Path | None:
-    """The folder of the search that this process runs a job of; None if it does not. Looked up once per job."""
-    global _known
-    seen = HydraConfig.instance().cfg
-    if seen is not _known[0]:
-        _known = seen, _folder_in(HydraConfig.get()) if seen is not None else None
-    return _known[1]
-
-
-def _folder_in(hydra_cfg: Any) -> Path | None:
+    """The folder of the search that this process runs a job of; None if it does not."""
+    if not HydraConfig.initialized():
+        return None
+    hydra_cfg = HydraConfig.get()
     is_ours = hydra_cfg.mode == RunMode.MULTIRUN and hydra_cfg.sweeper.get("_target_") == SWEEPER_TARGET
     return Path(hydra_cfg.sweep.dir) if is_ours else None
 
