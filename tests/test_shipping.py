@@ -22,7 +22,7 @@ from lightsweep.model.objectives import METRICS as TASK_METRICS
 from lightsweep.predictor import CONFIG, METRICS, WEIGHTS, Predictor
 from lightsweep.shipping import VALIDATION, metrics_in_validation
 from lightsweep.task import Task
-from tests.command import Ran, train
+from tests.command import Ran, succeed
 
 pytestmark = pytest.mark.slow
 
@@ -36,8 +36,7 @@ def refit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
     """The folder of a refit on the digits, by the real command."""
     cwd = tmp_path_factory.mktemp("refit")
     arguments = ("refit=true", f"trainer.max_epochs={N_EPOCHS}", "trainer=cpu", f"seed={SEED}", "verbose=false")
-    ran = train(*arguments, cwd=cwd)
-    assert ran.code == 0, ran.err
+    ran = succeed(*arguments, cwd=cwd)
     [folder] = cwd.glob("outputs/train/*")
     return folder, ran
 

@@ -29,7 +29,7 @@ from lightsweep.sweeper.search import Search
 from lightsweep.sweeper.search_space import parse_request
 from lightsweep.sweeper.study import sign_study
 from lightsweep.sweeper.table import space_table
-from tests.command import ROOT, Ran, start, train
+from tests.command import FAULTY, ROOT, TRUST, Ran, start, train
 from tests.conftest import CONF
 
 Check = Callable[..., None]
@@ -111,6 +111,7 @@ BAD_SEARCHES = {
     "model.n_layers=interval(1,3)": "model.n_layers is 1.0; it must be a whole number",
     "model.n_layers=choice('1','2')": "model.n_layers is '1'; it must be a whole number",
     "model.hidden_size=choice(64,true)": "model.hidden_size is",
+    "model.hidden_size=choice(0,64)": "model.hidden_size is 0; it must be",
     "model.hidden_size=null,64": "model.hidden_size is null; it must be",
     "model.hidden_size=choice([64],[32])": "model.hidden_size is",
     "model.dropout_rate=interval(0.1,1.2)": "model.dropout_rate is 1.2; it must be",
@@ -448,10 +449,6 @@ def test_a_size_is_shown_in_its_unit(n: float, text: str) -> None:
     assert in_bytes(n) == text
 
 
-FAULTY = ("model._target_=faulty.FaultyClassifier",)
-TRUST = {"LIGHTSWEEP_TRUST": "faulty.*"}
-
-
 def preflight(*arguments: str, cwd: Path) -> Ran:
     ran = train("-m", "hparams_search=mlp", "preflight=true", *arguments, cwd=cwd, **TRUST)
     assert list(cwd.iterdir()) == [], "a preflight must leave nothing behind"
@@ -483,11 +480,11 @@ def test_a_good_search_passes_with_its_table_and_its_estimate(launcher: list[str
             "error: the smallest and the largest model: monitor is 'val/accuracy', which the model did not log",
         ),
         (
-            [*FAULTY, "model.hidden_size=choice(8,16)"],
+            [FAULTY, "model.hidden_size=choice(8,16)"],
             "error: the largest model (model.n_layers=3 ",
         ),
         (
-            [*FAULTY, "model.hidden_size=choice(16,24)"],
+            [FAULTY, "model.hidden_size=choice(16,24)"],
             "error: 2 things are wrong\n- the smallest model (model.n_layers=1 model.hidden_size=16",
         ),
     ],
