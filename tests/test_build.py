@@ -190,18 +190,9 @@ def test_a_target_that_does_not_exist_is_named(target: str, part: str) -> None:
         ({"_target_": "lightsweep.model.mlp.MLP", "d_in": 2}, "part: MLP.__init__() missing 6 required keyword-only"),
         ({"_target_": "torch.nn.Dropout", "rate": 0.1}, "unexpected keyword argument 'rate'"),
         ({"_target_": "optuna.pruners.MedianPruner", "trials": 1}, "unexpected keyword argument 'trials'"),
-        pytest.param(
-            {"_target_": "pytorch_lightning.Trainer", "max_epoch": 3},
-            "unexpected keyword argument 'max_epoch'",
-        ),
-        pytest.param(
-            {"_target_": "optuna.samplers.TPESampler", "sed": 3},
-            "unexpected keyword argument 'sed'",
-        ),
-        pytest.param(
-            {"_target_": "torch.optim.Adam", "_partial_": True, "lrr": 3},
-            "lrr",
-        ),
+        ({"_target_": "pytorch_lightning.Trainer", "max_epoch": 3}, "unexpected keyword argument 'max_epoch'"),
+        ({"_target_": "optuna.samplers.TPESampler", "sed": 3}, "unexpected keyword argument 'sed'"),
+        ({"_target_": "torch.optim.Adam", "_partial_": True, "lrr": 3}, "lrr"),
     ],
 )
 def test_an_argument_that_the_target_does_not_take_or_misses_is_named(node: dict[str, Any], part: str) -> None:

@@ -217,10 +217,10 @@ def edit(text: str, **changes: Any) -> str:
         (CONFIG, lambda text: text.replace(b"hidden_size: 128", b"hidden_size: ???")),
         (CONFIG, lambda text: text.replace(b"activation: relu", b"activation: rellu")),
         (CONFIG, lambda text: text.replace(b"n_layers: 2", b"depth: 2")),
-        pytest.param(CONFIG, lambda text: text.replace(b"n_layers: 2", b"n_layers: 2\n  n_layers: [")),
-        pytest.param(CONFIG, lambda text: b"\x00\x01\x02"),
-        pytest.param(CONFIG, lambda text: b"- a\n- list\n"),
-        pytest.param(CONFIG, lambda text: b"model:\n"),
+        (CONFIG, lambda text: text.replace(b"n_layers: 2", b"n_layers: 2\n  n_layers: [")),
+        (CONFIG, lambda text: b"\x00\x01\x02"),
+        (CONFIG, lambda text: b"- a\n- list\n"),
+        (CONFIG, lambda text: b"model:\n"),
         (CONFIG, lambda text: b"model: {_target_: torch.nn.ReLU}\n"),
     ],
 )
@@ -263,14 +263,14 @@ def test_weights_that_hold_code_are_refused_and_the_code_is_not_run(how: str, co
         {"_target_": "subprocess.run", "args": "touch '{touched}'", "shell": True},
         {"n_layers": {"_target_": "os.system", "command": "touch '{touched}'"}},
         {"_target_": "builtins.exec", "_args_": ["open('{touched}', 'w')"]},
-        pytest.param(
+        (
             {
                 "_target_": "lightsweep.model.module.MLPModule.load_from_checkpoint",
                 "checkpoint_path": "{evil}",
                 "weights_only": False,
             }
         ),
-        pytest.param(
+        (
             {
                 "n_layers": {
                     "_target_": "pytorch_lightning.LightningModule.load_from_checkpoint",

@@ -2,8 +2,6 @@
 
 import shlex
 import signal
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -67,8 +65,6 @@ def test_hydra_finds_the_sweeper() -> None:
 def test_the_sweeper_extends_hydras_optuna_sweeper_and_knows_its_settings() -> None:
     assert issubclass(LightsweepSweeper, OptunaSweeper)
     assert {field.name for field in fields(OptunaSweeperConf)} <= {field.name for field in fields(LightsweepConf)}
-    code = "import sys, lightsweep.sweeper.sweeper; sys.exit('optuna' in sys.modules or 'torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0, "Hydra imports it at every start"
 
 
 def test_a_search_completes_some_trials_prunes_some_and_fails_none(search: tuple[Path, Ran]) -> None:

@@ -207,10 +207,7 @@ def test_a_value_on_the_command_line_takes_a_parameter_out_of_the_search(
         ("n=choice(5, 6)", CategoricalDistribution((5, 6))),
         ("n=5,6", CategoricalDistribution((5, 6))),
         ("n=interval(0, 1)", FloatDistribution(0.0, 1.0)),
-        pytest.param(
-            "++n=choice(5, 6)",
-            CategoricalDistribution((5, 6)),
-        ),
+        ("++n=choice(5, 6)", CategoricalDistribution((5, 6))),
     ],
 )
 def test_a_sweep_on_the_command_line_replaces_the_one_of_the_config(argument: str, searched: BaseDistribution) -> None:
@@ -412,12 +409,7 @@ def test_problems_are_the_ends_and_choices_that_break_a_rule(params: Mapping[str
         "range(0.1, 0.1)",
         "range(0.1, nan)",
         "glob(a*)",
-        *(
-            pytest.param(
-                text,
-            )
-            for text in ("interval(nan, 1)", "interval(0, nan)", "interval(0, inf)", "interval(-inf, inf)")
-        ),
+        *((text) for text in ("interval(nan, 1)", "interval(0, nan)", "interval(0, inf)", "interval(-inf, inf)")),
     ],
 )
 def test_a_range_that_makes_no_sense_is_the_users_to_mend(text: str) -> None:

@@ -121,20 +121,11 @@ def test_a_file_of_one_line_is_not_taken_for_a_journal(text: str, tmp_path: Path
         ("sqlite:////data/a:b@c/s.db?password=secret", "sqlite:////data/a:b@c/s.db?password=***"),
         ("postgresql://u@h/d?sslpassword=a&passfile=/b&x=1", "postgresql://u@h/d?sslpassword=***&passfile=/b&x=1"),
         *(
-            pytest.param(
-                f"postgresql://user:{password}@host/db",
-                "postgresql://user:***@host/db",
-            )
+            (f"postgresql://user:{password}@host/db", "postgresql://user:***@host/db")
             for password in ("se/cret", "se?cret", "se#cret")
         ),
-        pytest.param(
-            "postgresql://user:se[cret@host/db",
-            "postgresql://user:***@host/db",
-        ),
-        pytest.param(
-            "postgresql://host/db?user=me&password=secret",
-            "postgresql://host/db?user=me&password=***",
-        ),
+        ("postgresql://user:se[cret@host/db", "postgresql://user:***@host/db"),
+        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me&password=***"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
@@ -157,11 +148,7 @@ def test_these_passwords_are_ones_that_sqlalchemy_takes(password: str) -> None:
         ("nothing secret", "pg://u@h/d", "nothing secret"),
         ("no such file: /a/b", "/a/b", "no such file: /a/b"),
         ("no such file: /a:b@c/d.db", "sqlite:////a:b@c/d.db", "no such file: /a:b@c/d.db"),
-        pytest.param(
-            "no match: s@cret",
-            "pg://u:s%40cret@h/d",
-            "no match: ***",
-        ),
+        ("no match: s@cret", "pg://u:s%40cret@h/d", "no match: ***"),
         ("in pg://u:s%40cret@h/d", "pg://u:s%40cret@h/d", "in pg://u:***@h/d"),
     ],
 )

@@ -213,11 +213,7 @@ BUILDERS: dict[str, Callable[[DictConfig], Any]] = {
         ("sampler", {"_target_": "optuna.samplers.NoSuchSampler"}, "NoSuchSampler"),
         ("pruner", {"_target_": "optuna.pruners.NoSuchPruner"}, "NoSuchPruner"),
         ("sampler", {"_target_": "optuna.samplers.RandomSampler", "sed": 0}, "unexpected keyword argument 'sed'"),
-        pytest.param(
-            "sampler",
-            {"_target_": "optuna.samplers.TPESampler", "sed": 0},
-            "unexpected keyword argument 'sed'",
-        ),
+        ("sampler", {"_target_": "optuna.samplers.TPESampler", "sed": 0}, "unexpected keyword argument 'sed'"),
         ("pruner", {"_target_": "optuna.pruners.MedianPruner", "n_trial": 0}, "unexpected keyword argument 'n_trial'"),
         ("pruner", {"_target_": "optuna.pruners.SuccessiveHalvingPruner", "min_resource": 0}, "min_resource"),
         ("pruner", {"_target_": "optuna.pruners.PercentilePruner", "percentile": 101}, "percentile"),
