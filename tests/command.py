@@ -1,5 +1,6 @@
 """Runs train.py as a user does: a process of its own, in an empty folder."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -15,6 +16,12 @@ from optuna.storages.journal import JournalFileBackend
 ROOT = Path(__file__).parents[1]
 
 
+TINY = ("data=synthetic", "data.n_samples=200", "data.n_features=8", "data.n_classes=2")
+SMALL = (*TINY, "trainer.max_epochs=2")
+FAULTY = "model._target_=faulty.FaultyClassifier"
+TRUST = {"LIGHTSWEEP_TRUST": "faulty.*"}
+
+
 class Ran(NamedTuple):
     code: int
     out: str
@@ -25,6 +32,13 @@ def train(*arguments: str, cwd: Path, **env: str) -> Ran:
     process = start(*arguments, cwd=cwd, **env)
     out, err = process.communicate(timeout=240)
     return Ran(process.returncode, out, err)
+
+
+def succeed(*arguments: str, cwd: Path, **env: str) -> Ran:
+    """Run it, which must end with exit code 0."""
+    ran = train(*arguments, cwd=cwd, **env)
+    assert ran.code == 0, ran.err
+    return ran
 
 
 def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
@@ -48,13 +62,16 @@ def send_once_running(process: subprocess.Popen[str], signum: signal.Signals, *,
     process.send_signal(signum)
 
 
+def rows_of(table: Path) -> list[dict[str, str]]:
+    with table.open() as file:
+        return list(csv.DictReader(file))
+
+
 def the_folder(cwd: Path) -> Path:
     """The folder of the only search below `cwd`."""
     [folder] = (cwd / "outputs").glob("mlp/*")
     return folder
 
 
-def study_in(folder: Path) -> optuna.Study:
-    return optuna.load_study(
-        study_name="mlp", storage=JournalStorage(JournalFileBackend(str(folder / "study.journal")))
-    )
+def study_in(folder: Path, journal: str = "study.journal") -> optuna.Study:
+    return optuna.load_study(study_name="mlp", storage=JournalStorage(JournalFileBackend(str(folder / journal))))

@@ -11,7 +11,7 @@ import pytest
 from lightsweep import app
 from lightsweep.app import asks_for_search, closest_keys, run_app
 from lightsweep.interrupt import SIGNALS
-from tests.command import train
+from tests.command import succeed, train
 
 SEARCH = "hparams_search=mlp"
 
@@ -110,14 +110,10 @@ def refused(*arguments: str, cwd: Path) -> str:
         (["model.n_layer=3"], ["Could not override 'model.n_layer'", "Did you mean model.n_layers"]),
         (["lr=0.1"], ["Could not override 'lr'", "Did you mean optimizer.lr?"]),
         (["+model.depth=3"], ["model: ", "unexpected keyword argument 'depth'"]),
-        (["model.n_layers=0"], ["model.n_layers is 0; it must be a whole number of at least 1."]),
         (
             ["model.hidden_size=-64", "data.batch_size=0", "model.dropout_rate=1"],
             ["model.hidden_size is -64", "data.batch_size is 0", "model.dropout_rate is 1; it must be a number from 0"],
         ),
-        (["model.dropout_rate=-0.1"], ["model.dropout_rate is -0.1; it must be a number from 0 up to"]),
-        (["optimizer.lr=0"], ["optimizer.lr is 0; it must be a number above 0."]),
-        (["trainer.max_epochs=many"], ["trainer.max_epochs is 'many'; it must be a whole number"]),
         (["monitor=val/surprise"], ["direction is not known: ", "Add direction=maximize or direction=minimize."]),
         (
             ["monitor=val/rmse"],
@@ -125,7 +121,6 @@ def refused(*arguments: str, cwd: Path) -> str:
         ),
         (["direction=up"], ["direction is 'up'; it must be maximize or minimize."]),
         (["data=synthetic", "data.n_samples=20"], ["data: 20 rows of ", "are too few", "Give more rows"]),
-        (["data=synthetic", "data.n_classes=1"], ["data.n_classes is 1; it must be a whole number of at least 2."]),
         (["model.activation=rellu"], ["model.activation is 'rellu'", "relu, gelu"]),
         (["monitor=val/accuracy", "verbose=false"], ["monitor is 'val/accuracy'", "It logged: val/acc, val/auroc,"]),
         (["model._target_=os.system"], ["os.system", "whitelist", "model"]),
@@ -147,21 +142,12 @@ def test_a_run_refuses_what_the_user_can_mend(arguments: list[str], parts: list[
         (["hydra.launcher=null"], ["hydra.launcher has no _target_. Choose one with hydra/launcher=..."]),
         (["hydra.sweeper.n_trials=0"], ["hydra.sweeper.n_trials is 0; it must be a whole number of at least 1."]),
         (["hydra.sweeper.n_trials=ten"], ["hydra.sweeper.n_trials=ten", "could not be converted to Integer"]),
-        (["hydra.sweeper.timeout=-1"], ["hydra.sweeper.timeout is -1.0; it must be a number above 0."]),
         (["hydra.sweeper.n_job=2"], ["Could not override 'hydra.sweeper.n_job'", "n_jobs"]),
-        (["hydra.sweeper.direction=up"], ["hydra.sweeper.direction is 'up'; it must be maximize or minimize."]),
-        (["hydra.sweeper.study_name=../up"], ["hydra.sweeper.study_name is '../up'"]),
-        (["hydra.sweeper.storage=missing/study.journal"], ["hydra.sweeper.storage is ", "missing/study.journal"]),
-        (["hydra.sweeper.storage=sqlite:////missing/study.db"], ["hydra.sweeper.storage is 'sqlite:////missing"]),
         (["hydra.sweeper.storage=nosql://u:secret@host/db"], ["nosql://u:***@host/db"]),
         (["hydra.sweep.dir=/proc/nowhere"], ["hydra.sweep.dir is '/proc/nowhere', which can't be created"]),
         (["hydra.sweeper.n_jobs=2"], ["hydra.sweeper.n_jobs is 2", "hydra/launcher=processes", "submitit_slurm"]),
         (["trainer.strategy=ddp"], ["trainer.strategy is 'ddp'", "trainer.strategy=auto"]),
         (["trainer.devices=2"], ["trainer.devices=2", "trainer.devices=1"]),
-        (["optimizer=choice(adam,adamm)"], ["Could not find 'optimizer/adamm'", "Did you mean adam or adamw?"]),
-        (["model.n_layer=choice(1,2)"], ["Could not override 'model.n_layer'", "Did you mean model.n_layers"]),
-        (["model.dropout_rate=interval(0.1,1.2)"], ["model.dropout_rate is 1.2; it must be"]),
-        (["model.hidden_size=choice(0,64)"], ["model.hidden_size is 0; it must be"]),
         (["optimizer.lr=tag(log,interval(0,1))"], ["the search space of optimizer.lr", "low > 0"]),
         (["optimizer.lr=interval(1"], ["optimizer.lr=interval(1"]),
         (["hydra/sweeper/sampler=grid"], ["sampler=grid", "model.dropout_rate, optimizer.lr are continuous"]),
@@ -197,8 +183,7 @@ def test_a_search_with_nothing_left_to_search_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_searched_key_that_is_fixed_is_warned_about_and_the_rest_is_searched(tmp_path: Path) -> None:
-    ran = train(SEARCH, *ALL_FIXED[:-1], "hydra.sweeper.n_trials=2", "trainer.max_epochs=1", cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    ran = succeed(SEARCH, *ALL_FIXED[:-1], "hydra.sweeper.n_trials=2", "trainer.max_epochs=1", cwd=tmp_path)
     warning = ran.err.splitlines()[0]
     assert warning.startswith("warning: fixed on the command line and so not searched: model.n_layers, ")
     assert warning.endswith("searched are data.batch_size.")
@@ -220,7 +205,7 @@ def test_a_searched_key_that_is_fixed_is_warned_about_and_the_rest_is_searched(t
 def test_a_study_that_was_made_for_something_else_is_refused(change: str, parts: list[str], tmp_path: Path) -> None:
     kept = tmp_path / "kept.journal"
     small = (SEARCH, "trainer.max_epochs=1", "hydra.sweeper.n_trials=1", f"hydra.sweeper.storage={kept}")
-    assert train(*small, cwd=tmp_path).code == 0
+    succeed(*small, cwd=tmp_path)
     before = kept.read_bytes()
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -232,8 +217,7 @@ def test_a_study_that_was_made_for_something_else_is_refused(change: str, parts:
 
 @pytest.mark.slow
 def test_help_explains_the_groups_in_a_screenful(tmp_path: Path) -> None:
-    ran = train("--help", cwd=tmp_path)
-    assert ran.code == 0
+    ran = succeed("--help", cwd=tmp_path)
     assert len(ran.out.splitlines()) <= 50
     for word in ("data", "model", "optimizer", "trainer", "callbacks", "logger", "hparams_search", "experiment"):
         assert word in ran.out

@@ -50,12 +50,9 @@ def message_of(node: dict[str, Any]) -> str:
     return message
 
 
-def test_the_target_is_called_with_its_keys_and_what_is_given_beside() -> None:
+def test_the_target_is_called_with_its_keys_and_what_is_given_beside_which_wins() -> None:
     layer = built({"_target_": "torch.nn.Linear", "in_features": 3, "bias": False}, out_features=5)
     assert (layer.in_features, layer.out_features, layer.bias) == (3, 5, None)
-
-
-def test_what_is_given_beside_wins_over_the_config() -> None:
     assert built({"_target_": "torch.nn.Dropout", "p": 0.1}, p=0.5).p == 0.5
 
 
@@ -171,16 +168,9 @@ def test_a_target_that_is_not_trusted_is_not_called_within_another_either(tmp_pa
     assert victim.exists()
 
 
-@pytest.mark.parametrize(
-    ("target", "part"),
-    [
-        ("lightsweep.nowhere.Net", "Error locating target 'lightsweep.nowhere.Net'"),
-        ("lightsweep.model.mlp.MLPP", "Error locating target 'lightsweep.model.mlp.MLPP'"),
-        ("torch.optim.Adamm", "Error locating target 'torch.optim.Adamm'"),
-    ],
-)
-def test_a_target_that_does_not_exist_is_named(target: str, part: str) -> None:
-    assert part in message_of({"_target_": target})
+@pytest.mark.parametrize("target", ["lightsweep.nowhere.Net", "lightsweep.model.mlp.MLPP", "torch.optim.Adamm"])
+def test_a_target_that_does_not_exist_is_named(target: str) -> None:
+    assert f"Error locating target '{target}'" in message_of({"_target_": target})
 
 
 @pytest.mark.parametrize(
@@ -190,18 +180,9 @@ def test_a_target_that_does_not_exist_is_named(target: str, part: str) -> None:
         ({"_target_": "lightsweep.model.mlp.MLP", "d_in": 2}, "part: MLP.__init__() missing 6 required keyword-only"),
         ({"_target_": "torch.nn.Dropout", "rate": 0.1}, "unexpected keyword argument 'rate'"),
         ({"_target_": "optuna.pruners.MedianPruner", "trials": 1}, "unexpected keyword argument 'trials'"),
-        pytest.param(
-            {"_target_": "pytorch_lightning.Trainer", "max_epoch": 3},
-            "unexpected keyword argument 'max_epoch'",
-        ),
-        pytest.param(
-            {"_target_": "optuna.samplers.TPESampler", "sed": 3},
-            "unexpected keyword argument 'sed'",
-        ),
-        pytest.param(
-            {"_target_": "torch.optim.Adam", "_partial_": True, "lrr": 3},
-            "lrr",
-        ),
+        ({"_target_": "pytorch_lightning.Trainer", "max_epoch": 3}, "unexpected keyword argument 'max_epoch'"),
+        ({"_target_": "optuna.samplers.TPESampler", "sed": 3}, "unexpected keyword argument 'sed'"),
+        ({"_target_": "torch.optim.Adam", "_partial_": True, "lrr": 3}, "lrr"),
     ],
 )
 def test_an_argument_that_the_target_does_not_take_or_misses_is_named(node: dict[str, Any], part: str) -> None:
@@ -285,8 +266,4 @@ def test_any_other_error_of_a_constructor_keeps_its_type_and_its_traceback(
 def test_all_of_a_group_are_built_but_those_set_to_null() -> None:
     group = OmegaConf.create({"a": {"_target_": "torch.nn.ReLU"}, "b": None, "c": {"_target_": "torch.nn.Tanh"}})
     assert list(map(type, build_all(group, "group"))) == [torch.nn.ReLU, torch.nn.Tanh]
-
-
-@pytest.mark.parametrize("group", [None, OmegaConf.create({})])
-def test_an_empty_group_is_an_empty_list(group: Any) -> None:
-    assert build_all(group, "group") == []
+    assert build_all(None, "group") == build_all(OmegaConf.create({}), "group") == []

@@ -232,10 +232,17 @@ def test_a_logger_without_further_packages_is_no_problem(logger: Any) -> None:
     assert problems_of(OmegaConf.create({"logger": logger})) == []
 
 
-def test_checking_and_being_found_by_hydra_take_no_torch_and_no_optuna() -> None:
-    """Both happen before the seconds that those take, at every start and for every --help."""
-    code = (
-        "import sys, lightsweep.app, lightsweep.checks, lightsweep.sweeper.sweeper, lightsweep.trust;"
-        "print(sorted({'torch', 'optuna', 'pytorch_lightning', 'sklearn', 'plotly'} & set(sys.modules)))"
-    )
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        # Before the seconds that those take, at every start and for every --help.
+        ("app, checks, sweeper.sweeper, trust", {"optuna", "plotly"}),
+        ("sweeper.search", {"sqlalchemy"}),
+        ("report", {"plotly", "matplotlib", "optuna.visualization"}),
+    ],
+)
+def test_what_starts_before_the_training_imports_no_torch_nor_what_takes_as_long(modules: str, heavy: set[str]) -> None:
+    heavy = heavy | {"torch", "pytorch_lightning", "sklearn"}
+    imports = ", ".join(f"lightsweep.{name}" for name in modules.split(", "))
+    code = f"import sys, {imports}; print([name for name in {sorted(heavy)} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

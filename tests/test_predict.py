@@ -155,15 +155,23 @@ def test_a_file_is_predicted_in_batches(
     assert {p.name for p in tmp_path.iterdir()} == {path.name, output}
 
 
-def told_by(shipped: Path, *arguments: str, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> str:
+Told = Callable[..., str]
+
+
+@pytest.fixture
+def told_by(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Told:
     """What the command says of what it refuses."""
-    patch.setattr(sys, "argv", ["predict", str(shipped), *arguments])
-    with pytest.raises(SystemExit) as exit_code:
-        main()
-    assert exit_code.value.code == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    return said.err
+
+    def refused(shipped: Path, *arguments: str | Path) -> str:
+        monkeypatch.setattr(sys, "argv", ["predict", str(shipped), *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_code:
+            main()
+        assert exit_code.value.code == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        return said.err
+
+    return refused
 
 
 HEADER = "age,plan,city,since,member\n"
@@ -183,18 +191,11 @@ GOOD = "30,pro,city 1,2021-05-01,True\n"
     ],
 )
 def test_what_can_not_be_predicted_is_one_message_and_leaves_no_file(
-    text: str,
-    output: str,
-    told: str,
-    shipped: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    text: str, output: str, told: str, shipped: Path, told_by: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "new.csv").write_text(text)
     monkeypatch.setattr(lightsweep.predict, "BATCH_ROWS", 2)
-    arguments = (str(tmp_path / "new.csv"), "-o", str(tmp_path / output))
-    said = told_by(shipped, *arguments, capsys=capsys, patch=monkeypatch)
+    said = told_by(shipped, tmp_path / "new.csv", "-o", tmp_path / output)
     assert said.startswith("error: ")
     assert pd.Series([said]).str.contains(told).all(), said
     assert (tmp_path / "new.csv").read_text() == text
@@ -202,15 +203,11 @@ def test_what_can_not_be_predicted_is_one_message_and_leaves_no_file(
 
 
 def test_lists_in_a_file_are_told_with_its_name(
-    shipped: Path,
-    rows: pd.DataFrame,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    shipped: Path, rows: pd.DataFrame, told_by: Told, tmp_path: Path
 ) -> None:
     path = tmp_path / "new.parquet"
     rows.assign(city=[["a"]] * N).to_parquet(path)
-    said = told_by(shipped, str(path), "-o", str(tmp_path / "out.csv"), capsys=capsys, patch=monkeypatch)
+    said = told_by(shipped, path, "-o", tmp_path / "out.csv")
     assert "new.parquet, row 0 (counted from 0), column 'city' holds list" in said
 
 
@@ -229,14 +226,11 @@ def test_a_column_that_is_written_in_another_way_is_warned_of_once(
     assert said.err.count("\n") == 1
 
 
-def test_what_is_missing_is_named(
-    shipped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_missing_is_named(shipped: Path, told_by: Told, tmp_path: Path) -> None:
     new = tmp_path / "new.csv"
-    assert "new.csv is no file" in told_by(shipped, str(new), capsys=capsys, patch=monkeypatch)
+    assert "new.csv is no file" in told_by(shipped, new)
     new.write_text(HEADER + GOOD)
-    monkeypatch.chdir(tmp_path)
-    said = told_by(tmp_path, str(new), capsys=capsys, patch=monkeypatch)
+    said = told_by(tmp_path, new)
     assert "holds no model.pt, so it is not the folder of a shipped model" in said
 
 
@@ -252,13 +246,16 @@ def test_an_output_that_is_there_is_replaced_only_once_all_is_predicted(shipped:
     assert len(out.read_text().splitlines()) == 2
 
 
+UNCHANGED = ArrayPreprocessing(Scaler(mean=np.zeros(2, np.float32), std=np.ones(2, np.float32)))
+
+
 @pytest.mark.parametrize("names", [("price",), ("price", "weight")])
 def test_values_are_in_the_unit_of_their_targets(names: tuple[str, ...]) -> None:
     n = len(names)
     scaler = Scaler(mean=np.full(n, 500, dtype=np.float32), std=np.full(n, 10, dtype=np.float32))
     model = Predictor(
         model=nn.Linear(2, n, bias=False),
-        preprocessing=ArrayPreprocessing(Scaler(mean=np.zeros(2, np.float32), std=np.ones(2, np.float32))),
+        preprocessing=UNCHANGED,
         target=Target(task=Task.REGRESSION, names=names, scaler=scaler),
         metrics={},
     )
@@ -272,7 +269,7 @@ def test_values_are_in_the_unit_of_their_targets(names: tuple[str, ...]) -> None
 def test_a_target_named_like_a_probability_is_a_column_beside_them() -> None:
     model = Predictor(
         model=nn.Identity(),
-        preprocessing=ArrayPreprocessing(Scaler(mean=np.zeros(2, np.float32), std=np.ones(2, np.float32))),
+        preprocessing=UNCHANGED,
         target=Target(task=Task.BINARY, names=("probability_p",), classes=("p", "q")),
         metrics={},
     )
@@ -381,12 +378,12 @@ def test_the_kind_of_rows_must_be_that_of_the_model(of_digits: Path, shipped: Pa
     table, array = tmp_path / "new.csv", tmp_path / "new.npy"
     table.write_text(HEADER + GOOD)
     np.save(array, np.zeros((2, 5)))
-    with pytest.raises(ConfigError, match="trained on an array and takes one"):
-        predict_file(of_digits, table, tmp_path / "out.csv")
-    with pytest.raises(ConfigError, match="trained on a table and needs its column names"):
-        predict_file(shipped, array, tmp_path / "out.csv")
-    with pytest.raises(ConfigError, match=r"the rows have the shape \(2, 5\); this model takes \(n, 64\)"):
-        predict_file(of_digits, array, tmp_path / "out.csv")
-    array.write_bytes(gzip.compress(b"no array"))
-    with pytest.raises(ConfigError, match="can't be read as an array"):
-        predict_file(of_digits, array, tmp_path / "out.csv")
+    (tmp_path / "none.npy").write_bytes(gzip.compress(b"no array"))
+    for model, rows, told in (
+        (of_digits, table, "trained on an array and takes one"),
+        (shipped, array, "trained on a table and needs its column names"),
+        (of_digits, array, r"the rows have the shape \(2, 5\); this model takes \(n, 64\)"),
+        (of_digits, tmp_path / "none.npy", "can't be read as an array"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            predict_file(model, rows, tmp_path / "out.csv")

@@ -22,10 +22,11 @@ from lightsweep.model.objectives import METRICS as TASK_METRICS
 from lightsweep.predictor import CONFIG, METRICS, WEIGHTS, Predictor
 from lightsweep.shipping import VALIDATION, metrics_in_validation
 from lightsweep.task import Task
-from tests.command import Ran, train
+from tests.command import Ran, succeed
 
 pytestmark = pytest.mark.slow
 
+Rows = tuple[np.ndarray, np.ndarray]  # features and labels
 N_EPOCHS = 2
 SEED = 3
 FILES = (WEIGHTS, CONFIG, PREPROCESSING, METRICS)
@@ -36,8 +37,7 @@ def refit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
     """The folder of a refit on the digits, by the real command."""
     cwd = tmp_path_factory.mktemp("refit")
     arguments = ("refit=true", f"trainer.max_epochs={N_EPOCHS}", "trainer=cpu", f"seed={SEED}", "verbose=false")
-    ran = train(*arguments, cwd=cwd)
-    assert ran.code == 0, ran.err
+    ran = succeed(*arguments, cwd=cwd)
     [folder] = cwd.glob("outputs/train/*")
     return folder, ran
 
@@ -54,7 +54,7 @@ def copied(refit: tuple[Path, Ran], tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def test_rows() -> tuple[np.ndarray, np.ndarray]:
+def test_rows() -> Rows:
     """The rows that the refit was tested on, in their own unit, which is whole numbers from 0 to 16."""
     data = Digits(batch_size=64, shuffle=False, seed=SEED, refit=True)
     x, y = data.splits.test
@@ -82,9 +82,7 @@ def test_the_kept_config_is_resolved_and_plain(refit: tuple[Path, Ran]) -> None:
     assert OmegaConf.create(text).model.hidden_size == 128
 
 
-def test_the_predictor_agrees_with_the_metrics_of_the_test_split(
-    model: Predictor, test_rows: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_the_predictor_agrees_with_the_metrics_of_the_test_split(model: Predictor, test_rows: Rows) -> None:
     x, y = test_rows
     assert len(y) == 359
     right = np.mean(model.predict(x) == y)
@@ -94,9 +92,7 @@ def test_the_predictor_agrees_with_the_metrics_of_the_test_split(
     assert loss == pytest.approx(model.metrics["test/loss"], rel=1e-4)
 
 
-def test_probabilities_sum_to_one_and_the_largest_is_the_prediction(
-    model: Predictor, test_rows: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_probabilities_sum_to_one_and_the_largest_is_the_prediction(model: Predictor, test_rows: Rows) -> None:
     x, _ = test_rows
     p = model.predict_proba(x)
     assert p.shape == (len(x), 10)
@@ -106,9 +102,7 @@ def test_probabilities_sum_to_one_and_the_largest_is_the_prediction(
     assert (model.predict(x) == np.asarray(model.classes)[p.argmax(axis=1)]).all()
 
 
-def test_predicting_twice_or_row_by_row_gives_the_same(
-    model: Predictor, test_rows: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_predicting_twice_or_row_by_row_gives_the_same(model: Predictor, test_rows: Rows) -> None:
     """Dropout is off, and a row's neighbours in the batch play no part."""
     x = test_rows[0][:5]
     p = model.predict_proba(x)
@@ -117,9 +111,7 @@ def test_predicting_twice_or_row_by_row_gives_the_same(
 
 
 @pytest.mark.parametrize("n", [1, 4095, 4096, 4097, 8193])
-def test_any_number_of_rows_is_predicted_in_order(
-    n: int, model: Predictor, test_rows: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_any_number_of_rows_is_predicted_in_order(n: int, model: Predictor, test_rows: Rows) -> None:
     x = np.resize(test_rows[0], (n, 64))
     whole = model.predict(test_rows[0])
     assert (model.predict(x) == np.resize(whole, n)).all()
@@ -131,9 +123,7 @@ def test_no_rows_give_no_predictions(model: Predictor) -> None:
 
 
 @pytest.mark.parametrize("kind", [np.int64, np.float64, np.uint8, list])
-def test_any_kind_of_number_will_do_and_is_left_as_it_is(
-    kind: Any, model: Predictor, test_rows: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_any_kind_of_number_will_do_and_is_left_as_it_is(kind: Any, model: Predictor, test_rows: Rows) -> None:
     rows = test_rows[0][:4]
     x = rows.tolist() if kind is list else rows.astype(kind)
     before = np.array(x, copy=True)
@@ -160,23 +150,20 @@ def test_features_that_are_no_numbers_are_refused(model: Predictor) -> None:
         model.predict([["a"] * 64])
 
 
-def test_a_model_that_is_moved_elsewhere_predicts_the_same(
-    copied: Path, model: Predictor, test_rows: tuple[np.ndarray, np.ndarray]
-) -> None:
+def test_a_model_that_is_moved_elsewhere_predicts_the_same(copied: Path, model: Predictor, test_rows: Rows) -> None:
     moved = lightsweep.load(str(copied))
     assert (moved.predict_proba(test_rows[0]) == model.predict_proba(test_rows[0])).all()
     assert moved.classes == tuple(range(10))
     assert not moved.model.training
 
 
-def test_classes_may_have_names(copied: Path, test_rows: tuple[np.ndarray, np.ndarray]) -> None:
+def test_classes_may_have_names(copied: Path, test_rows: Rows) -> None:
     preprocessing = json.loads((copied / PREPROCESSING).read_text())
     preprocessing["target"]["classes"] = [f"digit {i}" for i in range(10)]
     (copied / PREPROCESSING).write_text(json.dumps(preprocessing))
     named = lightsweep.load(copied)
-    assert named.predict(test_rows[0]).tolist() == [
-        f"digit {i}" for i in named.predict_proba(test_rows[0]).argmax(axis=1)
-    ]
+    most_likely = named.predict_proba(test_rows[0]).argmax(axis=1)
+    assert named.predict(test_rows[0]).tolist() == [f"digit {i}" for i in most_likely]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -184,11 +171,8 @@ def test_a_missing_file_is_named_with_the_way_to_get_one(name: str, copied: Path
     (copied / name).unlink()
     with pytest.raises(ConfigError, match=f"holds no {name}, so it is not the folder of a shipped model.*refit=true"):
         lightsweep.load(copied)
-
-
-def test_a_folder_that_does_not_exist_is_no_shipped_model(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere holds no model\.pt"):
-        lightsweep.load(tmp_path / "nowhere")
+        lightsweep.load(copied / "nowhere")
 
 
 def edit(text: str, **changes: Any) -> str:
@@ -218,10 +202,10 @@ def edit(text: str, **changes: Any) -> str:
         (CONFIG, lambda text: text.replace(b"hidden_size: 128", b"hidden_size: ???")),
         (CONFIG, lambda text: text.replace(b"activation: relu", b"activation: rellu")),
         (CONFIG, lambda text: text.replace(b"n_layers: 2", b"depth: 2")),
-        pytest.param(CONFIG, lambda text: text.replace(b"n_layers: 2", b"n_layers: 2\n  n_layers: [")),
-        pytest.param(CONFIG, lambda text: b"\x00\x01\x02"),
-        pytest.param(CONFIG, lambda text: b"- a\n- list\n"),
-        pytest.param(CONFIG, lambda text: b"model:\n"),
+        (CONFIG, lambda text: text.replace(b"n_layers: 2", b"n_layers: 2\n  n_layers: [")),
+        (CONFIG, lambda text: b"\x00\x01\x02"),
+        (CONFIG, lambda text: b"- a\n- list\n"),
+        (CONFIG, lambda text: b"model:\n"),
         (CONFIG, lambda text: b"model: {_target_: torch.nn.ReLU}\n"),
     ],
 )
@@ -256,6 +240,9 @@ def test_weights_that_hold_code_are_refused_and_the_code_is_not_run(how: str, co
     assert not touched.exists()
 
 
+FROM_EVIL = {"checkpoint_path": "{evil}", "weights_only": False}
+
+
 @pytest.mark.parametrize(
     "node",
     [
@@ -264,22 +251,8 @@ def test_weights_that_hold_code_are_refused_and_the_code_is_not_run(how: str, co
         {"_target_": "subprocess.run", "args": "touch '{touched}'", "shell": True},
         {"n_layers": {"_target_": "os.system", "command": "touch '{touched}'"}},
         {"_target_": "builtins.exec", "_args_": ["open('{touched}', 'w')"]},
-        pytest.param(
-            {
-                "_target_": "lightsweep.model.module.MLPModule.load_from_checkpoint",
-                "checkpoint_path": "{evil}",
-                "weights_only": False,
-            }
-        ),
-        pytest.param(
-            {
-                "n_layers": {
-                    "_target_": "pytorch_lightning.LightningModule.load_from_checkpoint",
-                    "checkpoint_path": "{evil}",
-                    "weights_only": False,
-                }
-            }
-        ),
+        {"_target_": "lightsweep.model.module.MLPModule.load_from_checkpoint", **FROM_EVIL},
+        {"n_layers": {"_target_": "pytorch_lightning.LightningModule.load_from_checkpoint", **FROM_EVIL}},
     ],
 )
 @pytest.mark.filterwarnings("ignore")  # of Lightning, on the way to the checkpoint
@@ -310,9 +283,8 @@ def test_a_module_that_is_not_on_the_path_is_told_once(
 ) -> None:
     monkeypatch.setattr(predictor, "TRUSTED_TARGETS", ("nowhere_to_be.*",))
     (copied / CONFIG).write_text("model: {_target_: nowhere_to_be.Model}\n")
-    with pytest.raises(
-        ConfigError, match=r"^config\.yaml: model\._target_ is 'nowhere_to_be\.Model', but .*PYTHONPATH="
-    ):
+    told = r"^config\.yaml: model\._target_ is 'nowhere_to_be\.Model', but .*PYTHONPATH="
+    with pytest.raises(ConfigError, match=told):
         lightsweep.load(copied)
     assert caplog.messages == []
 

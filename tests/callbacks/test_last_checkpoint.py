@@ -1,6 +1,5 @@
 """The checkpoint to go on from: what stands in the table beside it when it is written."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pytorch_lightning.callbacks import Callback
 from lightsweep.callbacks.last_checkpoint import LastCheckpoint
 from lightsweep.logger.csv import CSVLogger
 from tests.callbacks.scripted import Scripted, batches
+from tests.command import rows_of
 
 VALUES = (0.1, 0.2, 0.3)
 
@@ -24,8 +24,8 @@ class Logging(Scripted):
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "csv" / "metrics.csv").open() as file:
-        return [{name: cell for name, cell in row.items() if cell} for row in csv.DictReader(file)]
+    table = rows_of(folder / "csv" / "metrics.csv")
+    return [{name: cell for name, cell in row.items() if cell} for row in table]
 
 
 def trained(model: L.LightningModule, folder: Path, **arguments: Any) -> list[dict[str, str]]:

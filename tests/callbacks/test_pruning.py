@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ from tests.callbacks.scripted import N_BATCHES, Scripted, batches, fit
 from tests.model.modules import settings
 
 RISING = (0.1, 0.2, 0.3, 0.4, 0.5)
+ENDED_WELL = ["on_train_end", "on_fit_end", "teardown"]
+Watched = Callable[..., tuple[Any, L.Trainer, dict[int, float]]]
 
 
 class PrunesFrom(BasePruner):
@@ -89,36 +92,64 @@ def watcher_of(study: optuna.Study | None, *, direction: Direction = "maximize",
     return PruningCallback(monitor=monitor, direction=direction, trial=study and study.ask())
 
 
-@pytest.mark.parametrize(
-    ("prunes_from", "n_reports", "is_pruned"),
-    [
-        (None, 5, False),
-        (0, 1, True),
-        (1, 2, True),
-        (3, 4, True),
-        (4, 5, False),  # after the last epoch there is nothing left to save
-    ],
-)
+@pytest.fixture
+def watched(quiet_trainer: dict[str, Any]) -> Watched:
+    """Trains beside a trial whose pruner says stop from this epoch on; tells what the trial was told."""
+
+    def train(
+        values: Sequence[float],
+        *callbacks: Callback,
+        prunes_from: int | None = None,
+        direction: Direction = "maximize",
+        **arguments: Any,
+    ) -> tuple[Any, L.Trainer, dict[int, float]]:
+        study = study_of(PrunesFrom(prunes_from), direction=direction)
+        watcher = watcher_of(study, direction=direction)
+        trainer = fit(values, callbacks=[*callbacks, watcher], **{**quiet_trainer, **arguments})
+        return watcher, trainer, study.trials[0].intermediate_values
+
+    return train
+
+
+def first(n_epochs: int) -> dict[int, float]:
+    return dict(enumerate(RISING[:n_epochs]))
+
+
+EVERY_OTHER = {"max_epochs": 6, "check_val_every_n_epoch": 2}
+REPORTS: dict[str, tuple[dict[str, Any], int | None, dict[int, float], bool]] = {
+    "never pruned": ({}, None, first(5), False),
+    "pruned at once": ({}, 0, first(1), True),
+    "pruned at the second epoch": ({}, 1, first(2), True),
+    "pruned at the last but one": ({}, 3, first(4), True),
+    "after the last epoch there is nothing left to save": ({}, 4, first(5), False),
+    "a minimum of epochs does not keep it going": ({"min_epochs": 4}, 1, first(2), True),
+    "a minimum of steps does not": ({"min_steps": 9}, 1, first(2), True),
+    "both together do not": ({"min_epochs": 5, "min_steps": 10}, 1, first(2), True),
+    "of two validations in an epoch the best, after the epoch": ({"val_check_interval": 0.5}, 0, {0: 0.2}, True),
+    "an epoch without a validation reports nothing": (EVERY_OTHER, None, {1: 0.1, 3: 0.2, 5: 0.3}, False),
+    "an epoch without a validation is not judged": (EVERY_OTHER, 2, {1: 0.1, 3: 0.2}, True),
+    "the sanity check is not reported": ({"max_epochs": 2, "num_sanity_val_steps": 2}, None, first(2), False),
+}
+
+
+@pytest.mark.parametrize(("arguments", "prunes_from", "expected", "is_pruned"), REPORTS.values(), ids=REPORTS)
 def test_a_fit_reports_each_epoch_and_ends_as_the_pruner_decides(
-    prunes_from: int | None, n_reports: int, is_pruned: bool, quiet_trainer: dict[str, Any]
+    arguments: dict[str, Any], prunes_from: int | None, expected: dict[int, float], is_pruned: bool, watched: Watched
 ) -> None:
-    study = study_of(PrunesFrom(prunes_from))
-    watcher = watcher_of(study)
-    trainer = fit(RISING, callbacks=[watcher], **quiet_trainer)
-    assert study.trials[0].intermediate_values == dict(enumerate(RISING[:n_reports]))
-    assert watcher.n_epochs == trainer.current_epoch == n_reports
-    assert trainer.global_step == N_BATCHES * n_reports
+    watcher, trainer, reported = watched(RISING, prunes_from=prunes_from, **arguments)
+    assert reported == expected
+    assert watcher.n_epochs == trainer.current_epoch == max(reported) + 1
+    assert trainer.global_step == N_BATCHES * watcher.n_epochs
     assert (watcher.pruned is not None) is is_pruned
     assert watcher.failed is None
-    assert (watcher.best_value, watcher.best_epoch) == (RISING[n_reports - 1], n_reports - 1)
+    assert (watcher.best_value, watcher.best_epoch) == (max(reported.values()), max(reported))
 
 
-def test_a_pruned_fit_ends_like_any_other(tmp_path: Path, quiet_trainer: dict[str, Any]) -> None:
-    study = study_of(PrunesFrom(1))
-    watcher, witness, logger = watcher_of(study), Witness(), WitnessLogger(tmp_path, name="", version="")
-    trainer = fit(RISING, callbacks=[watcher, witness], logger=logger, **quiet_trainer)
+def test_a_pruned_fit_ends_like_any_other(tmp_path: Path, watched: Watched) -> None:
+    witness, logger = Witness(), WitnessLogger(tmp_path, name="", version="")
+    watcher, trainer, _ = watched(RISING, witness, prunes_from=1, logger=logger)
     assert watcher.pruned.startswith("val/acc 0.2000 at epoch 1, PrunesFrom")
-    assert witness.seen == ["on_train_end", "on_fit_end", "teardown"]
+    assert witness.seen == ENDED_WELL
     assert logger.statuses == ("success",)
     assert trainer.interrupted is False
     assert [float(m["val/acc"]) for m in logger.experiment.metrics] == []  # all is on the disk
@@ -142,63 +173,26 @@ def test_a_pruned_fit_is_a_pruned_trial_once_it_is_told(quiet_trainer: dict[str,
 
 @pytest.mark.parametrize("prunes_from", [0, 2])
 def test_the_checkpoint_of_the_epoch_that_was_pruned_is_there(
-    prunes_from: int, tmp_path: Path, quiet_trainer: dict[str, Any]
+    prunes_from: int, tmp_path: Path, watched: Watched
 ) -> None:
     checkpoint = BestCheckpoint(dirpath=str(tmp_path), filename="best", monitor="val/acc", direction="maximize")
-    watcher = watcher_of(study_of(PrunesFrom(prunes_from)))
-    fit(RISING, callbacks=[watcher, checkpoint], **{**quiet_trainer, "enable_checkpointing": True})
+    watcher, *_ = watched(RISING, checkpoint, prunes_from=prunes_from, enable_checkpointing=True)
     saved = torch.load(tmp_path / "best.ckpt", weights_only=True)
     assert saved["epoch"] == watcher.best_epoch == prunes_from
     assert saved["state_dict"]["weight"].item() == -N_BATCHES * (prunes_from + 1)
 
 
-@pytest.mark.parametrize("least", [{"min_epochs": 4}, {"min_steps": 9}, {"min_epochs": 5, "min_steps": 10}])
-def test_a_minimum_of_epochs_or_steps_does_not_keep_a_pruned_fit_going(
-    least: dict[str, int], quiet_trainer: dict[str, Any]
-) -> None:
-    study = study_of(PrunesFrom(1))
-    fit(RISING, callbacks=[watcher_of(study)], **least, **quiet_trainer)
-    assert study.trials[0].intermediate_values == {0: 0.1, 1: 0.2}
-
-
 @pytest.mark.parametrize(
-    ("direction", "reported", "best_epoch"),
-    [("maximize", {0: 0.7, 1: 0.5, 2: 0.9}, 2), ("minimize", {0: 0.2, 1: 0.3, 2: 0.1}, 2)],
+    ("direction", "expected"),
+    [("maximize", {0: 0.7, 1: 0.5, 2: 0.9}), ("minimize", {0: 0.2, 1: 0.3, 2: 0.1})],
 )
 def test_several_validations_in_an_epoch_are_one_report_of_the_best(
-    direction: Direction, reported: dict[int, float], best_epoch: int, quiet_trainer: dict[str, Any]
+    direction: Direction, expected: dict[int, float], watched: Watched
 ) -> None:
-    study = study_of(PrunesFrom(None), direction=direction)
-    watcher = watcher_of(study, direction=direction)
-    fit((0.7, 0.2, 0.3, 0.5, 0.1, 0.9), callbacks=[watcher], max_epochs=3, val_check_interval=0.5, **quiet_trainer)
-    assert study.trials[0].intermediate_values == reported
-    assert (watcher.best_epoch, watcher.best_value) == (best_epoch, reported[best_epoch])
-
-
-def test_several_validations_in_an_epoch_are_pruned_after_the_epoch(quiet_trainer: dict[str, Any]) -> None:
-    study = study_of(PrunesFrom(0))
-    trainer = fit(RISING, callbacks=[watcher_of(study)], val_check_interval=0.5, **quiet_trainer)
-    assert study.trials[0].intermediate_values == {0: 0.2}
-    assert trainer.global_step == N_BATCHES
-
-
-@pytest.mark.parametrize(("prunes_from", "reported"), [(None, {1: 0.1, 3: 0.2, 5: 0.3}), (2, {1: 0.1, 3: 0.2})])
-def test_epochs_without_a_validation_report_nothing(
-    prunes_from: int | None, reported: dict[int, float], quiet_trainer: dict[str, Any]
-) -> None:
-    study = study_of(PrunesFrom(prunes_from))
-    watcher = watcher_of(study)
-    fit(RISING[:3], callbacks=[watcher], max_epochs=6, check_val_every_n_epoch=2, **quiet_trainer)
-    assert study.trials[0].intermediate_values == reported
-    assert watcher.n_epochs == max(reported) + 1
-
-
-def test_the_sanity_check_is_not_reported(quiet_trainer: dict[str, Any]) -> None:
-    study = study_of(PrunesFrom(None))
-    watcher = watcher_of(study)
-    fit(RISING[:2], callbacks=[watcher], **{**quiet_trainer, "num_sanity_val_steps": 2})
-    assert study.trials[0].intermediate_values == {0: 0.1, 1: 0.2}
-    assert watcher.best_value == 0.2
+    values = (0.7, 0.2, 0.3, 0.5, 0.1, 0.9)
+    watcher, _, reported = watched(values, direction=direction, max_epochs=3, val_check_interval=0.5)
+    assert reported == expected
+    assert (watcher.best_epoch, watcher.best_value) == (2, expected[2])
 
 
 @pytest.mark.parametrize("with_trial", [True, False])
@@ -210,19 +204,18 @@ def test_a_misspelled_monitor_is_refused_with_what_was_logged(with_trial: bool, 
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize(("before", "reported"), [((), {}), ((0.1, 0.2), {0: 0.1, 1: 0.2})])
+@pytest.mark.parametrize("before", [(), (0.1, 0.2)])
 def test_a_value_that_is_not_finite_fails_the_fit_and_is_not_reported(
-    before: tuple[float, ...], reported: dict[int, float], value: float, quiet_trainer: dict[str, Any]
+    before: tuple[float, ...], value: float, watched: Watched
 ) -> None:
-    study = study_of(PrunesFrom(None))
-    watcher, witness = watcher_of(study), Witness()
-    trainer = fit((*before, value, 0.9, 0.9), callbacks=[watcher, witness], min_epochs=9, **quiet_trainer)
+    witness = Witness()
+    watcher, trainer, reported = watched((*before, value, 0.9, 0.9), witness, min_epochs=9)
     assert watcher.failed == f"val/acc is {value} at epoch {len(before)}"
     assert watcher.pruned is None
     assert watcher.best_value == (max(before) if before else None)
-    assert study.trials[0].intermediate_values == reported
+    assert reported == dict(enumerate(before))
     assert trainer.current_epoch == len(before) + 1
-    assert witness.seen == ["on_train_end", "on_fit_end", "teardown"]
+    assert witness.seen == ENDED_WELL
 
 
 def test_an_auroc_of_rows_that_are_all_alike_says_so(quiet_trainer: dict[str, Any]) -> None:
@@ -236,11 +229,10 @@ def test_an_auroc_of_rows_that_are_all_alike_says_so(quiet_trainer: dict[str, An
     assert watcher.kind == Kind.ERROR
 
 
-def test_an_epoch_with_a_value_that_is_not_finite_is_not_reported_at_all(quiet_trainer: dict[str, Any]) -> None:
-    study = study_of(PrunesFrom(0))
-    watcher = watcher_of(study)
-    fit((0.1, math.nan, 0.9, 0.9), callbacks=[watcher], max_epochs=2, val_check_interval=0.5, **quiet_trainer)
-    assert study.trials[0].intermediate_values == {}
+def test_an_epoch_with_a_value_that_is_not_finite_is_not_reported_at_all(watched: Watched) -> None:
+    values = (0.1, math.nan, 0.9, 0.9)
+    watcher, _, reported = watched(values, prunes_from=0, max_epochs=2, val_check_interval=0.5)
+    assert reported == {}
     assert watcher.failed == "val/acc is nan at epoch 0"
     assert watcher.pruned is None
 
@@ -252,23 +244,22 @@ def test_without_a_trial_only_the_best_is_kept(quiet_trainer: dict[str, Any]) ->
     assert watcher.pruned is watcher.failed is None
 
 
-def test_an_early_stop_is_a_complete_trial(quiet_trainer: dict[str, Any]) -> None:
-    study = study_of(PrunesFrom(None))
-    watcher = watcher_of(study)
+def test_an_early_stop_is_a_complete_trial(watched: Watched) -> None:
     early = EarlyStopping(monitor="val/acc", direction="maximize", patience=2, min_delta=0.0)
-    fit((0.3, 0.5, 0.4, 0.5, 0.9, 0.9), callbacks=[early, watcher], **quiet_trainer)
-    assert study.trials[0].intermediate_values == {0: 0.3, 1: 0.5, 2: 0.4, 3: 0.5}
+    watcher, _, reported = watched((0.3, 0.5, 0.4, 0.5, 0.9, 0.9), early)
+    assert reported == {0: 0.3, 1: 0.5, 2: 0.4, 3: 0.5}
     assert watcher.pruned is watcher.failed is None
     assert watcher.best_value == 0.5
 
 
-def search_of(tmp_path: Path, *, pruner: str) -> optuna.Study:
-    """Tell Hydra that this process runs job 1 of a search, whose study is in a journal with two trials."""
+@pytest.fixture
+def searched(tmp_path: Path, quiet_trainer: dict[str, Any]) -> Iterator[optuna.Study]:
+    """The study of a search, in a journal with two trials; Hydra tells this process that it runs job 1."""
     sweeper = {
         "_target_": SWEEPER_TARGET,
         "study_name": "mlp",
         "storage": None,
-        "pruner": {"_target_": f"optuna.pruners.{pruner}"},
+        "pruner": {"_target_": "optuna.pruners.NopPruner"},
     }
     cfg = {
         "sweeper": sweeper,
@@ -284,54 +275,43 @@ def search_of(tmp_path: Path, *, pruner: str) -> optuna.Study:
     )
     for _ in range(2):
         study.ask()
-    return study
-
-
-@pytest.fixture
-def _hydra_forgets() -> Any:
-    yield
+    yield study
     HydraConfig.instance().cfg = None
     open_storage.cache_clear()
 
 
-@pytest.mark.usefixtures("_hydra_forgets")
 def test_a_job_of_a_search_reports_to_its_own_trial_with_the_searchs_pruner(
-    tmp_path: Path, quiet_trainer: dict[str, Any]
+    searched: optuna.Study, quiet_trainer: dict[str, Any]
 ) -> None:
-    study = search_of(tmp_path, pruner="NopPruner")
     watcher = watcher_of(None)
     fit(RISING, callbacks=[watcher], **quiet_trainer)
-    assert [len(t.intermediate_values) for t in study.get_trials()] == [0, 5]
+    assert [len(t.intermediate_values) for t in searched.get_trials()] == [0, 5]
     assert watcher.trial.study.pruner.__class__.__name__ == "NopPruner"
 
 
-@pytest.mark.usefixtures("_hydra_forgets")
 @pytest.mark.parametrize(("n_epochs", "is_interrupted"), [(5, True), (2, True), (1, False)])
 def test_a_search_that_was_asked_to_stop_ends_its_fits_after_the_epoch_but_not_the_last_one(
-    n_epochs: int, is_interrupted: bool, tmp_path: Path, quiet_trainer: dict[str, Any]
+    n_epochs: int, is_interrupted: bool, searched: optuna.Study, tmp_path: Path, quiet_trainer: dict[str, Any]
 ) -> None:
-    study = search_of(tmp_path, pruner="NopPruner")
     ask_to_stop(tmp_path, at_once=False)
     watcher, witness = watcher_of(None), Witness()
     fit(RISING[:n_epochs], callbacks=[watcher, witness], min_epochs=n_epochs, **quiet_trainer)
-    assert study.get_trials()[1].intermediate_values == {0: 0.1}
+    assert searched.get_trials()[1].intermediate_values == {0: 0.1}
     assert watcher.interrupted is is_interrupted
     assert watcher.pruned is watcher.failed is None
-    assert witness.seen == ["on_train_end", "on_fit_end", "teardown"]
+    assert witness.seen == ENDED_WELL
 
 
-@pytest.mark.usefixtures("_hydra_forgets")
 def test_a_search_goes_on_when_another_one_in_its_folder_is_asked_to_stop(
-    tmp_path: Path, quiet_trainer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    searched: optuna.Study, tmp_path: Path, quiet_trainer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = search_of(tmp_path, pruner="NopPruner")
     here = Owner.here()
     monkeypatch.setenv(DRIVER, json.dumps(replace(here, pid=here.pid + 1).to_record()))
     ask_to_stop(tmp_path, at_once=True)
     monkeypatch.setenv(DRIVER, json.dumps(here.to_record()))
     take_back(tmp_path)  # what our driver does when it starts
     fit(RISING, callbacks=[watcher_of(None)], **quiet_trainer)
-    assert len(study.get_trials()[1].intermediate_values) == 5
+    assert len(searched.get_trials()[1].intermediate_values) == 5
     assert len(list(tmp_path.glob(".stop*"))) == 2
 
 
@@ -339,80 +319,68 @@ def test_a_stop_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     ask_to_stop(tmp_path / "no such folder", at_once=True)
 
 
-@pytest.mark.usefixtures("_hydra_forgets")
 def test_a_search_that_was_asked_to_stop_does_not_wait_for_a_validation_and_goes_on_as_if_nothing_had_happened(
-    tmp_path: Path, quiet_trainer: dict[str, Any]
+    searched: optuna.Study, tmp_path: Path, quiet_trainer: dict[str, Any]
 ) -> None:
-    study = search_of(tmp_path, pruner="NopPruner")
-    rare = {**quiet_trainer, "enable_checkpointing": True, "max_epochs": 6, "check_val_every_n_epoch": 2}
+    rare = {**quiet_trainer, "enable_checkpointing": True, **EVERY_OTHER}
     ask_to_stop(tmp_path, at_once=False)
     watcher = watcher_of(None)
     fit(RISING, callbacks=[watcher, LastCheckpoint(dirpath=str(tmp_path), every_s=60)], **rare)
     assert (watcher.interrupted, watcher.n_epochs) == (True, 1)
-    assert study.get_trials()[1].intermediate_values == {}
+    assert searched.get_trials()[1].intermediate_values == {}
 
     take_back(tmp_path)
     watcher, last = watcher_of(None), LastCheckpoint(dirpath=str(tmp_path), every_s=60)
     trainer = fit(RISING, callbacks=[watcher, last], ckpt_path=last.path, **rare)
-    assert study.get_trials()[1].intermediate_values == {1: 0.1, 3: 0.2, 5: 0.3}
+    assert searched.get_trials()[1].intermediate_values == {1: 0.1, 3: 0.2, 5: 0.3}
     assert (watcher.interrupted, watcher.n_epochs) == (False, 6)
     assert trainer.global_step == 6 * N_BATCHES
 
 
-@pytest.mark.usefixtures("_hydra_forgets")
 def test_a_search_whose_time_is_over_ends_its_fits_in_the_middle_of_an_epoch(
-    tmp_path: Path, quiet_trainer: dict[str, Any]
+    searched: optuna.Study, tmp_path: Path, quiet_trainer: dict[str, Any]
 ) -> None:
-    study = search_of(tmp_path, pruner="NopPruner")
     ask_to_stop(tmp_path, at_once=True)
     with pytest.raises(TrialStoppedError):
         fit(RISING, callbacks=[watcher_of(None)], **quiet_trainer)
-    assert study.get_trials()[1].intermediate_values == {}
+    assert searched.get_trials()[1].intermediate_values == {}
 
 
-def test_a_trial_whose_time_is_over_ends_its_fit(quiet_trainer: dict[str, Any]) -> None:
+def test_a_trial_whose_time_is_over_ends_its_fit(watched: Watched) -> None:
     limit_time(1e-6)
     try:
         with pytest.raises(TrialTimeoutError, match="longer than hydra"):
-            fit(RISING, callbacks=[watcher_of(study_of(PrunesFrom(None)))], **quiet_trainer)
+            watched(RISING)
     finally:
         lift_time_limit()
 
 
-def test_a_trial_that_is_run_again_is_not_judged_where_it_was_judged_before(quiet_trainer: dict[str, Any]) -> None:
-    study = study_of(PrunesFrom(1))
+@pytest.mark.parametrize(
+    ("prunes_from", "n_before", "n_epochs", "told"),
+    [(1, 4, 4, "val/acc 0.4000 at epoch 3"), (None, 2, 5, "not pruned")],
+)
+def test_a_trial_that_is_run_again_repeats_its_reports_and_is_not_judged_where_it_was_judged_before(
+    prunes_from: int | None, n_before: int, n_epochs: int, told: str, quiet_trainer: dict[str, Any]
+) -> None:
+    study = study_of(PrunesFrom(prunes_from))
     watcher = watcher_of(study)
-    for step in range(4):
+    for step in range(n_before):  # what it had come to before its process died
         watcher.trial.report(RISING[step], step)
     fit(RISING, callbacks=[watcher], **quiet_trainer)
-    assert watcher.n_epochs == 4  # the pruner would have ended it at epoch 1
-    assert watcher.pruned is not None
-    assert "at epoch 3" in watcher.pruned
+    assert study.trials[0].intermediate_values == first(n_epochs)
+    assert watcher.n_epochs == n_epochs  # the pruner would have ended the first one at epoch 1
+    assert (watcher.pruned or "not pruned").startswith(told)
 
 
-def test_a_trial_that_is_run_again_repeats_its_reports_without_a_word(quiet_trainer: dict[str, Any]) -> None:
-    study = study_of(PrunesFrom(None))
-    watcher = watcher_of(study)
-    for step in (0, 1):  # what it had come to before its process died
-        watcher.trial.report(RISING[step], step)
-    fit(RISING, callbacks=[watcher], **quiet_trainer)
-    assert study.trials[0].intermediate_values == dict(enumerate(RISING))
-
-
-@pytest.mark.usefixtures("_hydra_forgets")
 @pytest.mark.parametrize("fast_dev_run", [1, 2])
-def test_a_smoke_test_touches_no_study(fast_dev_run: int, tmp_path: Path, quiet_trainer: dict[str, Any]) -> None:
-    study = search_of(tmp_path, pruner="NopPruner")
+def test_a_smoke_test_touches_no_study(
+    fast_dev_run: int, searched: optuna.Study, watched: Watched, quiet_trainer: dict[str, Any]
+) -> None:
     watcher = watcher_of(None)
     fit(RISING, callbacks=[watcher], fast_dev_run=fast_dev_run, **quiet_trainer)
-    assert [t.intermediate_values for t in study.get_trials()] == [{}, {}]
+    assert [t.intermediate_values for t in searched.get_trials()] == [{}, {}]
     assert watcher.trial is None
-
-
-def test_a_smoke_test_does_not_report_to_a_trial_that_was_handed_over(quiet_trainer: dict[str, Any]) -> None:
-    study = study_of(PrunesFrom(None))
-    fit(RISING, callbacks=[watcher_of(study)], fast_dev_run=True, **quiet_trainer)
-    assert study.trials[0].intermediate_values == {}
+    assert watched(RISING, fast_dev_run=fast_dev_run)[2] == {}  # nor a trial that was handed over
 
 
 def test_validation_alone_reports_nothing(quiet_trainer: dict[str, Any]) -> None:
@@ -447,81 +415,40 @@ def study_with_others(pruner: BasePruner, *, direction: Direction) -> optuna.Stu
     return study
 
 
+MEDIAN = {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 4}
+QUARTER = {"_target_": "optuna.pruners.PercentilePruner", "percentile": 25.0, "n_startup_trials": 4}
+HALVING = {"_target_": "optuna.pruners.SuccessiveHalvingPruner", "min_resource": 1, "reduction_factor": 2}
+PATIENT = {"_target_": "optuna.pruners.PatientPruner", "patience": 0}
+THRESHOLD = {"_target_": "optuna.pruners.ThresholdPruner"}
+HALF = "(the best 50 % of 4 completed trials at that epoch)"
+A_QUARTER = "(the best 25 % of 4 completed trials at that epoch)"
+OF_FIVE = "5 other trials at that epoch, median 0.7000"
+
+
 @pytest.mark.parametrize(
     ("pruner", "direction", "values", "reason"),
     [
+        (MEDIAN, "maximize", (0.3, 0.2), f"MedianPruner: best so far 0.3000, threshold 0.7500 {HALF}"),
+        (MEDIAN, "minimize", (0.85, 0.95), f"MedianPruner: best so far 0.8500, threshold 0.7500 {HALF}"),
+        (QUARTER, "maximize", (0.3, 0.8), f"PercentilePruner: best so far 0.8000, threshold 0.8250 {A_QUARTER}"),
+        (QUARTER, "minimize", (0.9, 0.7), f"PercentilePruner: best so far 0.7000, threshold 0.6750 {A_QUARTER}"),
         (
-            {"_target_": "MedianPruner", "n_startup_trials": 4},
+            {**PATIENT, "wrapped_pruner": MEDIAN},
             "maximize",
             (0.3, 0.2),
-            "MedianPruner: best so far 0.3000, threshold 0.7500 (the best 50 % of 4 completed trials at that epoch)",
+            f"PatientPruner: best so far 0.3000, threshold 0.7500 {HALF}",
         ),
-        (
-            {"_target_": "MedianPruner", "n_startup_trials": 4},
-            "minimize",
-            (0.85, 0.95),
-            "MedianPruner: best so far 0.8500, threshold 0.7500 (the best 50 % of 4 completed trials at that epoch)",
-        ),
-        (
-            {"_target_": "PercentilePruner", "percentile": 25.0, "n_startup_trials": 4},
-            "maximize",
-            (0.3, 0.8),
-            "PercentilePruner: best so far 0.8000, threshold 0.8250"
-            " (the best 25 % of 4 completed trials at that epoch)",
-        ),
-        (
-            {"_target_": "PercentilePruner", "percentile": 25.0, "n_startup_trials": 4},
-            "minimize",
-            (0.9, 0.7),
-            "PercentilePruner: best so far 0.7000, threshold 0.6750"
-            " (the best 25 % of 4 completed trials at that epoch)",
-        ),
-        (
-            {
-                "_target_": "PatientPruner",
-                "wrapped_pruner": {"_target_": "optuna.pruners.MedianPruner", "n_startup_trials": 4},
-                "patience": 0,
-            },
-            "maximize",
-            (0.3, 0.2),
-            "PatientPruner: best so far 0.3000, threshold 0.7500 (the best 50 % of 4 completed trials at that epoch)",
-        ),
-        (
-            {"_target_": "PatientPruner", "wrapped_pruner": None, "patience": 0},
-            "maximize",
-            (0.3, 0.2),
-            "PatientPruner: 5 other trials at that epoch, median 0.7000, best 0.9000",
-        ),
-        (
-            {"_target_": "ThresholdPruner", "lower": 0.25},
-            "maximize",
-            (0.3, 0.2),
-            "ThresholdPruner: outside 0.25 to inf",
-        ),
-        (
-            {"_target_": "ThresholdPruner", "lower": 0.01, "upper": 0.15},
-            "minimize",
-            (0.1, 0.2),
-            "ThresholdPruner: outside 0.01 to 0.15",
-        ),
-        (
-            {"_target_": "SuccessiveHalvingPruner", "min_resource": 1, "reduction_factor": 2},
-            "maximize",
-            (0.3, 0.3),
-            "SuccessiveHalvingPruner: 5 other trials at that epoch, median 0.7000, best 0.9000",
-        ),
-        (
-            {"_target_": "SuccessiveHalvingPruner", "min_resource": 1, "reduction_factor": 2},
-            "minimize",
-            (0.9, 0.95),
-            "SuccessiveHalvingPruner: 5 other trials at that epoch, median 0.7000, best 0.2000",
-        ),
+        ({**PATIENT, "wrapped_pruner": None}, "maximize", (0.3, 0.2), f"PatientPruner: {OF_FIVE}, best 0.9000"),
+        ({**THRESHOLD, "lower": 0.25}, "maximize", (0.3, 0.2), "ThresholdPruner: outside 0.25 to inf"),
+        ({**THRESHOLD, "lower": 0.01, "upper": 0.15}, "minimize", (0.1, 0.2), "ThresholdPruner: outside 0.01 to 0.15"),
+        (HALVING, "maximize", (0.3, 0.3), f"SuccessiveHalvingPruner: {OF_FIVE}, best 0.9000"),
+        (HALVING, "minimize", (0.9, 0.95), f"SuccessiveHalvingPruner: {OF_FIVE}, best 0.2000"),
     ],
 )
 def test_the_reason_names_the_value_the_pruner_and_what_it_was_judged_against(
     pruner: dict[str, Any], direction: Direction, values: tuple[float, float], reason: str
 ) -> None:
-    node = OmegaConf.create({**pruner, "_target_": f"optuna.pruners.{pruner['_target_']}"})
+    node = OmegaConf.create(pruner)
     study = study_with_others(build_pruner(node), direction=direction)
     trial = study.ask()
     assert judged(trial, *values)

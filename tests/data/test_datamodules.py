@@ -77,19 +77,12 @@ def test_the_digits_are_scikit_learns_own_in_their_own_unit() -> None:
     assert sorted(map(tuple, labelled)) == sorted(map(tuple, np.column_stack([x, y])))
 
 
-@pytest.mark.parametrize(
-    "sizes",
-    [
-        {"n_samples": 60, "n_features": 1, "n_classes": 2},
-        {"n_samples": 150, "n_features": 30, "n_classes": 5},
-    ],
-)
-def test_the_synthetic_data_has_the_sizes_that_it_was_given(sizes: dict[str, int]) -> None:
-    data = synthetic(**sizes)
-    assert (data.d_in, data.d_out) == (sizes["n_features"], sizes["n_classes"])
-    total = sum(n_rows(loader) for loader in (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()))
-    assert total == sizes["n_samples"]
-    assert set(torch.cat([data.splits.train[1], data.splits.test[1]]).tolist()) == set(range(sizes["n_classes"]))
+@pytest.mark.parametrize(("rows", "features", "classes"), [(60, 1, 2), (150, 30, 5)])
+def test_the_synthetic_data_has_the_sizes_that_it_was_given(rows: int, features: int, classes: int) -> None:
+    data = synthetic(n_samples=rows, n_features=features, n_classes=classes)
+    assert (data.d_in, data.d_out) == (features, classes)
+    assert sum(map(n_rows, (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()))) == rows
+    assert set(torch.cat([data.splits.train[1], data.splits.test[1]]).tolist()) == set(range(classes))
 
 
 def test_too_few_synthetic_rows_are_the_users_to_mend() -> None:

@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from optuna.trial import TrialState
 
-from tests.command import start, study_in, the_folder, train
+from tests.command import TINY, start, study_in, succeed, the_folder, train
 
 pytestmark = pytest.mark.slow
 
-SMALL = ("data=synthetic", "data.n_samples=200", "data.n_features=8", "data.n_classes=2")
-SEARCH = ("hparams_search=mlp", *SMALL)
+SEARCH = ("hparams_search=mlp", *TINY)
 
 Mount = Callable[[str], None]
 
@@ -49,8 +47,7 @@ def test_a_full_disk_ends_the_search_with_one_message_and_it_goes_on_once_there_
     assert "Traceback" not in ran.err
     finished = {t.number: t.value for t in study_in(folder / "search").trials if t.state.is_finished()}
     remount("size=200m")
-    ran = train(*search, *wide, cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    ran = succeed(*search, *wide, cwd=tmp_path)
     trials = study_in(folder / "search").trials
     assert [t.number for t in trials] == list(range(6))
     assert all(t.state in (TrialState.COMPLETE, TrialState.PRUNED) for t in trials)
@@ -101,13 +98,12 @@ def running_trials(cwd: Path, *, driver: int) -> list[int]:
 
 def test_a_torn_journal_loses_no_more_than_its_last_line(tmp_path: Path) -> None:
     search = (*SEARCH, "trainer.max_epochs=2")
-    assert train(*search, "hydra.sweeper.n_trials=3", cwd=tmp_path).code == 0
+    succeed(*search, "hydra.sweeper.n_trials=3", cwd=tmp_path)
     folder = the_folder(tmp_path)
     before = study_in(folder).trials
     journal = folder / "study.journal"
     journal.write_bytes(journal.read_bytes()[:-20])  # the end of trial 2
-    ran = train("resume=last", "hydra.sweeper.n_trials=4", cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    succeed("resume=last", "hydra.sweeper.n_trials=4", cwd=tmp_path)
     trials = study_in(folder).trials
     assert [t.number for t in trials] == [0, 1, 2, 3]
     assert all(t.state.is_finished() for t in trials)
@@ -115,24 +111,17 @@ def test_a_torn_journal_loses_no_more_than_its_last_line(tmp_path: Path) -> None
     assert [t.value for t in trials[:2]] == [t.value for t in before[:2]]
 
 
-def a_finished_search(cwd: Path) -> Path:
-    assert train(*SEARCH, "trainer.max_epochs=1", "hydra.sweeper.n_trials=1", cwd=cwd).code == 0
-    return the_folder(cwd)
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return a_finished_search(tmp_path_factory.mktemp("finished"))
+    cwd = tmp_path_factory.mktemp("finished")
+    succeed(*SEARCH, "trainer.max_epochs=1", "hydra.sweeper.n_trials=1", cwd=cwd)
+    return the_folder(cwd)
 
 
 def damage_journal(folder: Path) -> None:
     journal = folder / "study.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join([*lines[:3], b"{nonsense}\n", *lines[3:]]))
-
-
-def put_code_into_weights(folder: Path) -> None:
-    torch.save({"net.layers.0.weight": print}, folder / "best" / "model.pt")
 
 
 @pytest.mark.parametrize(
@@ -151,13 +140,8 @@ def put_code_into_weights(folder: Path) -> None:
         (None, ["resume=FOLDER", "optimizer=choice(adam,sgd)", "allow_changes=[optimizer]"], "can't change"),
         (None, [*SEARCH, "fork=nowhere"], "fork=nowhere: that folder holds no optimization_results.yaml"),
         (None, [*SEARCH, "allow_changes=3"], "allow_changes"),
-        (None, [*SEARCH, "hydra.sweeper.trial_timeout=0"], "hydra.sweeper.trial_timeout is 0"),
-        (None, [*SEARCH, "hydra.sweeper.keep_checkpoints=0"], "hydra.sweeper.keep_checkpoints is 0"),
         (None, [*SEARCH, "hydra.sweeper.storage=/proc/nope/study.journal"], "hydra.sweeper.storage is"),
-        (None, [*SEARCH, "hydra.sweeper.storage=mongodb://x/y"], "hydra.sweeper.storage is"),
         (None, [*SEARCH, "model._target_=os.system"], "os.system"),
-        (None, [*SEARCH, "model._target_=builtins.eval"], "builtins.eval"),
-        (None, [*SEARCH, "hydra.sweeper.study_name=../../etc"], "study_name"),
     ],
 )
 def test_what_is_damaged_or_makes_no_sense_is_one_message(
@@ -173,16 +157,6 @@ def test_what_is_damaged_or_makes_no_sense_is_one_message(
     assert message in ran.err
     assert "Traceback" not in ran.err
     assert sorted(p for p in tmp_path.rglob("*") if p.name != "study.journal.lock") == before
-
-
-def test_weights_with_code_in_them_are_refused(finished: Path, tmp_path: Path) -> None:
-    import lightsweep
-    from lightsweep.errors import ConfigError
-
-    shutil.copytree(finished / "best", tmp_path / "best")
-    put_code_into_weights(tmp_path)
-    with pytest.raises(ConfigError, match="holds more than tensors, which could be code"):
-        lightsweep.load(tmp_path / "best")
 
 
 def test_the_command_of_a_search_is_kept_without_what_each_start_says_anew(finished: Path) -> None:

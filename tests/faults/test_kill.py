@@ -3,7 +3,6 @@
 The long version, 20 kills over 30 trials with two workers: LIGHTSWEEP_KILLS=20 pytest tests/faults
 """
 
-import csv
 import os
 import random
 import subprocess
@@ -13,19 +12,18 @@ import pytest
 from omegaconf import OmegaConf
 from optuna.trial import TrialState
 
-from tests.command import start, study_in, train
+from tests.command import TINY, rows_of, start, study_in, succeed
 
 N_KILLS = int(os.environ.get("LIGHTSWEEP_KILLS", "2"))
 SHORT = N_KILLS < 10
 N_TRIALS = 8 if SHORT else 30
 WORKERS = () if SHORT else ("hydra/launcher=processes", "hydra.sweeper.n_jobs=2")
-SMALL = ("data=synthetic", "data.n_samples=200", "data.n_features=8", "data.n_classes=2", "trainer.max_epochs=12")
 
 
 @pytest.mark.slow
 def test_a_search_that_is_killed_at_random_ends_with_every_trial_once(tmp_path: Path) -> None:
     folder = tmp_path / "search"
-    arguments = ("hparams_search=mlp", *SMALL, *WORKERS, f"hydra.sweeper.n_trials={N_TRIALS}")
+    arguments = ("hparams_search=mlp", *TINY, "trainer.max_epochs=12", *WORKERS, f"hydra.sweeper.n_trials={N_TRIALS}")
     rng = random.Random(0)
     for _ in range(N_KILLS):
         process = start(*arguments, f"hydra.sweep.dir={folder}", cwd=tmp_path)
@@ -37,8 +35,7 @@ def test_a_search_that_is_killed_at_random_ends_with_every_trial_once(tmp_path: 
         for pipe in (process.stdout, process.stderr):
             assert pipe is not None
             pipe.close()
-    ran = train(*arguments, f"hydra.sweep.dir={folder}", cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    succeed(*arguments, f"hydra.sweep.dir={folder}", cwd=tmp_path)
 
     trials = study_in(folder).trials
     assert [t.number for t in trials] == list(range(N_TRIALS))
@@ -52,6 +49,5 @@ def test_a_search_that_is_killed_at_random_ends_with_every_trial_once(tmp_path: 
         config = OmegaConf.load(here / ".hydra" / "config.yaml")
         assert OmegaConf.select(config, "optimizer.lr") == trial.params["optimizer.lr"]
         assert OmegaConf.load(here / "result.yaml").value == max(trial.intermediate_values.values())
-    with (folder / "trials.csv").open() as file:
-        assert [int(row["number"]) for row in csv.DictReader(file)] == list(range(N_TRIALS))
+    assert [int(row["number"]) for row in rows_of(folder / "trials.csv")] == list(range(N_TRIALS))
     assert OmegaConf.load(folder / "optimization_results.yaml").n_trials.finished == N_TRIALS

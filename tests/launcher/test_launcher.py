@@ -20,10 +20,8 @@ from omegaconf import OmegaConf
 from lightsweep.errors import ConfigError
 from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.launcher.pool import WorkerDied
-from tests.command import ROOT, study_in, the_folder, train
+from tests.command import ROOT, SMALL, study_in, succeed, the_folder
 from tests.launcher.launched import launcher_in, text_of
-
-SMALL = ("data=synthetic", "data.n_samples=200", "data.n_features=8", "data.n_classes=2", "trainer.max_epochs=2")
 
 
 @pytest.fixture
@@ -240,8 +238,7 @@ def test_no_worker_survives_its_driver(state: str, end: str, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_a_search_runs_its_trials_in_two_processes(tmp_path: Path) -> None:
     arguments = ("hydra/launcher=processes", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=6")
-    ran = train("-m", "hparams_search=mlp", *SMALL, *arguments, cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    succeed("-m", "hparams_search=mlp", *SMALL, *arguments, cwd=tmp_path)
     folder = the_folder(tmp_path)
     trials = study_in(folder).trials
     assert [t.number for t in trials] == list(range(6))
@@ -251,7 +248,6 @@ def test_a_search_runs_its_trials_in_two_processes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_hydras_own_sweeper_takes_the_launcher_too(tmp_path: Path) -> None:
-    ran = train("-m", "seed=1,2", *SMALL, "verbose=false", "hydra/launcher=processes", cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    succeed("-m", "seed=1,2", *SMALL, "verbose=false", "hydra/launcher=processes", cwd=tmp_path)
     results = sorted((tmp_path / "outputs" / "multirun").glob("*/*/result.yaml"))
     assert [path.parent.name for path in results] == ["0", "1"]

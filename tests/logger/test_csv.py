@@ -1,11 +1,11 @@
 """The table of metrics of a training that goes on where an earlier one was."""
 
-import csv
 from pathlib import Path
 
 import pytest
 
 from lightsweep.logger.csv import CSVLogger
+from tests.command import rows_of
 
 
 def logged(folder: Path, epochs: range) -> list[dict[str, str]]:
@@ -13,8 +13,7 @@ def logged(folder: Path, epochs: range) -> list[dict[str, str]]:
     for epoch in epochs:
         logger.log_metrics({"epoch": epoch, "val/acc": epoch / 10}, step=epoch * 5 + 4)
     logger.finalize("success")
-    with (folder / "csv" / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
+    return rows_of(folder / "csv" / "metrics.csv")
 
 
 @pytest.mark.parametrize(

@@ -50,13 +50,6 @@ def test_the_metrics_of_classes_are_those_of_torchmetrics(n_classes: int, batch_
     assert tuple(there) == METRICS[Task.MULTICLASS] == METRICS[Task.BINARY]
 
 
-def test_auroc_of_two_classes_is_that_of_the_second() -> None:
-    logits, labels = rows(2)
-    assert auroc(logits, labels).item() == pytest.approx(
-        tm.auroc(logits.softmax(dim=1)[:, 1], labels, task="binary").item()  # type: ignore[union-attr]
-    )
-
-
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [([0, 1, 2, 3], 1.0), ([3, 2, 1, 0], 0.0), ([1, 1, 1, 1], 0.5), ([0, 2, 1, 3], 0.75), ([0, 1, 1, 2], 0.875)],

@@ -1,6 +1,5 @@
 """Two drivers that work on one study in one folder, the other one played by the test."""
 
-import csv
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from lightsweep.sweeper.config import DRIVER
 from lightsweep.sweeper.driver import sign_as_driver
 from lightsweep.sweeper.search import Search
 from lightsweep.sweeper.storage import open_storage
+from tests.command import rows_of
 
 Other = Callable[[optuna.Study], None]
 
@@ -81,8 +81,7 @@ def test_what_the_other_driver_has_run_is_in_the_results_and_shipped_once(
     config = composed("hparams_search=mlp", "hydra.sweeper.n_trials=4")
     launcher, study = search_with(config, tmp_path, other=runs_one_trial, monkeypatch=monkeypatch)
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 4
-    with (tmp_path / "trials.csv").open() as file:
-        assert [float(row["value"]) for row in csv.DictReader(file)] == [0.5, 0.75, 0.5, 0.5]
+    assert [float(row["value"]) for row in rows_of(tmp_path / "trials.csv")] == [0.5, 0.75, 0.5, 0.5]
     results = OmegaConf.load(tmp_path / "optimization_results.yaml")
     assert results.n_trials.finished == 4
     assert results.best_trial == results.shipped_trial == 1

@@ -1,7 +1,6 @@
 """The real command, interrupted in the middle of a trial and started again."""
 
 import contextlib
-import csv
 import shutil
 import signal
 import time
@@ -12,7 +11,7 @@ import pytest
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from tests.command import start, study_in, the_folder, train
+from tests.command import TINY, TRUST, rows_of, start, study_in, succeed, the_folder, train
 
 pytestmark = pytest.mark.slow
 
@@ -30,15 +29,10 @@ def wait_for_epochs(cwd: Path, n_epochs: int) -> None:
     raise AssertionError("no epoch was trained")
 
 
-def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "0" / "csv" / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FrozenTrial]:
     cwd = tmp_path_factory.mktemp("uninterrupted")
-    assert train(*ONE_LONG_TRIAL, cwd=cwd).code == 0
+    succeed(*ONE_LONG_TRIAL, cwd=cwd)
     return the_folder(cwd), study_in(the_folder(cwd)).trials[0]
 
 
@@ -59,15 +53,14 @@ def test_an_interrupted_trial_goes_on_where_it_was_and_ends_as_if_nothing_had_ha
     assert 3 <= len(reported) < 150
     assert (folder / "0" / "checkpoints" / "last.ckpt").exists() is goes_on
 
-    ran = train("resume=last", cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    succeed("resume=last", cwd=tmp_path)
     [trial] = study_in(folder).trials
     there, expected = uninterrupted
     assert trial.state == TrialState.COMPLETE
     assert (trial.params, trial.value) == (expected.params, expected.value)
     assert trial.intermediate_values == expected.intermediate_values
     assert trial.user_attrs["best_epoch"] == expected.user_attrs["best_epoch"]
-    assert rows(folder) == rows(there)
+    assert rows_of(folder / "0" / "csv" / "metrics.csv") == rows_of(there / "0" / "csv" / "metrics.csv")
     log = (folder / "0" / "train.log").read_text()
     assert ("The trial goes on from" in log) is goes_on
     assert not (folder / "0" / "checkpoints" / "last.ckpt").exists()  # a finished trial needs none
@@ -108,8 +101,7 @@ def test_a_checkpoint_that_is_damaged_or_foreign_or_holds_code_is_not_used(
             checkpoint = torch.load(last, weights_only=True)
             checkpoint["callbacks"]["LastCheckpoint"]["trial"] = {"optimizer.lr": "1"}
             torch.save(checkpoint, last)
-    ran = train("resume=last", cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    succeed("resume=last", cwd=tmp_path)
     assert study_in(the_folder(tmp_path)).trials[0].value == uninterrupted[1].value
     assert not (tmp_path / "was run").exists()
     log = (the_folder(tmp_path) / "0" / "train.log").read_text()
@@ -124,21 +116,17 @@ def test_a_search_whose_time_is_over_stops_its_trial_and_goes_on_later(tmp_path:
     assert "hydra.sweeper.timeout of 3 s is over" in ran.out + ran.err
     folder = the_folder(tmp_path)
     assert [t.state for t in study_in(folder).trials][-1] == TrialState.WAITING
-    ran = train("resume=last", "hydra.sweeper.timeout=null", cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    ran = succeed("resume=last", "hydra.sweeper.timeout=null", cwd=tmp_path)
     assert [t.state for t in study_in(folder).trials] == [TrialState.COMPLETE] * 2
-    ran = train("resume=last", "hydra.sweeper.timeout=null", cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    ran = succeed("resume=last", "hydra.sweeper.timeout=null", cwd=tmp_path)
     assert "This search is complete: all of its 2 trials are finished." in ran.err
 
 
 @pytest.mark.parametrize("launcher", [(), ("hydra/launcher=joblib", "hydra.sweeper.n_jobs=2")])
 def test_a_trial_that_takes_too_long_is_a_failure_of_its_own_kind(launcher: tuple[str, ...], tmp_path: Path) -> None:
-    ran = train(
+    ran = succeed(
         "hparams_search=mlp",
-        "data=synthetic",
-        "data.n_samples=200",
-        "data.n_features=8",
+        *TINY,
         "hydra.sweeper.trial_timeout=1",
         "hydra.sweeper.n_trials=3",
         "trainer.max_epochs=4",
@@ -149,9 +137,8 @@ def test_a_trial_that_takes_too_long_is_a_failure_of_its_own_kind(launcher: tupl
         *("optimizer.lr=0.01", "optimizer=adam", "data.batch_size=32"),
         *launcher,
         cwd=tmp_path,
-        LIGHTSWEEP_TRUST="faulty.*",
+        **TRUST,
     )
-    assert ran.code == 0, ran.err
     assert "2 complete, 0 pruned, 1 failed" in ran.out
     assert " 1 timeout\n" in ran.out
     [slow] = [t for t in study_in(the_folder(tmp_path)).trials if t.state == TrialState.FAIL]
@@ -160,17 +147,17 @@ def test_a_trial_that_takes_too_long_is_a_failure_of_its_own_kind(launcher: tupl
 
 
 def test_nothing_of_a_trial_is_left_in_memory_when_the_next_begins(tmp_path: Path) -> None:
-    ran = train(
+    succeed(
         "hparams_search=mlp",
-        *("data=synthetic", "data.n_samples=200", "data.n_features=8", "trainer.max_epochs=1"),
+        *TINY,
+        "trainer.max_epochs=1",
         "hydra.sweeper.n_trials=8",
         "hydra.sweeper.max_consecutive_failures=9",
         "model._target_=faulty.CountedClassifier",
         "model.hidden_size=choice(8,16)",
         cwd=tmp_path,
-        LIGHTSWEEP_TRUST="faulty.*",
+        **TRUST,
     )
-    assert ran.code == 0, ran.err
     folder = the_folder(tmp_path)
     assert {t.state for t in study_in(folder).trials} == {TrialState.COMPLETE, TrialState.FAIL}
     assert {path.read_text() for path in folder.glob("*/alive")} == {"0"}
@@ -179,7 +166,7 @@ def test_nothing_of_a_trial_is_left_in_memory_when_the_next_begins(tmp_path: Pat
 
 def test_a_fork_begins_with_what_was_found_and_a_changed_search_is_refused(tmp_path: Path) -> None:
     search = ("hparams_search=mlp", "trainer.max_epochs=1", "hydra.sweeper.n_trials=3")
-    assert train(*search, cwd=tmp_path).code == 0
+    succeed(*search, cwd=tmp_path)
     folder = the_folder(tmp_path)
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     refused = train("resume=last", "seed=5", "model.activation=gelu", cwd=tmp_path)
@@ -188,14 +175,13 @@ def test_a_fork_begins_with_what_was_found_and_a_changed_search_is_refused(tmp_p
     assert "Traceback" not in refused.err
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
-    ran = train(
+    ran = succeed(
         *search[:2],
         "hydra.sweeper.n_trials=4",
         f"fork={folder}",
         "optimizer.lr=tag(log,interval(1e-5,1))",
         cwd=tmp_path,
     )
-    assert ran.code == 0, ran.err
     assert "of 3 finished trials" in ran.err
     assert "3 were taken over" in ran.err
     [forked] = [f for f in (tmp_path / "outputs" / "mlp").iterdir() if f != folder]
@@ -203,12 +189,11 @@ def test_a_fork_begins_with_what_was_found_and_a_changed_search_is_refused(tmp_p
     assert [t.params for t in trials[:3]] == [t.params for t in study_in(folder).trials]
     assert len(trials) == 4
 
-    allowed = train(
+    allowed = succeed(
         "resume=" + str(folder),
         "model.activation=gelu",
         "allow_changes=[model]",
         "hydra.sweeper.n_trials=4",
         cwd=tmp_path,
     )
-    assert allowed.code == 0, allowed.err
     assert "relu  gelu" in allowed.err

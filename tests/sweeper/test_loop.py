@@ -1,5 +1,6 @@
 """The loop of trials: what is run, what is counted, and what ends it; on a real in-memory study."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -21,7 +22,7 @@ from lightsweep.failures import Kind
 from lightsweep.sweeper import signs_of_life as signs
 from lightsweep.sweeper.fate import fate_of
 from lightsweep.sweeper.jobs import TrialFailed, TrialInterrupted, WorkerLost
-from lightsweep.sweeper.loop import TrialLoop
+from lightsweep.sweeper.loop import Ending, TrialLoop
 from lightsweep.sweeper.owner import Owner
 from lightsweep.sweeper.retries import is_abandoned
 from lightsweep.sweeper.signs_of_life import Watch, signs_of_life
@@ -79,6 +80,12 @@ def loop_of(study: optuna.Study, objective: Callable[[optuna.Trial], float], **s
     return TrialLoop(study, objective, **{**defaults, **settings})  # type: ignore[arg-type]
 
 
+def ran(objective: Callable[[optuna.Trial], float], **settings: object) -> tuple[optuna.Study, Ending | None]:
+    """A study in memory after its search, and what ended that before its time."""
+    study = optuna.create_study()
+    return study, loop_of(study, objective, **settings).run()
+
+
 @pytest.mark.parametrize("n_jobs", [1, 3])
 @pytest.mark.parametrize(
     ("script", "states"),
@@ -95,14 +102,12 @@ def test_every_trial_ends_in_the_state_that_it_earned(script: str, states: list[
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_out_of_memory_and_divergence_are_infeasible_and_all_else_is_a_failure(kind: Kind) -> None:
-    study = optuna.create_study()
-
     def objective(trial: optuna.Trial) -> float:
         if trial.number:
             raise TrialFailed("the reason", kind)
         return 0.0
 
-    loop_of(study, objective, n_trials=2).run()
+    study, _ = ran(objective, n_trials=2)
     good, bad = study.trials
     assert (fate_of(good), good.constraints) == ("complete", {"feasibility": 0})
     assert bad.user_attrs["fail_reason"] == "the reason"
@@ -115,8 +120,7 @@ def test_out_of_memory_and_divergence_are_infeasible_and_all_else_is_a_failure(k
 
 @pytest.mark.parametrize(("script", "n_run"), [("iiiiii", 3), ("ciiiii", 6), ("ffciif", 6), ("cffiff", 5)])
 def test_infeasible_trials_end_a_search_only_while_nothing_has_worked(script: str, n_run: int) -> None:
-    study = optuna.create_study()
-    ending = loop_of(study, objective_of(script)).run()
+    study, ending = ran(objective_of(script))
     assert len(study.trials) == n_run
     assert (ending is None) == (n_run == 6)
 
@@ -183,19 +187,12 @@ def test_a_config_error_after_a_good_trial_fails_that_trial_alone() -> None:
 
 
 def test_failures_in_a_row_end_the_search_with_the_last_reason() -> None:
-    study = optuna.create_study()
-    ending = loop_of(study, objective_of("cfffff")).run()
+    study, ending = ran(objective_of("cfffff"))
     assert [t.state for t in study.trials] == [COMPLETE, FAIL, FAIL, FAIL]
     assert ending is not None
     assert ending.exit_code == 1
     assert "3 trials failed in a row" in ending.reason
     assert "it broke" in ending.reason
-
-
-def test_a_failed_trial_keeps_its_reason() -> None:
-    study = optuna.create_study()
-    loop_of(study, objective_of("fc"), n_trials=2).run()
-    assert study.trials[0].user_attrs["fail_reason"] == "it broke"
 
 
 @pytest.mark.parametrize(("script", "error"), [("m", ConfigError), ("b", ZeroDivisionError), ("cb", ZeroDivisionError)])
@@ -211,14 +208,12 @@ def test_a_wrong_config_and_a_bug_are_raised_and_leave_no_running_trial(
 
 
 def test_no_trial_starts_after_the_timeout() -> None:
-    study = optuna.create_study()
-
     def slow(trial: optuna.Trial) -> float:
         time.sleep(0.2)
         return 0.0
 
     asked: list[bool] = []
-    ending = loop_of(study, slow, timeout=0.1, n_trials=50, ask_jobs_to_stop=asked.append).run()
+    study, ending = ran(slow, timeout=0.1, n_trials=50, ask_jobs_to_stop=asked.append)
     assert asked == [True]  # to stop even in the middle of an epoch
     assert len(study.trials) == 1
     assert ending is not None
@@ -248,7 +243,6 @@ def test_a_trial_that_does_not_react_to_the_timeout_is_ended_and_waits(
 
 
 def test_nobody_waits_for_the_slowest_trial() -> None:
-    study = optuna.create_study()
     others_done = threading.Event()
     n_done = 0
 
@@ -263,7 +257,7 @@ def test_nobody_waits_for_the_slowest_trial() -> None:
         if n_done == 5:
             others_done.set()
 
-    loop_of(study, first_waits_for_all_others, n_jobs=2, on_finished=count).run()
+    study, _ = ran(first_waits_for_all_others, n_jobs=2, on_finished=count)
     assert [t.state for t in study.trials] == [COMPLETE] * 6
 
 
@@ -370,11 +364,7 @@ def test_a_trial_that_lost_its_worker_is_run_again_but_not_for_ever(
 
 @pytest.mark.parametrize(
     ("owner", "retries", "states"),
-    [
-        ("gone", 0, [COMPLETE] * 3),
-        ("gone", 1, [FAIL, COMPLETE, COMPLETE]),
-        ("nobody", 0, [COMPLETE] * 3),
-    ],
+    [("gone", 0, [COMPLETE] * 3), ("gone", 1, [FAIL, COMPLETE, COMPLETE]), ("nobody", 0, [COMPLETE] * 3)],
 )
 def test_a_running_trial_whose_process_is_gone_is_taken_over(
     owner: str, retries: int, states: list[TrialState], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -470,16 +460,17 @@ def test_a_trial_of_another_host_is_taken_over_once_it_gives_no_sign_of_life(
     assert takes.startswith("trial 0 is taken over: process 1 on elsewhere gave no sign of life for")
 
 
+def wait_for_a_sign(path: Path) -> None:
+    begun, deadline = path.stat().st_mtime_ns, time.monotonic() + 30
+    while path.stat().st_mtime_ns == begun:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_trials_give_signs_of_life_while_they_run_and_leave_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_signs_every(0.01, monkeypatch)
-
-    def wait_for_a_sign(path: Path) -> None:
-        begun, deadline = path.stat().st_mtime_ns, time.monotonic() + 30
-        while path.stat().st_mtime_ns == begun:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
 
     with signs_of_life(tmp_path, 3):
         wait_for_a_sign(tmp_path / ".alive.3")
@@ -495,11 +486,10 @@ def test_a_fork_gives_its_own_signs_of_life(tmp_path: Path, monkeypatch: pytest.
     with signs_of_life(tmp_path, 0):
         child = os.fork()
         if child == 0:
-            with signs_of_life(tmp_path, 1):
-                begun, deadline = (tmp_path / ".alive.1").stat().st_mtime_ns, time.monotonic() + 30
-                while (tmp_path / ".alive.1").stat().st_mtime_ns == begun and time.monotonic() < deadline:
-                    time.sleep(0.01)
-            os._exit(0 if time.monotonic() < deadline else 1)
+            with contextlib.suppress(AssertionError), signs_of_life(tmp_path, 1):
+                wait_for_a_sign(tmp_path / ".alive.1")
+                os._exit(0)
+            os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

@@ -16,16 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from lightsweep.errors import ConfigError
 from lightsweep.resume import COMMAND, keep_command
 from lightsweep.sweeper.password import OVERRIDE, VARIABLE, hide_password, out_of_the_command
-from tests.command import Ran, the_folder, train
+from tests.command import TINY, Ran, succeed, the_folder, train
 
 URL = "postgresql+psycopg://user:s3cret@host/db"
 SECRET = "s3cret%2Bpa55"
 SEARCH = (
     "hparams_search=mlp",
-    "data=synthetic",
-    "data.n_samples=200",
-    "data.n_features=8",
-    "data.n_classes=2",
+    *TINY,
     "trainer.max_epochs=1",
     "hydra.sweeper.n_trials=2",
 )
@@ -150,8 +147,7 @@ def test_workers_write_and_show_the_password_nowhere(tmp_path: Path) -> None:
 def searched(tmp_path: Path, *workers: str) -> str:
     """The URL of a search that has shown no password."""
     url = f"sqlite:///file:{tmp_path}/study.db?uri=true&password={SECRET}"
-    ran = train(*SEARCH, *workers, f"hydra.sweeper.storage={url}", "logger=[csv,tensorboard]", cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    ran = succeed(*SEARCH, *workers, f"hydra.sweeper.storage={url}", "logger=[csv,tensorboard]", cwd=tmp_path)
     assert "optuna-dashboard sqlite:///file:" in ran.out
     assert "password=***" in ran.out
     assert_nowhere(ran, tmp_path)
@@ -169,27 +165,22 @@ def test_a_search_writes_and_shows_its_password_nowhere_and_goes_on(tmp_path: Pa
     assert refused.code == 1
     assert "environment variable LIGHTSWEEP_STORAGE is not set" in refused.err
     assert "Traceback" not in refused.err
-    for again in (
-        train(*resume, cwd=tmp_path, LIGHTSWEEP_STORAGE=url),
-        train(f"resume={folder}", "hydra.sweeper.n_trials=4", f"hydra.sweeper.storage={url}", cwd=tmp_path),
-    ):
-        assert again.code == 0, again.err
-        assert_nowhere(again, tmp_path)
+    assert_nowhere(succeed(*resume, cwd=tmp_path, LIGHTSWEEP_STORAGE=url), tmp_path)
+    said_again = (f"resume={folder}", "hydra.sweeper.n_trials=4", f"hydra.sweeper.storage={url}")
+    assert_nowhere(succeed(*said_again, cwd=tmp_path), tmp_path)
     assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["0", "1", "2", "3"]
 
 
 @pytest.mark.slow
 def test_a_search_whose_url_is_in_a_variable_of_the_users_own_goes_on_with_it(tmp_path: Path) -> None:
     url = f"sqlite:///file:{tmp_path}/study.db?uri=true&password={SECRET}"
-    ran = train(*SEARCH, "hydra.sweeper.storage='${oc.env:STUDY_URL}'", cwd=tmp_path, STUDY_URL=url)
-    assert ran.code == 0, ran.err
+    ran = succeed(*SEARCH, "hydra.sweeper.storage='${oc.env:STUDY_URL}'", cwd=tmp_path, STUDY_URL=url)
     assert_nowhere(ran, tmp_path)
     folder = the_folder(tmp_path)
     refused = train(f"resume={folder}", cwd=tmp_path)
     assert refused.code == 1
     assert "environment variable STUDY_URL is not set" in refused.err
-    again = train(f"resume={folder}", "hydra.sweeper.n_trials=3", cwd=tmp_path, STUDY_URL=url)
-    assert again.code == 0, again.err
+    again = succeed(f"resume={folder}", "hydra.sweeper.n_trials=3", cwd=tmp_path, STUDY_URL=url)
     assert_nowhere(again, tmp_path)
 
 

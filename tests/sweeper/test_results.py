@@ -1,6 +1,5 @@
 """The count of the trials, which of them is the best, and the files that say so."""
 
-import csv
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.sweeper.results import TABLE, Results, Tally
+from tests.command import rows_of
 
 
 def finished(number: int, value: float | None, state: TrialState = TrialState.COMPLETE, **attrs: int) -> FrozenTrial:
@@ -67,8 +67,7 @@ def test_what_another_driver_has_finished_is_taken_in_once(tmp_path: Path) -> No
     assert [t.number for t in results.take_in(study)] == [0, 2]
     assert results.take_in(study) == []
     results.write()
-    with (tmp_path / TABLE).open() as file:
-        assert [row["number"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+    assert [row["number"] for row in rows_of(tmp_path / TABLE)] == ["0", "1", "2"]
     assert results.tally.n_finished == 3
     assert results.tally.best is not None
     assert results.tally.best.number == 2

@@ -1,13 +1,9 @@
 """The real command, run with -m in an empty folder, and what it left read back."""
 
-import csv
-import itertools
+import shlex
 import signal
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -27,11 +23,22 @@ from lightsweep.sweeper.fate import fate_of
 from lightsweep.sweeper.folder import claim_folder
 from lightsweep.sweeper.refitting import epochs_to_refit
 from lightsweep.sweeper.sweeper import LightsweepSweeper
-from tests.command import Ran, send_once_running, start, study_in, the_folder, train
+from tests.command import (
+    FAULTY,
+    SMALL,
+    TRUST,
+    Ran,
+    rows_of,
+    send_once_running,
+    start,
+    study_in,
+    succeed,
+    the_folder,
+    train,
+)
 
 pytestmark = pytest.mark.slow
 
-SMALL = ("data=synthetic", "data.n_samples=200", "data.n_features=8", "data.n_classes=2", "trainer.max_epochs=2")
 EPOCHS = 3
 N_TRIALS = 14
 
@@ -40,7 +47,7 @@ N_TRIALS = 14
 def search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
     """A search on the digits that is long enough for the median pruner to prune."""
     cwd = tmp_path_factory.mktemp("search")
-    ran = train(
+    ran = succeed(
         "-m",
         "hparams_search=mlp",
         f"hydra.sweeper.n_trials={N_TRIALS}",
@@ -48,7 +55,6 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
         "hydra.sweeper.keep_checkpoints=null",
         cwd=cwd,
     )
-    assert ran.code == 0, ran.err
     return the_folder(cwd), ran
 
 
@@ -59,13 +65,10 @@ def test_hydra_finds_the_sweeper() -> None:
 def test_the_sweeper_extends_hydras_optuna_sweeper_and_knows_its_settings() -> None:
     assert issubclass(LightsweepSweeper, OptunaSweeper)
     assert {field.name for field in fields(OptunaSweeperConf)} <= {field.name for field in fields(LightsweepConf)}
-    code = "import sys, lightsweep.sweeper.sweeper; sys.exit('optuna' in sys.modules or 'torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0, "Hydra imports it at every start"
 
 
 def test_a_search_completes_some_trials_prunes_some_and_fails_none(search: tuple[Path, Ran]) -> None:
-    folder, _ = search
-    states = [t.state for t in study_in(folder).trials]
+    states = [t.state for t in study_in(search[0]).trials]
     assert len(states) == N_TRIALS
     assert set(states) == {TrialState.COMPLETE, TrialState.PRUNED}
 
@@ -98,15 +101,15 @@ def test_a_pruned_trial_ended_cleanly_and_says_when_and_against_what(search: tup
     folder, ran = search
     pruned = [t for t in study_in(folder).trials if t.state == TrialState.PRUNED]
     for trial in pruned:
-        result = OmegaConf.load(folder / str(trial.number) / "result.yaml")
+        here = folder / str(trial.number)
+        result = OmegaConf.load(here / "result.yaml")
         assert result.n_epochs == len(trial.intermediate_values) < EPOCHS
         assert f"at epoch {result.n_epochs - 1}, MedianPruner: best so far" in result.pruned
         assert "threshold" in result.pruned
-        log = (folder / str(trial.number) / "train.log").read_text()
+        log = (here / "train.log").read_text()
         assert "Pruned: " in log
         assert "Traceback" not in log
-        with (folder / str(trial.number) / "csv" / "metrics.csv").open() as file:
-            assert any(row["val/acc"] for row in csv.DictReader(file))
+        assert any(row["val/acc"] for row in rows_of(here / "csv" / "metrics.csv"))
     assert "Job failed" not in ran.out + ran.err
     assert "Traceback" not in ran.out + ran.err
 
@@ -114,8 +117,7 @@ def test_a_pruned_trial_ended_cleanly_and_says_when_and_against_what(search: tup
 def test_the_table_and_the_results_say_what_the_study_says(search: tuple[Path, Ran]) -> None:
     folder, _ = search
     study = study_in(folder)
-    with (folder / "trials.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = rows_of(folder / "trials.csv")
     assert [int(row["number"]) for row in rows] == list(range(N_TRIALS))
     assert [row["state"] for row in rows] == [t.state.name.lower() for t in study.trials]
     assert [float(row["optimizer.lr"]) for row in rows] == [t.params["optimizer.lr"] for t in study.trials]
@@ -152,8 +154,7 @@ def test_the_screen_shows_one_line_per_trial_and_the_summary(search: tuple[Path,
 
 
 def test_the_report_is_there_and_complete(search: tuple[Path, Ran]) -> None:
-    folder, _ = search
-    report = (folder / "report.html").read_text(encoding="utf-8")
+    report = (search[0] / "report.html").read_text(encoding="utf-8")
     assert "val/acc" in report
     assert report.rstrip().endswith("</html>")
 
@@ -174,20 +175,17 @@ def test_the_command_in_the_results_repeats_the_best_trial_exactly(search: tuple
     folder, _ = search
     results = OmegaConf.load(folder / "optimization_results.yaml")
     assert results.command.startswith("python ")
-    import shlex
-
-    ran = train(*shlex.split(results.command)[2:], cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    succeed(*shlex.split(results.command)[2:], cwd=tmp_path)
     [again] = tmp_path.glob("outputs/train/*/result.yaml")
     assert OmegaConf.load(again).value == results.best_value
 
 
 def test_failed_trials_are_fail_with_a_reason_and_the_search_goes_on(tmp_path: Path) -> None:
-    ran = train(
+    ran = succeed(
         "hparams_search=mlp",
         *SMALL,
         "hydra/sweeper/sampler=grid",
-        "model._target_=faulty.FaultyClassifier",
+        FAULTY,
         "model.hidden_size=choice(8,16,24,32,40)",
         "model.n_layers=1",
         "model.dropout_rate=0.1",
@@ -195,9 +193,8 @@ def test_failed_trials_are_fail_with_a_reason_and_the_search_goes_on(tmp_path: P
         "optimizer=adam",
         "data.batch_size=32",
         cwd=tmp_path,
-        LIGHTSWEEP_TRUST="faulty.*",
+        **TRUST,
     )
-    assert ran.code == 0, ran.err
     folder = the_folder(tmp_path)
     ended = {t.params["model.hidden_size"]: t for t in study_in(folder).trials}
     reasons = {size: t.user_attrs.get("fail_reason") for size, t in ended.items()}
@@ -226,11 +223,11 @@ def test_a_search_in_which_nothing_completes_says_why_and_exits_with_1(tmp_path:
     ran = train(
         "hparams_search=mlp",
         *SMALL,
-        "model._target_=faulty.FaultyClassifier",
+        FAULTY,
         "model.hidden_size=16",
         "hydra.sweeper.max_consecutive_failures=2",
         cwd=tmp_path,
-        LIGHTSWEEP_TRUST="faulty.*",
+        **TRUST,
     )
     assert ran.code == 1
     assert "2 trials failed in a row (hydra.sweeper.max_consecutive_failures)" in ran.out
@@ -243,7 +240,7 @@ def test_a_search_in_which_nothing_completes_says_why_and_exits_with_1(tmp_path:
 
 
 def test_parallel_workers_keep_numbers_folders_and_hyperband_brackets_together(tmp_path: Path) -> None:
-    ran = train(
+    succeed(
         "-m",
         "hparams_search=mlp",
         *SMALL,
@@ -255,7 +252,6 @@ def test_parallel_workers_keep_numbers_folders_and_hyperband_brackets_together(t
         "hydra/sweeper/sampler=random",
         cwd=tmp_path,
     )
-    assert ran.code == 0, ran.err
     folder = the_folder(tmp_path)
     study = study_in(folder)
     assert [t.number for t in study.trials] == list(range(8))
@@ -296,8 +292,7 @@ def test_a_stopped_search_leaves_no_running_trial_and_true_files_and_can_go_on(
     assert OmegaConf.load(folder / "optimization_results.yaml").n_trials.finished == len(finished)
 
     more = (f"hydra.sweep.dir={folder}", f"hydra.sweeper.n_trials={len(trials) + 1}")
-    ran = train(*arguments, *more, cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    succeed(*arguments, *more, cwd=tmp_path)
     again = study_in(folder).trials
     assert [t.number for t in again] == list(range(len(trials) + 1))
     assert {t.state for t in again} <= {TrialState.COMPLETE, TrialState.PRUNED}
@@ -308,35 +303,23 @@ def test_a_stopped_search_leaves_no_running_trial_and_true_files_and_can_go_on(
 def test_n_trials_is_a_total_and_no_point_is_drawn_twice(tmp_path: Path) -> None:
     arguments = ("hparams_search=mlp", *SMALL, "hydra.sweeper.storage=kept.journal", "hydra/sweeper/sampler=random")
     for n_trials in (2, 3):
-        ran = train(*arguments, f"hydra.sweeper.n_trials={n_trials}", cwd=tmp_path)
-        assert ran.code == 0, ran.err
-    trials = optuna.load_study(
-        study_name="mlp",
-        storage=optuna.storages.JournalStorage(
-            optuna.storages.journal.JournalFileBackend(str(tmp_path / "kept.journal"))
-        ),
-    ).trials
+        succeed(*arguments, f"hydra.sweeper.n_trials={n_trials}", cwd=tmp_path)
+    trials = study_in(tmp_path, "kept.journal").trials
     assert [t.number for t in trials] == [0, 1, 2]
     assert len({t.params["optimizer.lr"] for t in trials}) == 3
 
 
 def test_searches_that_start_in_the_same_second_get_folders_of_their_own(tmp_path: Path) -> None:
-    def config() -> Any:
-        hydra = {"sweep": {"dir": str(tmp_path / "2026-01-01_00-00-00")}, "overrides": {"hydra": []}}
-        return OmegaConf.create({"hydra": hydra})
-
-    configs = [config() for _ in range(3)]
+    hydra = {"sweep": {"dir": str(tmp_path / "2026-01-01_00-00-00")}, "overrides": {"hydra": []}}
+    configs = [OmegaConf.create({"hydra": hydra}) for _ in range(3)]
     folders = [claim_folder(c)[0] for c in configs]
     assert len(set(folders)) == 3
     for c, folder in zip(configs, folders, strict=True):
         assert c.hydra.sweep.dir == str(folder)
         assert c.hydra.overrides.hydra == [f"hydra.sweep.dir='{folder}'"]
-    for one, other in itertools.combinations(folders, 2):
-        assert one != other
 
 
 def test_a_relative_storage_is_one_file_also_if_jobs_change_their_folder(tmp_path: Path) -> None:
     storage = ("hydra.sweeper.storage=sqlite:///kept.db", "hydra.job.chdir=true")
-    ran = train("hparams_search=mlp", *SMALL, *storage, "hydra.sweeper.n_trials=2", cwd=tmp_path)
-    assert ran.code == 0, ran.err
+    succeed("hparams_search=mlp", *SMALL, *storage, "hydra.sweeper.n_trials=2", cwd=tmp_path)
     assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.db")] == ["kept.db"]

@@ -9,8 +9,8 @@ from typing import Any
 import optuna
 import pytest
 from omegaconf import DictConfig, OmegaConf
-from optuna.pruners import BasePruner, HyperbandPruner, NopPruner
-from optuna.samplers import BaseSampler, GridSampler, RandomSampler
+from optuna.pruners import HyperbandPruner, NopPruner
+from optuna.samplers import GridSampler, RandomSampler
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import TrialState
 
@@ -67,13 +67,28 @@ def searched(study: optuna.Study, space: SearchSpace, *, n_trials: int = 15) -> 
     return study
 
 
+def sampled(node: DictConfig, space: SearchSpace, *, n_trials: int) -> optuna.Study:
+    return searched(optuna.create_study(sampler=build_sampler(node, space=space)), space, n_trials=n_trials)
+
+
+def pruned(composed: Compose, pruner: str, *, seed: int = 0, x: str = "interval(0, 1)") -> optuna.Study:
+    """A search of `x` with random numbers and this pruner."""
+    built = build_pruner(sweeper_of(composed, f"hydra/sweeper/pruner={pruner}").pruner)
+    study = optuna.create_study(direction="maximize", sampler=RandomSampler(seed=seed), pruner=built)
+    return searched(study, space_of(x=x), n_trials=40)
+
+
+def space_for(sampler: str) -> SearchSpace:
+    return space_of(**COUNTABLE if sampler == "grid" else MIXED)
+
+
 def points(study: optuna.Study) -> list[dict[str, Any]]:
     return [trial.params for trial in study.trials]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_each_sampler_of_the_config_runs_a_search_and_repeats_it(sampler: str, composed: Compose) -> None:
-    space = space_of(**COUNTABLE if sampler == "grid" else MIXED)
+    space = space_for(sampler)
     sweeper = sweeper_of(composed, f"hydra/sweeper/sampler={sampler}")
 
     def search() -> optuna.Study:
@@ -90,28 +105,14 @@ def test_each_sampler_of_the_config_runs_a_search_and_repeats_it(sampler: str, c
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_the_seed_of_the_config_is_the_samplers(sampler: str, composed: Compose) -> None:
-    space = space_of(**COUNTABLE if sampler == "grid" else MIXED)
-    one, other = (
-        searched(
-            optuna.create_study(
-                sampler=build_sampler(
-                    sweeper_of(composed, f"hydra/sweeper/sampler={sampler}", f"seed={seed}").sampler, space=space
-                )
-            ),
-            space,
-            n_trials=3,
-        )
-        for seed in (0, 1)
-    )
+    nodes = (sweeper_of(composed, f"hydra/sweeper/sampler={sampler}", f"seed={seed}").sampler for seed in (0, 1))
+    one, other = (sampled(node, space_for(sampler), n_trials=3) for node in nodes)
     assert points(one) != points(other)
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_each_pruner_of_the_config_lets_a_search_complete(pruner: str, composed: Compose) -> None:
-    space = space_of(x="interval(0, 1)")
-    built = build_pruner(sweeper_of(composed, f"hydra/sweeper/pruner={pruner}").pruner)
-    study = optuna.create_study(direction="maximize", sampler=RandomSampler(seed=0), pruner=built)
-    searched(study, space, n_trials=40)
+    study = pruned(composed, pruner)
     states = {t.state for t in study.trials}
     assert TrialState.COMPLETE in states
     # None prunes nothing, and so does `patient` on curves that rise all the time.
@@ -121,10 +122,7 @@ def test_each_pruner_of_the_config_lets_a_search_complete(pruner: str, composed:
 
 @pytest.mark.parametrize("pruner", PRUNERS)
 def test_the_best_trial_is_never_pruned_where_curves_do_not_cross(pruner: str, composed: Compose) -> None:
-    space = space_of(x="interval(0.3, 1)")
-    built = build_pruner(sweeper_of(composed, f"hydra/sweeper/pruner={pruner}").pruner)
-    study = optuna.create_study(direction="maximize", sampler=RandomSampler(seed=1), pruner=built)
-    searched(study, space, n_trials=40)
+    study = pruned(composed, pruner, seed=1, x="interval(0.3, 1)")
     height = {t.number: t.params["x"] for t in study.trials}
     if pruner != "threshold":  # which knows nothing of the other trials
         assert study.best_trial.number == max(height, key=height.__getitem__)
@@ -134,12 +132,9 @@ def test_the_best_trial_is_never_pruned_where_curves_do_not_cross(pruner: str, c
 def test_nothing_is_pruned_before_the_start_up_trials_and_much_after_the_first_epoch(
     pruner: str, composed: Compose
 ) -> None:
-    built = build_pruner(sweeper_of(composed, f"hydra/sweeper/pruner={pruner}").pruner)
-    study = optuna.create_study(direction="maximize", sampler=RandomSampler(seed=0), pruner=built)
-    searched(study, space_of(x="interval(0, 1)"), n_trials=40)
-    pruned = [t for t in study.trials if t.state == TrialState.PRUNED]
-    assert min(t.number for t in pruned) >= 5
-    assert min(len(t.intermediate_values) for t in pruned) == 1
+    ended = [t for t in pruned(composed, pruner).trials if t.state == TrialState.PRUNED]
+    assert min(t.number for t in ended) >= 5
+    assert min(len(t.intermediate_values) for t in ended) == 1
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsgaii"])
@@ -148,7 +143,7 @@ def test_in_a_study_that_has_trials_a_sampler_draws_other_points_than_at_its_sta
 ) -> None:
     node = sweeper_of(composed, f"hydra/sweeper/sampler={sampler}").sampler
     space = space_of(**MIXED)
-    study = searched(optuna.create_study(sampler=build_sampler(node, space=space)), space, n_trials=3)
+    study = sampled(node, space, n_trials=3)
     study.sampler = build_sampler(node, space=space, n_trials_there=3)
     searched(study, space, n_trials=3)
     assert len({p["x"] for p in points(study)}) == 6
@@ -158,8 +153,7 @@ def test_in_a_study_that_has_trials_a_sampler_draws_other_points_than_at_its_sta
 def test_a_grid_and_a_quasi_random_sequence_go_on_where_they_were(sampler: str, composed: Compose) -> None:
     node = sweeper_of(composed, f"hydra/sweeper/sampler={sampler}").sampler
     space = space_of(**COUNTABLE if sampler == "grid" else {"x": "interval(0, 1)"})
-    whole = searched(optuna.create_study(sampler=build_sampler(node, space=space)), space, n_trials=8)
-    halves = searched(optuna.create_study(sampler=build_sampler(node, space=space)), space, n_trials=4)
+    whole, halves = (sampled(node, space, n_trials=n) for n in (8, 4))
     halves.sampler = build_sampler(node, space=space, n_trials_there=4)
     searched(halves, space, n_trials=4)
     assert sorted(map(str, points(halves))) == sorted(map(str, points(whole)))
@@ -182,15 +176,11 @@ def test_a_seed_moves_on_by_the_number_of_trials_and_none_stays_none() -> None:
 
 def test_a_grid_search_visits_every_point_once_and_its_size_is_known(composed: Compose) -> None:
     space = space_of(**COUNTABLE)
-    sampler = build_sampler(sweeper_of(composed, "hydra/sweeper/sampler=grid").sampler, space=space)
-    assert isinstance(sampler, GridSampler)
-    assert grid_size(sampler, space) == 4 * 3 * 2
-    study = searched(optuna.create_study(sampler=sampler), space, n_trials=24)
+    study = sampled(sweeper_of(composed, "hydra/sweeper/sampler=grid").sampler, space, n_trials=24)
+    assert isinstance(study.sampler, GridSampler)
+    assert grid_size(study.sampler, space) == 4 * 3 * 2
     assert len(set(map(str, points(study)))) == 24
-
-
-def test_other_samplers_have_no_grid() -> None:
-    assert grid_size(RandomSampler(), space_of(**COUNTABLE)) is None
+    assert grid_size(RandomSampler(), space) is None
 
 
 def test_a_grid_of_a_continuous_space_is_refused(composed: Compose) -> None:
@@ -212,12 +202,7 @@ BUILDERS: dict[str, Callable[[DictConfig], Any]] = {
         ("pruner", {"_target_": "optuna.samplers.RandomSampler"}, "hydra.sweeper.pruner is a RandomSampler, not a"),
         ("sampler", {"_target_": "optuna.samplers.NoSuchSampler"}, "NoSuchSampler"),
         ("pruner", {"_target_": "optuna.pruners.NoSuchPruner"}, "NoSuchPruner"),
-        ("sampler", {"_target_": "optuna.samplers.RandomSampler", "sed": 0}, "unexpected keyword argument 'sed'"),
-        pytest.param(
-            "sampler",
-            {"_target_": "optuna.samplers.TPESampler", "sed": 0},
-            "unexpected keyword argument 'sed'",
-        ),
+        ("sampler", {"_target_": "optuna.samplers.TPESampler", "sed": 0}, "unexpected keyword argument 'sed'"),
         ("pruner", {"_target_": "optuna.pruners.MedianPruner", "n_trial": 0}, "unexpected keyword argument 'n_trial'"),
         ("pruner", {"_target_": "optuna.pruners.SuccessiveHalvingPruner", "min_resource": 0}, "min_resource"),
         ("pruner", {"_target_": "optuna.pruners.PercentilePruner", "percentile": 101}, "percentile"),
@@ -252,26 +237,13 @@ def test_the_driver_and_its_jobs_put_a_trial_into_the_same_hyperband_bracket(
 
 
 def test_hyperbands_resource_is_the_number_of_epochs(composed: Compose) -> None:
-    pruner = build_pruner(sweeper_of(composed, "hydra/sweeper/pruner=hyperband", "trainer.max_epochs=9").pruner)
-    assert isinstance(pruner, HyperbandPruner)
-    assert (pruner._min_resource, pruner._max_resource, pruner._reduction_factor) == (1, 9, 3)
+    node = sweeper_of(composed, "hydra/sweeper/pruner=hyperband", "trainer.max_epochs=9").pruner
+    assert (node.min_resource, node.max_resource, node.reduction_factor) == (1, 9, 3)
 
 
-def opened(
-    storage: BaseStorage,
-    *,
-    name: str = "mlp",
-    direction: Direction = "maximize",
-    sampler: BaseSampler | None = None,
-    pruner: BasePruner | None = None,
-) -> optuna.Study:
-    return open_study(
-        name=name,
-        storage=storage,
-        direction=direction,
-        sampler=sampler or RandomSampler(),
-        pruner=pruner or NopPruner(),
-    )
+def opened(storage: BaseStorage, **changes: Any) -> optuna.Study:
+    usual = {"name": "mlp", "direction": "maximize", "sampler": RandomSampler(), "pruner": NopPruner()}
+    return open_study(storage=storage, **{**usual, **changes})
 
 
 @pytest.mark.parametrize("kind", ["memory", "journal", "sqlite"])

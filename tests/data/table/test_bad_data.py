@@ -15,6 +15,12 @@ from lightsweep.data.table.module import TableDataModule
 from lightsweep.errors import ConfigError
 from tests.data.table.tables import arrays, table
 
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 GOOD = [f"{i},{'ab'[i % 2]}" for i in range(40)]
 
 
@@ -31,45 +37,41 @@ def with_column(name: str, cells: list[str], *, n: int = 1) -> str:
     return "\n".join([f"{name},x,y", *(f"{cell},{row}" for cell, row in zip(cells, GOOD * n, strict=True))]) + "\n"
 
 
-CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
-    "empty file": ("", {}, "a.csv is empty."),
-    "blank lines alone": ("\n\n", {}, "a.csv is empty: it has no header."),
-    "header alone": ("x,y\n", {}, "a.csv holds no rows below its header."),
-    "no header": ("5.1,3.5,setosa\n4.9,3,setosa\n", {}, "a.csv has no header: its first line, '5.1,3.5,setosa'"),
-    "no header, with a missing cell": ("?,3,b\n4,2,a\n5,6,b\n", {}, "a.csv has no header"),
+Case = tuple[str | bytes, str] | tuple[str | bytes, dict[str, Any], str]
+CASES: dict[str, Case] = {  # the file, the settings if it needs some, and what is told
+    "empty file": ("", "a.csv is empty."),
+    "blank lines alone": ("\n\n", "a.csv is empty: it has no header."),
+    "header alone": ("x,y\n", "a.csv holds no rows below its header."),
+    "no header": ("5.1,3.5,setosa\n4.9,3,setosa\n", "a.csv has no header: its first line, '5.1,3.5,setosa'"),
+    "no header, with a missing cell": ("?,3,b\n4,2,a\n5,6,b\n", "a.csv has no header"),
     "numbers as names": (
         "400,410,y\n4.9,3.5,a\n",
-        {},
         "its first line, '400,410,y', holds numbers. Put a line above it that names the columns; or, if these are"
         " names, begin each of them with a letter.",
     ),
     "duplicate names": (
         lines(header="x,y,x", rows=[f"{row},1" for row in GOOD]),
-        {},
         "a.csv, line 1: the columns 1 and 3 are both named 'x'",
     ),
     "target absent": (lines(), {"target": "z"}, "data.target is 'z', but a.csv has no such column. It has: x, y."),
     "no target": (lines(), {"target": None}, "data.target is null; it must name a column"),
     "a target twice": (lines(), {"target": ["y", -1]}, "it names a column twice"),
     "target index out of range": (lines(), {"target": 2}, "data.target is '2', but a.csv has no such column"),
-    "one class": (lines(rows=["1,a"] * 30), {}, "a.csv, column 'y' has nothing to tell apart: every row is 'a'"),
+    "one class": (lines(rows=["1,a"] * 30), "a.csv, column 'y' has nothing to tell apart: every row is 'a'"),
     "one class as a number": (
         lines(rows=["1,01", "2,1"] * 20),
-        {},
         "every row is '1'. Choose another data.target, or, if 1 and 01 are to be two classes, say"
         " data.kinds={y:category}.",
     ),
     "a class with fewer rows than splits": (
         lines((8, "6,c"), (9, "7,c")),
-        {},
         "a.csv, line 8, column 'y': the class 'c' has 2 rows in all",
     ),
     "no column left": (with_column("void", [""] * 40), {"drop": ["x"]}, "a.csv has no column left to learn from"),
-    "infinite value": (lines((6, "inf,a")), {}, "a.csv, line 6, column 'x' is inf"),
-    "infinite target": (lines((6, "1,-inf"), rows=[f"{i},{i}.5" for i in range(40)]), {}, "line 6, column 'y' is -inf"),
+    "infinite value": (lines((6, "inf,a")), "a.csv, line 6, column 'x' is inf"),
+    "infinite target": (lines((6, "1,-inf"), rows=[f"{i},{i}.5" for i in range(40)]), "line 6, column 'y' is -inf"),
     "too large a value": (
         lines((6, "1e300,a")),
-        {},
         "a.csv, line 6, column 'x' is 1e+300, which is no number to learn",
     ),
     "a target that is the same everywhere": (
@@ -79,7 +81,6 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     ),
     "a column like a part of a date": (
         with_column("z,z (days)", [f"2024-01-{1 + i % 28:02},{i}" for i in range(40)]),
-        {},
         "column 'z (days)' is named like a part of the date 'z'",
     ),
     "a row without a group": (
@@ -89,37 +90,30 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     ),
     "a quote that is open in the header": (
         lines(header='x,"y'),
-        {},
         "line 1 opens a double quote that is nowhere closed",
     ),
     "a quote that is open in a row": (
         lines((3, '"1,b')),
-        {},
         "a.csv, line 3 opens a double quote that is nowhere closed",
     ),
     "a quote that is open in the last column": (
         lines((39, '37,"b')),
-        {},
         "a.csv, line 39 opens a double quote that is nowhere closed",
     ),
     "mixed types": (
         lines((7, "many,a"), (12, "few,b")),
-        {},
         "a.csv, line 7, column 'x' is 'many', but 38 of 40 cells are numbers. Mend or empty such cells (2 there are)",
     ),
     "numbers and words": (
         with_column("z", [f"{i}.5" if i % 3 else f"none{i}" for i in range(80)], n=2),
-        {},
         "a.csv, line 2, column 'z' is 'none0', but most of its cells are meant to be numbers.",
     ),
     "decimal commas": (
         with_column("z", [f'"{i},25"' for i in range(80)], n=2),
-        {},
         "a.csv, line 2, column 'z' is '0,25', but most of its cells are meant to be numbers.",
     ),
     "a target with decimal commas": (
         "x;y\n" + "".join(f"{i};{i},25\n" for i in range(40)),
-        {},
         "a.csv, line 2, column 'y' is '0,25', but most of its cells are meant to be numbers. Write them all like"
         " -1234.5, or say data.decimal=comma for 1234,5, or empty those that are none; or say data.task=multiclass.",
     ),
@@ -130,34 +124,28 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     ),
     "a target of dates": (
         lines(rows=[f"{i},{1 + i % 28:02}.{1 + i // 28:02}.2024" for i in range(40)]),
-        {},
         "a.csv, line 2, column 'y' holds dates, which can't be predicted. Choose another data.target",
     ),
     "a count with few rows of one number": (
         lines((8, "6,7"), (9, "7,7"), rows=[f"{i},{i % 3}" for i in range(40)]),
-        {},
         "the class '7' has 2 rows in all, of which 1 are for training; it needs at least 3, and one to learn from."
         " Give more such rows, or leave these out. If these numbers are a quantity, say data.task=regression.",
     ),
     "thousands with a comma in a column of few values": (
         with_column("z", [f'"{i:,}"' for i in range(980, 1020)] * 2, n=2),
-        {},
         "a.csv, line 22, column 'z' is '1,000', but most of its cells are meant to be numbers. Write them all like"
         " -1234.5, or, if it is a decimal comma, say data.decimal=comma",
     ),
     "per cent": (
         with_column("z", [f"{i}%" for i in range(80)], n=2),
-        {},
         "a.csv, line 2, column 'z' is '0%', but most of its cells are meant to be numbers.",
     ),
     "dates of two kinds": (
         with_column("z", [f"20{i:02}-01-01" if i % 2 else f"01.01.20{i:02}" for i in range(80)], n=2),
-        {},
         "a.csv, line 2, column 'z' is '01.01.2000', but most of its cells are meant to be dates.",
     ),
     "a quantity with words": (
         "x,y\n" + "".join(f"{i},{f'{i}.5' if i % 3 else 'none'}\n" for i in range(60)),
-        {},
         "a.csv, line 2, column 'y' is 'none', but 40 of 60 cells are numbers.",
     ),
     "a number as Python writes it": (
@@ -167,20 +155,18 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     ),
     "mixed types behind a cell of two lines": (
         with_column("note", ['"two\nlines"', *["one"] * 39]).replace("one,4,", "one,few,"),
-        {},
         "a.csv, line 7, column 'x' is 'few'",
     ),
-    "wrong encoding": (lines((9, "1,ä")).encode("latin1"), {}, "a.csv, line 9 is not UTF-8 text: byte 0xe4 after '1,'"),
-    "wrong encoding in the header": ("ä,y\n1,2\n".encode("latin1"), {}, "a.csv, line 1 is not UTF-8 text"),
+    "wrong encoding": (lines((9, "1,ä")).encode("latin1"), "a.csv, line 9 is not UTF-8 text: byte 0xe4 after '1,'"),
+    "wrong encoding in the header": ("ä,y\n1,2\n".encode("latin1"), "a.csv, line 1 is not UTF-8 text"),
     "UTF-16": (
         "x,y\n1,2\n".encode("utf-16"),
-        {},
         "a.csv is UTF-16. Save it as UTF-8, for example with: iconv -f utf",
     ),
-    "compressed": (gzip.compress(lines().encode()), {}, "a.csv is compressed by gzip. Name it a.csv.gz."),
-    "a quote without an end": (lines((3, '1,"a')) + "x" * 200_000, {}, "a.csv"),
-    "ragged, too short": (lines((5, "3")), {}, "a.csv, line 5 has 1 cells, but the header names 2 columns"),
-    "ragged, too long": (lines((5, "3,a,b")), {}, "a.csv, line 5 has 3 cells, but the header names 2 columns"),
+    "compressed": (gzip.compress(lines().encode()), "a.csv is compressed by gzip. Name it a.csv.gz."),
+    "a quote without an end": (lines((3, '1,"a')) + "x" * 200_000, "a.csv"),
+    "ragged, too short": (lines((5, "3")), "a.csv, line 5 has 1 cells, but the header names 2 columns"),
+    "ragged, too long": (lines((5, "3,a,b")), "a.csv, line 5 has 3 cells, but the header names 2 columns"),
     "0 rows left": (
         lines(rows=["1,"] * 30),
         {"task": "regression"},
@@ -193,7 +179,6 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     ),
     "a target that is mostly numbers": (
         lines((4, "1,high"), rows=[f"{i},{i}.5" for i in range(40)]),
-        {},
         "a.csv, line 4, column 'y' is 'high', but 39 of 40 cells are numbers",
     ),
     "cells that the task makes classes": (
@@ -205,7 +190,6 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
         with_column(
             "t", ["01.02.2024"] * 5 + [f"{i + 10}.03.2024" for i in range(20)] + ["soon"] + ["07.08.2024"] * 14
         ),
-        {},
         "a.csv, line 27, column 't' is 'soon', which is not a date like those of this column",
     ),
     "more classes than binary has": (
@@ -278,11 +262,10 @@ CASES: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("content", "settings", "told"), CASES.values(), ids=CASES)
-def test_a_bad_table_is_told_in_one_message(
-    content: str | bytes, settings: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_bad_table_is_told_in_one_message(case: Case, tmp_path: Path) -> None:
+    content, *given, told = case
+    settings: Any = given[0] if given else {}
     Path("a.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
     Path("b.csv").write_text("u,y\n1,a\n")
     assert told in message_of(table(tmp_path, **settings))
@@ -295,10 +278,7 @@ def message_of(data: Any) -> str:
     return str(error.value)
 
 
-def test_a_file_that_is_not_there_or_of_an_unknown_kind_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_file_that_is_not_there_or_of_an_unknown_kind_is_named(tmp_path: Path) -> None:
     Path("a.xlsx").write_text("x")
     Path("folder.csv").mkdir()
     Path("a.parquet").write_text("no parquet")
@@ -312,8 +292,7 @@ def test_a_file_that_is_not_there_or_of_an_unknown_kind_is_named(
     assert "a.csv.gz can't be read" in message_of(table(tmp_path, "a.csv.gz"))
 
 
-def test_a_row_of_a_binary_file_is_counted_from_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_row_of_a_binary_file_is_counted_from_0(tmp_path: Path) -> None:
     pd.DataFrame({"x": [1.0, 2.0, np.inf, *[0.0] * 37], "y": [*"ab"] * 20}).to_parquet("a.parquet")
     assert "a.parquet, row 2 (counted from 0), column 'x' is inf" in message_of(table(tmp_path, "a.parquet"))
 
@@ -330,10 +309,7 @@ def test_a_row_of_a_binary_file_is_counted_from_0(tmp_path: Path, monkeypatch: p
         ({"split": "group", "split_by": "z"}, "Choose another column."),
     ],
 )
-def test_cells_of_several_values_are_refused(
-    cell: Any, settings: dict[str, Any], remedy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_cells_of_several_values_are_refused(cell: Any, settings: dict[str, Any], remedy: str, tmp_path: Path) -> None:
     pd.DataFrame({"x": range(40), "y": [*"ab"] * 20, "z": [cell] * 40}).to_parquet("a.parquet")
     told = message_of(table(tmp_path, "a.parquet", **settings))
     assert told.startswith("a.parquet, row 0 (counted from 0), column 'z' holds ")
@@ -375,16 +351,12 @@ ARRAY_CASES: dict[str, tuple[Callable[[], None], str, str]] = {
 
 
 @pytest.mark.parametrize(("save", "path", "told"), ARRAY_CASES.values(), ids=ARRAY_CASES)
-def test_bad_arrays_are_told_in_one_message(
-    save: Callable[[], None], path: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_bad_arrays_are_told_in_one_message(save: Callable[[], None], path: str, told: str, tmp_path: Path) -> None:
     save()
     assert told in message_of(arrays(tmp_path, path))
 
 
-def test_what_is_wrong_with_y_is_told_with_its_own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_what_is_wrong_with_y_is_told_with_its_own_file(tmp_path: Path) -> None:
     np.save("x.npy", X)
     np.save("y.npy", Y[:9])
     told = "x.npy: x has 30 rows, but y in y.npy has 9. Each row of x needs one of y."
