@@ -423,15 +423,10 @@ def test_a_trial_that_another_driver_runs_is_left_to_it_and_waited_for(
     assert capsys.readouterr().err == message
 
 
-def give_signs_every(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signs, "SECONDS_BETWEEN_SIGNS", seconds)
-    signs._begin_to_give_signs.cache_clear()  # the thread that is there sleeps for longer
-
-
 def test_a_trial_of_another_host_is_taken_over_once_it_gives_no_sign_of_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    give_signs_every(0.1, monkeypatch)
+    monkeypatch.setattr(signs, "SECONDS_BETWEEN_SIGNS", 0.1)
     monkeypatch.setattr(signs, "SECONDS_OF_SILENCE", 0.5)
     study = journal_study(tmp_path)
     begun_by_another(study, host="elsewhere")
@@ -470,7 +465,7 @@ def wait_for_a_sign(path: Path) -> None:
 def test_trials_give_signs_of_life_while_they_run_and_leave_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    give_signs_every(0.01, monkeypatch)
+    monkeypatch.setattr(signs, "SECONDS_BETWEEN_SIGNS", 0.01)
 
     with signs_of_life(tmp_path, 3):
         wait_for_a_sign(tmp_path / ".alive.3")
@@ -482,7 +477,7 @@ def test_trials_give_signs_of_life_while_they_run_and_leave_none(
 
 
 def test_a_fork_gives_its_own_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    give_signs_every(0.01, monkeypatch)
+    monkeypatch.setattr(signs, "SECONDS_BETWEEN_SIGNS", 0.01)
     with signs_of_life(tmp_path, 0):
         child = os.fork()
         if child == 0:
