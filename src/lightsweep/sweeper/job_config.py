@@ -84,8 +84,6 @@ class CachedConfigLoader(ConfigLoader):
         copied: DictConfig = pickle.loads(self._composed[key])  # noqa: S301  (its own)
         return copied
 
-    # All else is the wrapped loader's.
-
     def get_mode(self, *args: Any, **kwargs: Any) -> Any:
         return self.loader.get_mode(*args, **kwargs)
 
