@@ -58,7 +58,7 @@ def job(composed: Callable[..., DictConfig], tmp_path: Path) -> Iterator[DictCon
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(config)
     models.clear()
-    gc.unfreeze()
+    app._freeze_libraries.cache_clear()
     yield config
     HydraConfig.instance().cfg = before
     gc.unfreeze()
