@@ -128,11 +128,9 @@ def free_memory() -> None:
     """Free what a training left in reference cycles: trainer, model and loaders refer to each other."""
     gc.collect()
     _freeze_libraries()
-    if "torch" in sys.modules:
-        import torch
-
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.empty_cache()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 @functools.lru_cache(maxsize=1)  # once per process

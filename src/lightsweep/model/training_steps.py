@@ -194,7 +194,9 @@ class TrainingSteps(L.LightningModule):
         trainer = self.trainer
         [optimizer] = trainer.optimizers
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        step = self._counted_step()
+        counted = self.optimizers()
+        assert isinstance(counted, LightningOptimizer)
+        step: Callable[[], Any] = counted.step  # by which Lightning counts, and so knows what to save
         deadline = time.monotonic() + SECONDS_PER_STEP
         for n_batches, (batch, _, _) in enumerate(dataloader_iter, start=1):
             batch = trainer.precision_plugin.convert_input(batch)
@@ -213,12 +215,6 @@ class TrainingSteps(L.LightningModule):
                 break
         if dataloader_iter.done:
             self._log_loss()
-
-    def _counted_step(self) -> Callable[[], Any]:
-        """Lightning's step of the optimizer, by which it counts: what saves checkpoints looks whether there was one."""
-        optimizer = self.optimizers()
-        assert isinstance(optimizer, LightningOptimizer)
-        return optimizer.step
 
     def on_train_epoch_end(self) -> None:
         self._log_loss()  # if the epoch ended early
