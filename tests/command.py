@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 TINY = ("data=synthetic", "data.n_samples=200", "data.n_features=8", "data.n_classes=2")
 SMALL = (*TINY, "trainer.max_epochs=2")
+FIXED = ("model.n_layers=1", "model.dropout_rate=0.1", "optimizer.lr=0.01", "optimizer=adam", "data.batch_size=32")
 FAULTY = "model._target_=faulty.FaultyClassifier"
 TRUST = {"LIGHTSWEEP_TRUST": "faulty.*"}
 

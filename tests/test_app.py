@@ -11,7 +11,7 @@ import pytest
 from lightsweep import app
 from lightsweep.app import asks_for_search, closest_keys, run_app
 from lightsweep.interrupt import SIGNALS
-from tests.command import succeed, train
+from tests.command import FIXED, succeed, train
 
 SEARCH = "hparams_search=mlp"
 
@@ -164,26 +164,17 @@ def test_a_search_refuses_what_the_user_can_mend(arguments: list[str], parts: li
     assert "secret" not in message
 
 
-ALL_FIXED = [
-    "model.n_layers=1",
-    "model.hidden_size=64",
-    "model.dropout_rate=0.1",
-    "optimizer.lr=0.01",
-    "optimizer=adam",
-    "data.batch_size=64",
-]
-
-
 @pytest.mark.slow
 def test_a_search_with_nothing_left_to_search_says_so(tmp_path: Path) -> None:
-    message = refused(SEARCH, *ALL_FIXED, cwd=tmp_path)
+    message = refused(SEARCH, "model.hidden_size=64", *FIXED, cwd=tmp_path)
     assert "nothing is left to search" in message
-    assert "model.n_layers, model.hidden_size" in message
+    assert "model.hidden_size, model.n_layers" in message
 
 
 @pytest.mark.slow
 def test_a_searched_key_that_is_fixed_is_warned_about_and_the_rest_is_searched(tmp_path: Path) -> None:
-    ran = succeed(SEARCH, *ALL_FIXED[:-1], "hydra.sweeper.n_trials=2", "trainer.max_epochs=1", cwd=tmp_path)
+    small = ("model.hidden_size=64", "hydra.sweeper.n_trials=2", "trainer.max_epochs=1")
+    ran = succeed(SEARCH, *FIXED[:-1], *small, cwd=tmp_path)
     warning = ran.err.splitlines()[0]
     assert warning.startswith("warning: fixed on the command line and so not searched: model.n_layers, ")
     assert warning.endswith("searched are data.batch_size.")

@@ -53,17 +53,9 @@ def test_a_model_and_data_of_ones_own_are_built_and_pruned_like_ours(
 
 @pytest.mark.slow
 def test_a_search_of_ones_own_model_runs_in_workers_and_ships(elsewhere: Path) -> None:
-    ran = succeed(
-        "--config-dir",
-        "mine/conf",
-        *OVERRIDES,
-        "trainer.max_epochs=2",
-        "hydra/launcher=processes",
-        "hydra.sweeper.n_trials=2",
-        cwd=elsewhere.parent,
-        PYTHONPATH=str(elsewhere),
-        LIGHTSWEEP_TRUST="own_model.*,own_data.*",
-    )
+    small = ("trainer.max_epochs=2", "hydra/launcher=processes", "hydra.sweeper.n_trials=2")
+    trusted = {"PYTHONPATH": str(elsewhere), "LIGHTSWEEP_TRUST": "own_model.*,own_data.*"}
+    ran = succeed("--config-dir", "mine/conf", *OVERRIDES, *small, cwd=elsewhere.parent, **trusted)
     [folder] = elsewhere.parent.glob("outputs/two_towers/*")
     results = OmegaConf.load(folder / "optimization_results.yaml")
     assert results.n_trials.complete == 2

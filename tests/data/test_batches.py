@@ -67,14 +67,10 @@ def test_drawing_an_order_leaves_torchs_own_generator_alone() -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_each_epoch_has_an_order_of_its_own() -> None:
-    assert len({str(labels(batches(40, batch_size=8), epoch=epoch)) for epoch in range(20)}) == 20
-
-
 def test_neighbouring_seeds_and_epochs_have_orders_of_their_own() -> None:
     orders = {}
     for seed in (0, 1, 2, 2**32 - 1):
-        for epoch in range(5):
+        for epoch in range(20):
             order = EpochOrder(n=40, seed=seed)
             order.set_epoch(epoch)
             orders[seed, epoch] = tuple(order.permutation().tolist())

@@ -11,7 +11,7 @@ import pytest
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from tests.command import TINY, TRUST, rows_of, start, study_in, succeed, the_folder, train
+from tests.command import FIXED, TINY, TRUST, rows_of, start, study_in, succeed, the_folder, train
 
 pytestmark = pytest.mark.slow
 
@@ -133,8 +133,7 @@ def test_a_trial_that_takes_too_long_is_a_failure_of_its_own_kind(launcher: tupl
         "hydra/sweeper/sampler=grid",
         "model._target_=faulty.SlowClassifier",
         "model.hidden_size=choice(8,16,40)",
-        *(f"model.{name}" for name in ("n_layers=1", "dropout_rate=0.1")),
-        *("optimizer.lr=0.01", "optimizer=adam", "data.batch_size=32"),
+        *FIXED,
         *launcher,
         cwd=tmp_path,
         **TRUST,

@@ -138,32 +138,21 @@ def test_it_refuses_what_hydra_refuses_in_the_same_words(overrides: list[str], s
     assert said(setup.fast) == said(setup.usual)
 
 
-def test_a_choice_of_groups_is_composed_once(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    composed: list[list[str]] = []
-    original = ConfigLoaderImpl.load_sweep_config
-
-    def counting(self: Any, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
-        composed.append(sweep_overrides)
-        return original(self, master_config, sweep_overrides)
-
-    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", counting)
-    for number in range(10):
-        setup.job(f"optimizer={('adam', 'sgd')[number % 2]}", f"seed={number}")
-    assert composed == [["hparams_search=mlp", "optimizer=adam"], ["hparams_search=mlp", "optimizer=sgd"]]
-
-
 def test_another_search_does_not_get_the_configs_of_the_first(setup: Setup) -> None:
     setup.job()
     other = Setup(*FIXED, "hydra.job.name=other")
     assert setup.fast.load_sweep_config(other.config, FIXED).hydra.job.name == "other"
 
 
-def test_what_is_composed_is_sent_to_a_worker(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    setup.job("seed=1")
-    expected = setup.expected("seed=2")
+def test_a_choice_of_groups_is_composed_once_also_for_a_worker(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    for optimizer in ("adam", "sgd"):
+        setup.job(f"optimizer={optimizer}", "seed=1")
+    others = [[f"optimizer={optimizer}", "seed=2", "model.n_layers=3"] for optimizer in ("sgd", "adam")]
+    expected = [setup.expected(*other) for other in others]
     sent = pickle.loads(pickle.dumps(setup.fast))  # noqa: S301
     monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", None)
-    assert as_seen(sent.load_sweep_config(setup.config, [*FIXED, "seed=2"])) == expected
+    for loader in (setup.fast, sent):
+        assert [as_seen(loader.load_sweep_config(setup.config, [*FIXED, *other])) for other in others] == expected
 
 
 def test_what_is_kept_has_a_limit(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

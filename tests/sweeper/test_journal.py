@@ -205,8 +205,11 @@ def test_the_lock_that_a_killed_search_of_an_earlier_version_left_is_taken_over(
     assert values(plain(journal)) == [0.0, 1.0, 2.0, 3.0]
 
 
-def test_a_lock_whose_holder_is_alive_is_waited_for(journal: Path) -> None:
-    storage = open_journal(str(journal), grace_period=AN_HOUR)
+@pytest.mark.parametrize("opened", [lambda path: open_journal(str(path), grace_period=AN_HOUR), plain])
+def test_a_lock_whose_holder_is_alive_is_waited_for_by_us_and_by_plain_optuna(
+    opened: Callable[[Path], JournalStorage], journal: Path
+) -> None:
+    storage = opened(journal)
     there = RepairingLock(str(journal), AN_HOUR)
     there.acquire()
     thread = threading.Thread(target=add_trial, args=(storage, 3.0), daemon=True)
@@ -217,18 +220,6 @@ def test_a_lock_whose_holder_is_alive_is_waited_for(journal: Path) -> None:
     thread.join(30)
     assert not thread.is_alive()
     assert values(plain(journal)) == [0.0, 1.0, 2.0, 3.0]
-
-
-def test_plain_optuna_waits_for_our_lock(journal: Path) -> None:
-    here = RepairingLock(str(journal), AN_HOUR)
-    here.acquire()
-    thread = threading.Thread(target=add_trial, args=(plain(journal), 3.0), daemon=True)
-    thread.start()
-    thread.join(0.5)
-    assert thread.is_alive()
-    here.release()
-    thread.join(30)
-    assert not thread.is_alive()
 
 
 def hold_and_die(path: Path, torn: bytes) -> None:

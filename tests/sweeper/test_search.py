@@ -187,11 +187,7 @@ def test_failed_trials_are_fail_with_a_reason_and_the_search_goes_on(tmp_path: P
         "hydra/sweeper/sampler=grid",
         FAULTY,
         "model.hidden_size=choice(8,16,24,32,40)",
-        "model.n_layers=1",
-        "model.dropout_rate=0.1",
-        "optimizer.lr=0.01",
-        "optimizer=adam",
-        "data.batch_size=32",
+        *FIXED,
         cwd=tmp_path,
         **TRUST,
     )
