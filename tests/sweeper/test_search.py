@@ -23,7 +23,7 @@ from lightsweep.sweeper.fate import fate_of
 from lightsweep.sweeper.folder import claim_folder
 from lightsweep.sweeper.refitting import epochs_to_refit
 from lightsweep.sweeper.sweeper import LightsweepSweeper
-from tests.command import (
+from tests.command import FIXED, (
     FAULTY,
     SMALL,
     TRUST,
