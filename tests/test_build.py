@@ -267,3 +267,8 @@ def test_all_of_a_group_are_built_but_those_set_to_null() -> None:
     group = OmegaConf.create({"a": {"_target_": "torch.nn.ReLU"}, "b": None, "c": {"_target_": "torch.nn.Tanh"}})
     assert list(map(type, build_all(group, "group"))) == [torch.nn.ReLU, torch.nn.Tanh]
     assert build_all(None, "group") == build_all(OmegaConf.create({}), "group") == []
+
+
+def test_a_target_of_an_earlier_version_is_built_by_its_present_name() -> None:
+    optimizer = built({"_target_": "lightsweep.optimizer.rmsprop.RMSprop", "_partial_": True, "lr": 0.1})
+    assert optimizer.func is torch.optim.RMSprop

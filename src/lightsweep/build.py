@@ -11,6 +11,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.errors import ConfigError
+from lightsweep.renamed import present_target
 from lightsweep.trust import way_to_trust
 
 REFUSALS = (InstantiationException, ValueError, ImportError)
@@ -80,7 +81,9 @@ def _instantiated(node: DictConfig, key: str, arguments: dict[str, Any]) -> Any:
 def _plain(node: DictConfig) -> Any:
     """Return the node's values: Hydra copies all of the config that a node is in, which takes twice as long."""
     values: Any = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
-    return node if "${" in str(values) else values  # what was escaped must not be resolved again
+    if "${" in str(values):  # what was escaped must not be resolved again
+        return node
+    return {**values, TARGET: present_target(values[TARGET])} if TARGET in values else values
 
 
 def _message(error: Exception, key: str) -> str:

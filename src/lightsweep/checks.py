@@ -213,13 +213,8 @@ def _missing_extras(cfg: DictConfig) -> Iterator[str]:
                 f" Install it with: pip install -c constraints.txt -e '.[{extra}]'"
             )
     export = OmegaConf.select(cfg, "export")
-    if isinstance(export, ListConfig) and "onnx" in export:
-        yield from _missing_onnx()
-
-
-def _missing_onnx() -> Iterator[str]:
     missing = [package for package in ONNX_PACKAGES if importlib.util.find_spec(package) is None]
-    if missing:
+    if missing and isinstance(export, ListConfig) and "onnx" in export:
         yield (
             f"export=[onnx] needs {', '.join(missing)}, not installed."
             " Install what it needs with: pip install -c constraints.txt -e '.[onnx]'"

@@ -33,6 +33,7 @@ from lightsweep.sweeper.trial import in_search
 log = logging.getLogger(__name__)
 
 CHOOSE_AN_EPOCH = (Checkpoint, EarlyStopping, PruningCallback)
+RESULT = "result.yaml"
 CHATTY_LOGGERS = ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero")
 
 LIGHTNING_REMARKS = (
@@ -146,18 +147,14 @@ def outcome_of_failure(error: Exception, cfg: DictConfig) -> Outcome:
         told = keep_traceback(error, folder)
         log.info("The training failed\n%s", told)  # as text: who keeps the record must not keep the model
         outcome = replace(outcome, failed=in_one_line(error), kind=kind_of(error).value)
-    _keep(outcome, folder)
+    write_atomically(folder / RESULT, yaml_of(asdict(outcome)), durable=not in_search())
     return outcome
-
-
-def _keep(outcome: Outcome, folder: Path) -> None:
-    write_atomically(folder / "result.yaml", yaml_of(asdict(outcome)), durable=not in_search())
 
 
 def keep_and_announce(outcome: Outcome) -> None:
     """Write `result.yaml`; outside a search print the closing line, or raise if the fit failed."""
     folder = Path(HydraConfig.get().runtime.output_dir)
-    _keep(outcome, folder)
+    write_atomically(folder / RESULT, yaml_of(asdict(outcome)), durable=not in_search())
     if in_search():
         return
     if outcome.failed:

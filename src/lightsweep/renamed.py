@@ -1,4 +1,4 @@
-"""What a `_target_` that an earlier version wrote into a study or a shipped model is called now."""
+"""What a `_target_` that an earlier version had, in a study, a shipped model or a user's config, is called now."""
 
 RENAMED = {
     "lightsweep.optimizer.rmsprop.RMSprop": "torch.optim.RMSprop",

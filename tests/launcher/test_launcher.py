@@ -190,6 +190,30 @@ def test_abort_ends_the_launches_under_way_and_all_processes(launcher: Processes
     assert result(launcher) not in pids
 
 
+class TakesAMinuteToLoad:
+    def __call__(self, cfg: Any) -> None: ...
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return time.sleep, (60,)
+
+
+def test_abort_does_not_wait_for_a_worker_that_is_started(launcher: ProcessesLauncher) -> None:
+    launcher.pool.task_function = TakesAMinuteToLoad()
+    future: Future[Any] = Future()
+
+    def launch() -> None:
+        try:
+            result(launcher)
+        except WorkerDied as died:
+            future.set_exception(died)
+
+    threading.Thread(target=launch, daemon=True).start()
+    time.sleep(3)
+    launcher.abort()
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        future.result(timeout=20)
+
+
 @pytest.mark.parametrize("n_jobs", ["0", "-1"])
 def test_a_wrong_number_of_jobs_is_the_users_to_mend(n_jobs: str, tmp_path: Path) -> None:
     with (

@@ -23,8 +23,9 @@ from lightsweep.sweeper.fate import fate_of
 from lightsweep.sweeper.folder import claim_folder
 from lightsweep.sweeper.refitting import epochs_to_refit
 from lightsweep.sweeper.sweeper import LightsweepSweeper
-from tests.command import FIXED, (
+from tests.command import (
     FAULTY,
+    FIXED,
     SMALL,
     TRUST,
     Ran,

@@ -37,6 +37,7 @@ class LastCheckpoint(Checkpoint):
         self._generators: dict[str, Any] | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._unnamed.unlink(missing_ok=True)  # of a process that was killed
         if in_search() and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._next_s = time.monotonic() + self.every_s
 

@@ -7,11 +7,10 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
-from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 import cloudpickle
@@ -120,24 +119,25 @@ class Worker:
     def __init__(self, app: bytes, *, n_threads: int) -> None:
         self._executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         self._closing = threading.Lock()  # an executor can't be shut down by two threads at once
-        self._process: BaseProcess | None = None
         threads = {name: str(n_threads) for name in THREADS if name not in os.environ}  # workers that share cores spin
-        with env_override(threads), _without_sigint():
-            self._pid = self._executor.submit(set_up, app)
+        others = multiprocessing.active_children()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a Ctrl-C goes to every process
+        try:
+            with env_override(threads):
+                self._ready = self._executor.submit(set_up, app)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        [self._process] = [each for each in multiprocessing.active_children() if each not in others]
 
     def run(self, number: int, overrides: Sequence[str]) -> bytes:
         """Run one job. Raises `WorkerDied`, also if the process ended while it was idle."""
         try:
-            if self._process is None:
-                pid = self._answer(self._pid)
-                [self._process] = [each for each in multiprocessing.active_children() if each.pid == pid]
+            self._answer(self._ready)
             return self._answer(self._executor.submit(run_pickled, number, list(overrides)))
         except (RuntimeError, CancelledError):  # what the executor raises, `BrokenProcessPool` too
             raise WorkerDied(f"its process {self._how_it_ended()}") from None
 
     def is_alive(self) -> bool:
-        if self._process is None:
-            return True
         # Both are asked: a process that it has forked keeps the one from being seen, the executor the other.
         return not connection.wait([self._process.sentinel], timeout=0) and self._process.exitcode is None
 
@@ -148,9 +148,10 @@ class Worker:
 
     def kill(self) -> None:
         """End it and what it has forked, now."""
-        if self._process is not None and self._process.pid is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone
-                os.killpg(self._process.pid, signal.SIGKILL)
+        assert self._process.pid is not None
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone, or heads no group yet
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
         with self._closing:
             self._executor.shutdown(cancel_futures=True)
 
@@ -162,8 +163,6 @@ class Worker:
         return future.result()
 
     def _how_it_ended(self) -> str:
-        if self._process is None:
-            return "ended while it was started"
         deadline = time.monotonic() + SECONDS_TO_DIE
         while self._process.exitcode is None and time.monotonic() < deadline:
             time.sleep(SECONDS_BETWEEN_POLLS)  # a thread of the executor may have the exit code first
@@ -182,16 +181,6 @@ def _end(workers: set[Worker]) -> None:
     with ThreadPoolExecutor() as threads:
         for worker in workers:
             threads.submit(worker.end)
-
-
-@contextlib.contextmanager
-def _without_sigint() -> Iterator[None]:
-    """Let a process that is started here not see a Ctrl-C, which a terminal sends to every process."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _returned(answer: bytes, overrides: Sequence[str]) -> JobReturn:

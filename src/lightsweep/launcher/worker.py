@@ -22,8 +22,8 @@ _app: App
 _at_work = threading.Lock()
 
 
-def set_up(app: bytes) -> int:
-    """Make this process a worker, and give its id. SIGINT is the driver's to act on."""
+def set_up(app: bytes) -> None:
+    """Make this process a worker. SIGINT is the driver's to act on."""
     global _app
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -32,7 +32,6 @@ def set_up(app: bytes) -> int:
     _app = cloudpickle.loads(app)
     setup_globals()
     Singleton.set_state(_app[3])
-    return os.getpid()
 
 
 def run_pickled(number: int, overrides: list[str]) -> bytes:

@@ -4,7 +4,10 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger as LightningCSVLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
+from pytorch_lightning.utilities import rank_zero_only
 
 METRICS_FILE = "metrics.csv"
 
@@ -21,15 +24,26 @@ class CSVLogger(LightningCSVLogger):
         folder = Path(self.log_dir)
         self._path = folder / METRICS_FILE
         self._former_path = folder.with_name(f"{folder.name}.former.csv")
-        # A kill between two writes leaves both files: the longer one has all rows.
-        if self._path.is_file() and len(_rows(self._path)) >= len(_rows(self._former_path)):
-            self._path.replace(self._former_path)
-        self._path.unlink(missing_ok=True)
-        self._former_rows: list[dict[str, Any]] | None = _rows(self._former_path)
+        self._former_rows: list[dict[str, Any]] | None = None
+        self._has_logged = False
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> ExperimentWriter:
+        if self._former_rows is None:
+            # A kill between two writes leaves both files: the longer one has all rows.
+            if self._path.is_file() and len(_rows(self._path)) >= len(_rows(self._former_path)):
+                self._path.replace(self._former_path)
+            self._path.unlink(missing_ok=True)
+            self._former_rows = _rows(self._former_path)
+        writer: ExperimentWriter = super().experiment
+        return writer
 
     # Lightning's two base classes differ in the type of the metrics.
+    @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        former, self._former_rows = self._former_rows, None
+        self.experiment  # noqa: B018  (reads the former rows)
+        former, self._has_logged = [] if self._has_logged else self._former_rows, True
         for row in former or []:
             if int(row["epoch"]) < metrics.get("epoch", 0):
                 super().log_metrics(row, int(row["step"]))
@@ -37,12 +51,12 @@ class CSVLogger(LightningCSVLogger):
 
     def save(self) -> None:
         super().save()
-        if self._former_rows is None:
+        if self._has_logged:
             self._former_path.unlink(missing_ok=True)
 
     def finalize(self, status: str) -> None:
         super().finalize(status)
-        if self._former_path.is_file():  # nothing was logged
+        if self._former_rows is not None and self._former_path.is_file():  # nothing was logged
             self._former_path.replace(self._path)
 
 

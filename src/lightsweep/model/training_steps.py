@@ -272,7 +272,7 @@ def _can_wait(callback: Callback, hook: str) -> bool:
     if hook in vars(callback):
         return False
     definer = next(kind for kind in type(callback).__mro__ if hook in vars(kind))
-    if definer is ModelCheckpoint:
+    if definer is ModelCheckpoint and vars(type(callback)).get("looks_at_batches", True):
         return "'every_n_train_steps': 0," in callback.state_key and "'train_time_interval': None" in callback.state_key
     is_progress_bar = issubclass(definer, ProgressBar) and definer.__module__.startswith("pytorch_lightning.")
     return definer is Callback or is_progress_bar or not vars(definer).get("looks_at_batches", True)

@@ -33,6 +33,7 @@ class CheckpointKeeper:
         if self.keep is None:
             return
         self._delete(trial.number, "last.ckpt")
+        self._delete(trial.number, "next.ckpt")
         if fate_of(trial) != "complete":
             self._delete(trial.number, "*.ckpt")
             return

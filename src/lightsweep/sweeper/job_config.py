@@ -84,9 +84,6 @@ class CachedConfigLoader(ConfigLoader):
         copied: DictConfig = pickle.loads(self._composed[key])  # noqa: S301  (its own)
         return copied
 
-    def get_mode(self, *args: Any, **kwargs: Any) -> Any:
-        return self.loader.get_mode(*args, **kwargs)
-
     def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
         return self.loader.load_configuration(*args, **kwargs)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import sys
 from pathlib import Path
 
 from optuna.storages import JournalStorage
@@ -20,6 +21,9 @@ def open_journal(path: str, *, grace_period: int = SECONDS_TO_LOCK) -> JournalSt
     A lock that a killed process left is taken over after `grace_period` seconds, at least 3.
     Raises `ConfigError` if a line before the end is damaged, and `ValueError` if the file is no journal.
     """
+    link = Path(f"{path}.lock")
+    if link.is_symlink() and not link.exists():  # of an earlier version, moved since: Optuna would wait without end
+        link.unlink(missing_ok=True)
     lock = RepairingLock(path, grace_period)
     backend = JournalFileBackend(path, lock)
     _repair(path, lock)
@@ -45,7 +49,7 @@ class RepairingLock(JournalFileOpenLock):
     def acquire(self) -> bool:
         super().acquire()
         try:
-            _cut_unfinished_line(self.journal)  # of a process that was killed
+            _cut_unfinished_line(self.journal)
         except BaseException:
             super().release()
             raise
@@ -53,7 +57,8 @@ class RepairingLock(JournalFileOpenLock):
 
     def release(self) -> None:
         try:
-            _cut_unfinished_line(self.journal)  # of this process, whose write failed
+            if sys.exception() is not None:  # the write failed
+                _cut_unfinished_line(self.journal)
         finally:
             super().release()
 

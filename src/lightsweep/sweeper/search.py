@@ -130,17 +130,15 @@ class Search:
 
         print(summary.of_trials(results, ending=ending), flush=True)
         shipped = None
-        if ending and ending.exit_code:
+        try:
             self._report(study, folder=folder, tally=results.tally)
-            results.write(**shipped_record(results.tally.best, None))
-        else:
-            try:
-                self._report(study, folder=folder, tally=results.tally)
+            if ending is None or not ending.exit_code:
                 shipped = self._ship_in_turn(study, jobs=jobs, results=results, shipped_before=shipped_before)
-            except Interrupted as interrupted:
-                print(f"{interrupted}, before the best model was shipped", file=sys.stderr)
-                ending = Ending(str(interrupted), exit_code=interrupted.exit_code)
-                results.write(**shipped_record(results.tally.best, None))
+        except Interrupted as interrupted:
+            print(f"{interrupted}, before the best model was shipped", file=sys.stderr)
+            ending = Ending(str(interrupted), exit_code=interrupted.exit_code)
+        if shipped is None:
+            results.write(**shipped_record(results.tally.best, None))
         print(summary.of_model(folder, results=results, shipped=shipped, url=self._url(folder)))
         if results.tally.best is None and not (ending and ending.is_interrupt):
             raise ConfigError(summary.why_nothing_completed(study, ending=ending))
