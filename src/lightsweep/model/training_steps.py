@@ -274,8 +274,9 @@ def _can_wait(callback: Callback, hook: str) -> bool:
     definer = next(kind for kind in type(callback).__mro__ if hook in vars(kind))
     if definer is ModelCheckpoint and vars(type(callback)).get("looks_at_batches", True):
         return "'every_n_train_steps': 0," in callback.state_key and "'train_time_interval': None" in callback.state_key
+    is_known = definer in (Callback, ModelCheckpoint)
     is_progress_bar = issubclass(definer, ProgressBar) and definer.__module__.startswith("pytorch_lightning.")
-    return definer is Callback or is_progress_bar or not vars(definer).get("looks_at_batches", True)
+    return is_known or is_progress_bar or not vars(definer).get("looks_at_batches", True)
 
 
 def _scaler_of(trainer: L.Trainer) -> object | None:
