@@ -3,19 +3,19 @@
 import hydra
 from omegaconf import DictConfig
 
-from lightsweep.app import failures_are_told, run_app, without_collections
-from lightsweep.checks import check_config
-from lightsweep.outcome import Outcome
-from lightsweep.trust import TRUSTED_TARGETS
+from lightsweep.cli.app import gc_paused, handle_failures, run_app
+from lightsweep.config.targets import ALLOWED_TARGETS
+from lightsweep.config.validation import check_config
+from lightsweep.trial.outcome import Outcome
 
 
-@hydra.main(config_path="conf", config_name="train", execution_whitelist=TRUSTED_TARGETS)
-@failures_are_told
+@hydra.main(config_path="conf", config_name="train", execution_whitelist=ALLOWED_TARGETS)
+@handle_failures
 def main(cfg: DictConfig) -> Outcome:
     check_config(cfg)  # before the seconds that torch takes to import
 
-    with without_collections():
-        from lightsweep.training import train
+    with gc_paused():
+        from lightsweep.training.train import train
 
     return train(cfg)
 

@@ -25,7 +25,7 @@ from typing import Any
 import optuna
 from omegaconf import OmegaConf
 
-from lightsweep.sweeper.storage import open_storage
+from lightsweep.storage.storage import open_storage
 
 HERE = Path(__file__).resolve().parent
 TRAIN = [sys.executable, str(HERE.parent / "train.py")]

@@ -26,11 +26,11 @@ from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.data.digits import Digits
 from lightsweep.data.synthetic import Synthetic
 from lightsweep.data.tensors import TensorDataModule
-from lightsweep.fitting import set_up_process, without_denormals
 from lightsweep.logger.csv import CSVLogger
 from lightsweep.model.module import MLPModule
-from lightsweep.sweeper.storage import open_storage
+from lightsweep.storage.storage import open_storage
 from lightsweep.trainer.checkpoint_io import AtomicCheckpointIO
+from lightsweep.training.fit import flush_denormals, set_up_process
 
 MODEL = Path(__file__).parents[1] / "conf/model/mlp.yaml"
 ADAM = partial(torch.optim.Adam, lr=1e-3, fused=True)
@@ -73,7 +73,7 @@ def fit(data: TensorDataModule, *, epochs: int, normalization: str) -> float:
             ],
         )
         start = time.perf_counter()
-        with without_denormals():
+        with flush_denormals():
             trainer.fit(model, datamodule=data)
         return (time.perf_counter() - start) / model.n_optimizer_steps
 

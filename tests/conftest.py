@@ -27,7 +27,7 @@ def composed() -> Callable[..., DictConfig]:
 @pytest.fixture
 def quiet_trainer() -> dict[str, Any]:
     """Arguments of a trainer on the CPU that writes nothing and shows nothing."""
-    from lightsweep.fitting import set_up_process
+    from lightsweep.training.fit import set_up_process
 
     set_up_process(threads=1, verbose=False)  # pytest takes back the warning filters after each test
     return {

@@ -7,8 +7,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
-from lightsweep.outcome import Outcome
-from lightsweep.trust import TRUSTED_TARGETS
+from lightsweep.config.targets import ALLOWED_TARGETS
+from lightsweep.trial.outcome import Outcome
 from tests.conftest import CONF
 from train import main
 
@@ -23,7 +23,7 @@ def refit(folder: Path, *overrides: str) -> Outcome:
         HydraConfig.instance().set_config(cfg)
         del cfg["hydra"]
     folder.mkdir(exist_ok=True)
-    with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
+    with hydra.utils.execution_whitelist(ALLOWED_TARGETS):
         outcome = main(cfg)
     assert isinstance(outcome, Outcome)
     return outcome

@@ -14,12 +14,12 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from lightsweep.checks import problems_of
-from lightsweep.facts import FACTS
+from lightsweep.config.command_line import expand_aliases
+from lightsweep.config.targets import ALLOWED_TARGETS
+from lightsweep.config.validation import problems_of
+from lightsweep.model.construction import DATA_ATTRIBUTES
 from lightsweep.model.mlp import ACTIVATIONS
-from lightsweep.resume import written_out
-from lightsweep.sweeper.search_space import SearchSpace, parse_request
-from lightsweep.trust import TRUSTED_TARGETS
+from lightsweep.search.space import SearchSpace, parse_request
 
 Compose = Callable[..., DictConfig]
 
@@ -88,7 +88,7 @@ def test_every_target_is_trusted_and_one_of_our_own_lives_under_its_groups_name(
         if node._target_.startswith("lightsweep."):
             assert node._target_.startswith(f"lightsweep.{group}.")
         hydras_own = option.startswith("hydra/launcher/")
-        assert hydras_own or any(fnmatch.fnmatch(node._target_, pattern) for pattern in TRUSTED_TARGETS)
+        assert hydras_own or any(fnmatch.fnmatch(node._target_, pattern) for pattern in ALLOWED_TARGETS)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -125,7 +125,7 @@ def test_our_own_targets_take_keywords_without_defaults(group: str) -> None:
             if not node._target_.startswith("lightsweep.") or takes_any(parameters_of(node._target_)):
                 continue
             for name, parameter in parameters_of(node._target_).items():
-                if name not in ("trial", *FACTS):  # handed over by whoever calls it without Hydra
+                if name not in ("trial", *DATA_ATTRIBUTES):  # handed over by whoever calls it without Hydra
                     assert parameter.kind is parameter.KEYWORD_ONLY
                     assert parameter.default is parameter.empty
 
@@ -247,7 +247,7 @@ def test_a_file_that_can_be_run_begins_with_its_command(option: str) -> None:
 def test_the_commands_in_the_comments_and_the_help_compose(
     option: str, arguments: list[str], composed: Compose
 ) -> None:
-    known = written_out([argument for argument in arguments if not argument.startswith("resume=")])
+    known = expand_aliases([argument for argument in arguments if not argument.startswith("resume=")])
     request = parse_request({}, known)
     for sample in request.space.samples() or [{}]:
         assert wrong_values(composed(*request.fixed, *request.space.to_overrides(sample))) == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lightsweep.errors import a_few
+from lightsweep.errors import first_few
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from lightsweep.errors import a_few
     ],
 )
 def test_of_many_names_a_few_are_shown(n: int, told: str) -> None:
-    assert a_few(range(n)) == told
+    assert first_few(range(n)) == told

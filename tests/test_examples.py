@@ -12,11 +12,11 @@ import pytorch_lightning as L
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from lightsweep.build import build
 from lightsweep.callbacks.pruning import PruningCallback
-from lightsweep.checks import problems_of
-from lightsweep.facts import build_model
-from lightsweep.trust import TRUSTED_TARGETS
+from lightsweep.config.instantiate import build
+from lightsweep.config.targets import ALLOWED_TARGETS
+from lightsweep.config.validation import problems_of
+from lightsweep.model.construction import build_model
 from tests.command import ROOT, succeed
 
 OWN = ROOT / "examples" / "own_model"
@@ -29,7 +29,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     folder = tmp_path / "mine"
     shutil.copytree(OWN, folder)
     monkeypatch.syspath_prepend(folder)
-    with hydra.utils.execution_whitelist((*TRUSTED_TARGETS, "own_model.*", "own_data.*")):
+    with hydra.utils.execution_whitelist((*ALLOWED_TARGETS, "own_model.*", "own_data.*")):
         yield folder
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightsweep.failures import Kind, TrialTimeoutError, disk_is_full, in_one_line, keep_traceback, kind_of
+from lightsweep.failures import Kind, TrialTimeoutError, disk_is_full, in_one_line, kind_of, save_traceback
 
 
 def raised_by_torch() -> RuntimeError:
@@ -53,8 +53,8 @@ def test_the_traceback_is_kept_in_the_folder_and_a_folder_that_is_gone_does_not_
     try:
         raise ValueError("here")
     except ValueError as error:
-        keep_traceback(error, tmp_path)
-        keep_traceback(error, tmp_path / "gone")
+        save_traceback(error, tmp_path)
+        save_traceback(error, tmp_path / "gone")
     assert "raise ValueError" in (tmp_path / "error.txt").read_text()
 
 

@@ -14,8 +14,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from lightsweep import app
-from lightsweep.outcome import Outcome
+from lightsweep.cli import app
+from lightsweep.trial.outcome import Outcome
 
 N_TRIALS = 300
 MEGABYTES_OF_A_MODEL = 1
@@ -66,7 +66,7 @@ def job(composed: Callable[..., DictConfig], tmp_path: Path) -> Iterator[DictCon
 
 @pytest.mark.parametrize("task", [trains, fails])
 def test_a_trial_leaves_nothing_to_the_next(task: Callable[[DictConfig], Outcome], job: DictConfig) -> None:
-    run = app.failures_are_told(task)
+    run = app.handle_failures(task)
     process = psutil.Process()
     for number in range(N_TRIALS):
         outcome = run(job)
@@ -78,7 +78,7 @@ def test_a_trial_leaves_nothing_to_the_next(task: Callable[[DictConfig], Outcome
 
 
 def test_the_libraries_are_spared_once(job: DictConfig) -> None:
-    run = app.failures_are_told(trains)
+    run = app.handle_failures(trains)
     run(job)
     frozen = gc.get_freeze_count()
     assert frozen > 10_000

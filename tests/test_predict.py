@@ -15,14 +15,14 @@ from torch import nn
 
 import lightsweep
 import lightsweep.predict
+from lightsweep.config.targets import RENAMED_TARGETS
 from lightsweep.data.preprocessing import ArrayPreprocessing
 from lightsweep.data.splits import Scaler
 from lightsweep.data.table.columns import Column, Columns, Kind
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
+from lightsweep.export.predictor import Predictor
 from lightsweep.predict import main, predict_file, table_of
-from lightsweep.predictor import Predictor
-from lightsweep.renamed import RENAMED
 from lightsweep.task import Task
 from tests.refit import refit
 
@@ -307,7 +307,7 @@ def test_a_model_whose_target_an_earlier_version_wrote_is_read(
     folder = tmp_path / "best"
     shutil.copytree(of_digits, folder)
     config = OmegaConf.load(folder / "config.yaml")
-    monkeypatch.setitem(RENAMED, "lightsweep.before.MLP", config.model._target_)
+    monkeypatch.setitem(RENAMED_TARGETS, "lightsweep.before.MLP", config.model._target_)
     config.model._target_ = "lightsweep.before.MLP"
     OmegaConf.save(config, folder / "config.yaml")
     assert lightsweep.load(folder).classes == lightsweep.load(of_digits).classes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import os
 
-    from lightsweep.predictor import Predictor
+    from lightsweep.export.predictor import Predictor
 
 __all__ = ["load"]
 
@@ -20,6 +20,6 @@ def load(folder: str | os.PathLike[str]) -> Predictor:
 
     Raises `ConfigError` if the folder does not hold such a model.
     """
-    from lightsweep.predictor import Predictor
+    from lightsweep.export.predictor import Predictor
 
     return Predictor.from_folder(folder)

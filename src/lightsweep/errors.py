@@ -35,13 +35,13 @@ USER_ERRORS = (ConfigError, CompactHydraException, OmegaConfBaseException)
 NAMED = 5
 
 
-def a_few(names: Sequence[object], *, between: str = ", ") -> str:
+def first_few(names: Sequence[object], *, between: str = ", ") -> str:
     """The first names; how many more there are is counted, or a wide table would fill the screen."""
     shown = between.join(map(str, names[:NAMED]))
     return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
 
 
-def together(faults: Iterable[str]) -> str:
+def format_errors(faults: Iterable[str]) -> str:
     """One message for all faults, each once; a single one is the message itself."""
     unique = list(dict.fromkeys(faults))
     if len(unique) == 1:

@@ -66,7 +66,7 @@ def in_one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def keep_traceback(error: BaseException, folder: Path) -> str:
+def save_traceback(error: BaseException, folder: Path) -> str:
     """Write it into the folder of the run, and return it; a full disk must not hide what went wrong."""
     told = "".join(traceback.format_exception(error))
     with contextlib.suppress(OSError):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from lightsweep.predictor import Predictor
+    from lightsweep.export.predictor import Predictor
 
 BATCH_ROWS = 50_000
 ARRAYS = (".npy", ".npz")
@@ -62,7 +62,7 @@ def predict_file(model: Path, data: Path, output: Path) -> int:
     """
     _check_paths(data, output)
 
-    from lightsweep.predictor import Predictor
+    from lightsweep.export.predictor import Predictor
 
     predictor = Predictor.from_folder(model)
     n_rows = 0

@@ -29,12 +29,12 @@ from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind, TrialStoppedError, TrialTimeoutError
 from lightsweep.model.module import MLPModule
+from lightsweep.storage.storage import open_storage
 from lightsweep.sweeper.config import DRIVER, SWEEPER_TARGET
-from lightsweep.sweeper.owner import Owner
-from lightsweep.sweeper.stopping import ask_to_stop, take_back
-from lightsweep.sweeper.storage import open_storage
-from lightsweep.sweeper.study import build_pruner
-from lightsweep.sweeper.time_limit import lift_time_limit, limit_time
+from lightsweep.trial.identity import ProcessIdentity
+from lightsweep.trial.pruner import build_pruner
+from lightsweep.trial.stop import clear_stop_request, request_stop
+from lightsweep.trial.time_limit import lift_time_limit, limit_time
 from tests.callbacks.scripted import N_BATCHES, Scripted, batches, fit
 from tests.model.modules import settings
 
@@ -293,7 +293,7 @@ def test_a_job_of_a_search_reports_to_its_own_trial_with_the_searchs_pruner(
 def test_a_search_that_was_asked_to_stop_ends_its_fits_after_the_epoch_but_not_the_last_one(
     n_epochs: int, is_interrupted: bool, searched: optuna.Study, tmp_path: Path, quiet_trainer: dict[str, Any]
 ) -> None:
-    ask_to_stop(tmp_path, at_once=False)
+    request_stop(tmp_path, at_once=False)
     watcher, witness = watcher_of(None), Witness()
     fit(RISING[:n_epochs], callbacks=[watcher, witness], min_epochs=n_epochs, **quiet_trainer)
     assert searched.get_trials()[1].intermediate_values == {0: 0.1}
@@ -305,31 +305,31 @@ def test_a_search_that_was_asked_to_stop_ends_its_fits_after_the_epoch_but_not_t
 def test_a_search_goes_on_when_another_one_in_its_folder_is_asked_to_stop(
     searched: optuna.Study, tmp_path: Path, quiet_trainer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = Owner.here()
+    here = ProcessIdentity.here()
     monkeypatch.setenv(DRIVER, json.dumps(replace(here, pid=here.pid + 1).to_record()))
-    ask_to_stop(tmp_path, at_once=True)
+    request_stop(tmp_path, at_once=True)
     monkeypatch.setenv(DRIVER, json.dumps(here.to_record()))
-    take_back(tmp_path)  # what our driver does when it starts
+    clear_stop_request(tmp_path)  # what our driver does when it starts
     fit(RISING, callbacks=[watcher_of(None)], **quiet_trainer)
     assert len(searched.get_trials()[1].intermediate_values) == 5
     assert len(list(tmp_path.glob(".stop*"))) == 2
 
 
 def test_a_stop_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    ask_to_stop(tmp_path / "no such folder", at_once=True)
+    request_stop(tmp_path / "no such folder", at_once=True)
 
 
 def test_a_search_that_was_asked_to_stop_does_not_wait_for_a_validation_and_goes_on_as_if_nothing_had_happened(
     searched: optuna.Study, tmp_path: Path, quiet_trainer: dict[str, Any]
 ) -> None:
     rare = {**quiet_trainer, "enable_checkpointing": True, **EVERY_OTHER}
-    ask_to_stop(tmp_path, at_once=False)
+    request_stop(tmp_path, at_once=False)
     watcher = watcher_of(None)
     fit(RISING, callbacks=[watcher, LastCheckpoint(dirpath=str(tmp_path), every_s=60)], **rare)
     assert (watcher.interrupted, watcher.n_epochs) == (True, 1)
     assert searched.get_trials()[1].intermediate_values == {}
 
-    take_back(tmp_path)
+    clear_stop_request(tmp_path)
     watcher, last = watcher_of(None), LastCheckpoint(dirpath=str(tmp_path), every_s=60)
     trainer = fit(RISING, callbacks=[watcher, last], ckpt_path=last.path, **rare)
     assert searched.get_trials()[1].intermediate_values == {1: 0.1, 3: 0.2, 5: 0.3}
@@ -340,7 +340,7 @@ def test_a_search_that_was_asked_to_stop_does_not_wait_for_a_validation_and_goes
 def test_a_search_whose_time_is_over_ends_its_fits_in_the_middle_of_an_epoch(
     searched: optuna.Study, tmp_path: Path, quiet_trainer: dict[str, Any]
 ) -> None:
-    ask_to_stop(tmp_path, at_once=True)
+    request_stop(tmp_path, at_once=True)
     with pytest.raises(TrialStoppedError):
         fit(RISING, callbacks=[watcher_of(None)], **quiet_trainer)
     assert searched.get_trials()[1].intermediate_values == {}

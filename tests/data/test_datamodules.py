@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from lightsweep.data.batches import TensorBatches
 from lightsweep.data.digits import Digits
-from lightsweep.data.preprocessing import load_preprocessing
+from lightsweep.data.saved_preprocessing import load_preprocessing
 from lightsweep.data.synthetic import Synthetic
 from lightsweep.data.tensors import EVAL_BATCH_SIZE, TensorDataModule, _fits
 from lightsweep.errors import ConfigError

@@ -84,7 +84,7 @@ def test_a_code_that_is_not_known_counts_as_unseen(code: int) -> None:
 
 @pytest.mark.parametrize("kind", ["none", "piecewise_linear", "periodic"])
 def test_truths_are_not_numbers_and_stay_as_they_are(kind: str) -> None:
-    there = embeddings(kind=kind, n_numbers=2, n_truths=3, cardinalities=(4,), category_size=2)
+    there = embeddings(kind=kind, n_numbers=2, n_booleans=3, cardinalities=(4,), category_size=2)
     truths = torch.tensor([[0.0, 1.0, 1.0]])
     out = there(torch.cat([torch.randn(1, 2), truths, torch.tensor([[3.0]])], dim=1))
     n_numbers = 2 if kind == "none" else 10

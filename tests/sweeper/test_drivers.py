@@ -15,11 +15,11 @@ from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import TrialState
 
-from lightsweep.outcome import Outcome
+from lightsweep.storage.storage import open_storage
 from lightsweep.sweeper.config import DRIVER
-from lightsweep.sweeper.driver import sign_as_driver
 from lightsweep.sweeper.search import Search
-from lightsweep.sweeper.storage import open_storage
+from lightsweep.trial.driver import register_driver
+from lightsweep.trial.outcome import Outcome
 from tests.command import rows_of
 
 Other = Callable[[optuna.Study], None]
@@ -102,7 +102,7 @@ def test_a_stop_ends_with_the_search_that_was_asked_to(
         asked.extend(path.name for path in tmp_path.glob(".stop*"))
 
     monkeypatch.setenv(DRIVER, "null")  # to be taken back after the test
-    sign_as_driver()
+    register_driver()
     (tmp_path / ".stop.elsewhere.1").touch()  # of another driver
     config = composed("hparams_search=mlp", "hydra.sweeper.n_trials=4")
     with pytest.raises(SystemExit, match="130"):

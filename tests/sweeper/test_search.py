@@ -18,11 +18,11 @@ from optuna.trial import TrialState
 from sklearn.datasets import load_digits
 
 import lightsweep
+from lightsweep.search.folder import reserve_folder
 from lightsweep.sweeper.config import LightsweepConf
-from lightsweep.sweeper.fate import fate_of
-from lightsweep.sweeper.folder import claim_folder
-from lightsweep.sweeper.refitting import epochs_to_refit
+from lightsweep.sweeper.refit import epochs_to_refit
 from lightsweep.sweeper.sweeper import LightsweepSweeper
+from lightsweep.trial.status import status_of
 from tests.command import (
     FAULTY,
     FIXED,
@@ -202,7 +202,7 @@ def test_failed_trials_are_fail_with_a_reason_and_the_search_goes_on(tmp_path: P
         32: "val/acc is inf at epoch 0",
         40: None,
     }
-    assert {size: fate_of(t) for size, t in ended.items() if size not in (8, 40)} == {
+    assert {size: status_of(t) for size, t in ended.items() if size not in (8, 40)} == {
         16: "failed",
         24: "infeasible",
         32: "infeasible",
@@ -309,7 +309,7 @@ def test_n_trials_is_a_total_and_no_point_is_drawn_twice(tmp_path: Path) -> None
 def test_searches_that_start_in_the_same_second_get_folders_of_their_own(tmp_path: Path) -> None:
     hydra = {"sweep": {"dir": str(tmp_path / "2026-01-01_00-00-00")}, "overrides": {"hydra": []}}
     configs = [OmegaConf.create({"hydra": hydra}) for _ in range(3)]
-    folders = [claim_folder(c)[0] for c in configs]
+    folders = [reserve_folder(c)[0] for c in configs]
     assert len(set(folders)) == 3
     for c, folder in zip(configs, folders, strict=True):
         assert c.hydra.sweep.dir == str(folder)

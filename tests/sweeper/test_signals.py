@@ -16,11 +16,11 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.interrupt import Interrupted, interruptible
-from lightsweep.outcome import Outcome
+from lightsweep.storage.storage import open_storage
 from lightsweep.sweeper import search
 from lightsweep.sweeper.config import DRIVER
-from lightsweep.sweeper.driver import driver
-from lightsweep.sweeper.storage import open_storage
+from lightsweep.trial.driver import driver
+from lightsweep.trial.outcome import Outcome
 from tests.conftest import CONF
 
 PROCESSES = ("hydra/launcher=processes", "hydra.sweeper.n_jobs=2")
@@ -68,7 +68,7 @@ def test_a_search_that_is_stopped_before_it_begins_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(search, "keep_command", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(search, "save_command", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(Interrupted), interruptible():
         run_search(stopped_in_its_refit, "optimizer=adam")
     assert list(tmp_path.iterdir()) == []

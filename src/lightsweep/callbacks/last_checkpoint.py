@@ -13,8 +13,8 @@ from hydra.core.hydra_config import HydraConfig
 from pytorch_lightning.callbacks import Checkpoint
 
 from lightsweep.callbacks.pruning import PruningCallback
-from lightsweep.sweeper.fingerprint import is_harmless
-from lightsweep.sweeper.trial import in_search
+from lightsweep.config.fingerprint import is_harmless
+from lightsweep.trial.context import in_search
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from lightsweep.direction import Direction, is_better
 from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind, TrialStoppedError
 from lightsweep.model.objectives import check_suits_task
-from lightsweep.sweeper.driver import take_sigterm_back
-from lightsweep.sweeper.time_limit import check_time
-from lightsweep.sweeper.trial import current_trial, hand_back_if_orphaned, pruner_settings, stop_is_asked
+from lightsweep.trial.context import current_trial, pruner_settings, requeue_if_orphaned, stop_requested
+from lightsweep.trial.driver import restore_sigterm_handler
+from lightsweep.trial.time_limit import check_time
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
@@ -62,7 +62,7 @@ class PruningCallback(Callback):
 
     def on_train_start(self, *_: Any) -> None:
         if self.trial is not None:
-            take_sigterm_back()
+            restore_sigterm_handler()
 
     def on_train_batch_end(self, *_: Any) -> None:
         self._look_up()
@@ -97,9 +97,9 @@ class PruningCallback(Callback):
             self.trial.report(value, step=trainer.current_epoch)
         if self.n_epochs == trainer.max_epochs:
             return
-        if stop_is_asked():
+        if stop_requested():
             self.interrupted = True
-            hand_back_if_orphaned(self.trial)
+            requeue_if_orphaned(self.trial)
             _stop(trainer)
             return
         if value is None:
@@ -119,7 +119,7 @@ class PruningCallback(Callback):
             return
         self._next_look_s = time.monotonic() + SECONDS_BETWEEN_LOOKS
         check_time()
-        if stop_is_asked(at_once=True):
+        if stop_requested(at_once=True):
             raise TrialStoppedError
 
     def _has_diverged(self, trainer: L.Trainer) -> bool:

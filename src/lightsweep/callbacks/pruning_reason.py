@@ -7,7 +7,7 @@ from optuna.pruners import MedianPruner, PatientPruner, PercentilePruner, Thresh
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from lightsweep.sweeper.study import build_pruner
+from lightsweep.trial.pruner import build_pruner
 
 
 def pruning_reason(trial: optuna.Trial, *, epoch: int, monitor: str, settings: DictConfig) -> str:

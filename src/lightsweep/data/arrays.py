@@ -13,7 +13,7 @@ import torch
 
 from lightsweep.data.table.frames import FrameDataModule, identity_of
 from lightsweep.data.table.labels import Table
-from lightsweep.errors import ConfigError, a_few
+from lightsweep.errors import ConfigError, first_few
 from lightsweep.files import shown
 
 ENDINGS = (".npz", ".npy", ".pt", ".pth")
@@ -127,7 +127,7 @@ def _pair(loaded: Any, path: Path) -> tuple[Any, Any]:
         return loaded["x"], loaded["y"]
     if isinstance(loaded, list | tuple) and len(loaded) == 2:
         return loaded[0], loaded[1]
-    held = f"the keys {a_few([*loaded])}" if isinstance(loaded, Mapping) else type(loaded).__name__
+    held = f"the keys {first_few([*loaded])}" if isinstance(loaded, Mapping) else type(loaded).__name__
     raise ConfigError(f"{shown(path)} holds {held}; it must hold two arrays, x and y.")
 
 

@@ -68,21 +68,3 @@ class ArrayPreprocessing:
     def save(self, folder: Path, **facts: Any) -> None:
         fitted = {"kind": "scaler", "mean": self.scaler.mean.tolist(), "std": self.scaler.std.tolist()}
         write_atomically(folder / PREPROCESSING, json.dumps({**fitted, **facts}))
-
-
-def load_preprocessing(folder: Path) -> Preprocessing:
-    """Read what `save` wrote; nothing in the files is executed.
-
-    Raises `ConfigError` if a file is missing or is anything else.
-    """
-    try:
-        record = json.loads((folder / PREPROCESSING).read_text(encoding="utf-8"))
-        if record.get("kind", "scaler") == "table":
-            from lightsweep.data.table.preprocessing import TablePreprocessing
-
-            return TablePreprocessing.load(folder, record)
-        return ArrayPreprocessing(Scaler(**{key: np.asarray(record[key], dtype=np.float32) for key in ("mean", "std")}))
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{folder / PREPROCESSING} can't be read as a preprocessing: {error}") from error

@@ -20,7 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from joblib import cpu_count
 from omegaconf import DictConfig
 
-from lightsweep.checks import POSITIVE_INT
+from lightsweep.config.validation import POSITIVE_INT
 from lightsweep.errors import ConfigError
 from lightsweep.launcher.worker import App, failed_job, run_pickled, set_up
 

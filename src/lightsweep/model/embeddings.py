@@ -28,7 +28,7 @@ class Embeddings(nn.Module):
         self,
         *,
         n_numbers: int,
-        n_truths: int = 0,
+        n_booleans: int = 0,
         cardinalities: Sequence[int],
         kind: str,
         size: int,
@@ -41,7 +41,7 @@ class Embeddings(nn.Module):
         super().__init__()
         check_is_one_of("model.number_embedding", kind, KINDS)
         self.n_numbers = n_numbers
-        self.n_plain = n_numbers + n_truths
+        self.n_plain = n_numbers + n_booleans
         self.numbers: nn.Module = nn.Identity()
         self.d_out = n_numbers
         if n_numbers and kind != "none":
@@ -54,7 +54,7 @@ class Embeddings(nn.Module):
             linear = PerNumberLinear(n_numbers=n_numbers, d_in=d_encoding, d_out=size)
             self.numbers = nn.Sequential(encoding, linear, nn.ReLU(), nn.Flatten())
             self.d_out = n_numbers * size
-        self.d_out += n_truths
+        self.d_out += n_booleans
         self.categories = nn.ModuleList(nn.Embedding(n, category_size or usual_size(n)) for n in cardinalities)
         self.has_any = len(self.categories) > 0 or not isinstance(self.numbers, nn.Identity)
         self.d_out += sum(table.embedding_dim for table in self.categories if isinstance(table, nn.Embedding))

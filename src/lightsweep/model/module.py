@@ -56,7 +56,7 @@ class MLPModule(TrainingSteps):
         n_numbers = n_plain if n_numbers is None else n_numbers
         self.embeddings = Embeddings(
             n_numbers=n_numbers,
-            n_truths=n_plain - n_numbers,
+            n_booleans=n_plain - n_numbers,
             cardinalities=cardinalities,
             kind=number_embedding,
             size=number_embedding_size,

@@ -7,7 +7,7 @@ from hydra.core.config_store import ConfigStore
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
 from omegaconf import MISSING
 
-import lightsweep.checks  # noqa: F401  (registers the resolver that `direction` may stand behind)
+import lightsweep.config.validation  # noqa: F401  (registers the resolver that `direction` may stand behind)
 
 DRIVER = "LIGHTSWEEP_DRIVER"  # the environment variable that tells workers who the driver is
 SWEEPER_TARGET = "lightsweep.sweeper.sweeper.LightsweepSweeper"

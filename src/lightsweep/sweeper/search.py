@@ -16,36 +16,36 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
+from lightsweep.config.command_line import COMMAND, save_command
+from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
 from lightsweep.files import locked, shown
 from lightsweep.interrupt import Interrupted, interruptible
-from lightsweep.outcome import Outcome
-from lightsweep.report import write_report
-from lightsweep.resume import COMMAND, keep_command
-from lightsweep.sweeper import summary
-from lightsweep.sweeper.checkpoints import CheckpointKeeper, forget_last_checkpoints
-from lightsweep.sweeper.composition import group_names
+from lightsweep.preflight.checks import check_search
+from lightsweep.preflight.composition import group_names
+from lightsweep.preflight.preflight import run_preflight
+from lightsweep.report import summary
+from lightsweep.report.page import write_report
+from lightsweep.report.progress import Progress
+from lightsweep.report.results import TABLE, Results, StudyStatistics, read_shipped, shipped_record
+from lightsweep.search.checkpoints import CheckpointKeeper, delete_last_checkpoints
+from lightsweep.search.config_loader import with_cached_composition
+from lightsweep.search.folder import release_folder, reserve_folder
+from lightsweep.search.fork import open_source, take_over
+from lightsweep.search.jobs import TrialFailed, TrialJobs
+from lightsweep.search.runner import TrialRunner
+from lightsweep.search.space import Request, parse_request
+from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint
+from lightsweep.storage.password import hide_password, masked
+from lightsweep.storage.storage import open_storage, storage_url
 from lightsweep.sweeper.config import LightsweepConf
-from lightsweep.sweeper.driver import sign_as_driver
-from lightsweep.sweeper.fingerprint import Fingerprint
-from lightsweep.sweeper.folder import claim_folder, give_back
-from lightsweep.sweeper.fork import open_source, take_over
-from lightsweep.sweeper.full_preflight import run_preflight
-from lightsweep.sweeper.job_config import composing_once
-from lightsweep.sweeper.jobs import TrialFailed, TrialJobs
-from lightsweep.sweeper.loop import Ending, TrialLoop
-from lightsweep.sweeper.password import hide_password, masked
-from lightsweep.sweeper.preflight import check_search
-from lightsweep.sweeper.progress import Progress
-from lightsweep.sweeper.refitting import epochs_to_refit
-from lightsweep.sweeper.results import TABLE, Results, Tally, read_shipped, shipped_record
-from lightsweep.sweeper.search_space import Request, parse_request
-from lightsweep.sweeper.signs_of_life import Watch
-from lightsweep.sweeper.stopping import ask_to_stop, take_back
-from lightsweep.sweeper.storage import open_storage, storage_url
-from lightsweep.sweeper.study import build_sampler, grid_size, open_study, sign_study
+from lightsweep.sweeper.refit import epochs_to_refit
+from lightsweep.trial.driver import register_driver
+from lightsweep.trial.heartbeat import HeartbeatMonitor
+from lightsweep.trial.outcome import Outcome
+from lightsweep.trial.stop import StopReason, clear_stop_request, request_stop
 
 BEST = "best"
 SHIPPING = ".shipping.lock"
@@ -67,7 +67,7 @@ class Search:
         self.settings = LightsweepConf(**settings)
         self.direction = cast(Direction, self.settings.direction)  # checked before anything is opened
         self.config = config
-        self.hydra_context = composing_once(hydra_context)
+        self.hydra_context = with_cached_composition(hydra_context)
         self.task_function = task_function
         self.monitor = str(OmegaConf.select(config, "monitor", default="value"))
 
@@ -77,7 +77,7 @@ class Search:
         Raises `ConfigError` for what the user can mend, also if no trial completed. Exits with another code than 0
         if something else than the budget ended the search.
         """
-        sign_as_driver()
+        register_driver()
         hide_password(self.config, self.settings.storage)
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # Progress says it, and shorter
         request = self._request(arguments)
@@ -92,18 +92,18 @@ class Search:
         if self.settings.preflight:
             self._preflight(request, sampler=sampler)
             return
-        folder, is_new = claim_folder(self.config)
+        folder, is_new = reserve_folder(self.config)
         try:
             study = self._open_study(folder, request=request, sampler=sampler, pruner=pruner)
-            keep_command(folder, config=self.config)
+            save_command(folder, config=self.config)
             self._search(study, request=request, folder=folder)
         except USER_ERRORS:
             if not (folder / TABLE).exists():
-                give_back(folder, is_new=is_new)  # no trial has finished, and nobody else writes to a new folder
+                release_folder(folder, is_new=is_new)  # no trial has finished, and nobody else writes to a new folder
             raise
         except Interrupted:
             if not (folder / COMMAND).exists():
-                give_back(folder, is_new=is_new)  # it had not begun
+                release_folder(folder, is_new=is_new)  # it had not begun
             raise
         except Exception as error:
             if disk_is_full(error, folder):  # Optuna's journal could not be written, in whatever Optuna made of it
@@ -122,28 +122,28 @@ class Search:
         )
 
     def _search(self, study: optuna.Study, *, request: Request, folder: Path) -> None:
-        take_back(folder)
+        clear_stop_request(folder)
         jobs = TrialJobs(launcher=self._launcher(), space=request.space, fixed=request.fixed, sweep_dir=folder)
         results = self._results(folder, study=study, jobs=jobs)
         shipped_before = read_shipped(folder)
-        ending = self._run_trials(study, jobs=jobs, results=results)
+        stop_reason = self._run_trials(study, jobs=jobs, results=results)
 
-        print(summary.of_trials(results, ending=ending), flush=True)
+        print(summary.of_trials(results, stop_reason=stop_reason), flush=True)
         shipped = None
         try:
-            self._report(study, folder=folder, tally=results.tally)
-            if ending is None or not ending.exit_code:
+            self._report(study, folder=folder, statistics=results.statistics)
+            if stop_reason is None or not stop_reason.exit_code:
                 shipped = self._ship_in_turn(study, jobs=jobs, results=results, shipped_before=shipped_before)
         except Interrupted as interrupted:
             print(f"{interrupted}, before the best model was shipped", file=sys.stderr)
-            ending = Ending(str(interrupted), exit_code=interrupted.exit_code)
+            stop_reason = StopReason(str(interrupted), exit_code=interrupted.exit_code)
         if shipped is None:
-            results.write(**shipped_record(results.tally.best, None))
+            results.write(**shipped_record(results.statistics.best, None))
         print(summary.of_model(folder, results=results, shipped=shipped, url=self._url(folder)))
-        if results.tally.best is None and not (ending and ending.is_interrupt):
-            raise ConfigError(summary.why_nothing_completed(study, ending=ending))
-        if ending and ending.exit_code:
-            sys.exit(ending.exit_code)
+        if results.statistics.best is None and not (stop_reason and stop_reason.is_interrupt):
+            raise ConfigError(summary.why_nothing_completed(study, stop_reason=stop_reason))
+        if stop_reason and stop_reason.exit_code:
+            sys.exit(stop_reason.exit_code)
 
     def _request(self, arguments: Sequence[str]) -> Request:
         request = parse_request(self.settings.params, arguments, when=self.settings.when, config=self.config)
@@ -175,8 +175,8 @@ class Search:
         n_there = len(study.get_trials(deepcopy=False))
         if source:
             source.taken_into(study)  # refuses what is another search's before it is signed
-        if sign_study(study, fingerprint, allow_changes=self.settings.allow_changes):
-            forget_last_checkpoints(folder)
+        if record_fingerprint(study, fingerprint, allow_changes=self.settings.allow_changes):
+            delete_last_checkpoints(folder)
         if source:
             print(take_over(source, study, space=request.space, now=fingerprint), file=sys.stderr)
             n_there = len(study.get_trials(deepcopy=False))
@@ -209,30 +209,31 @@ class Search:
                 "monitor": self.monitor,
                 "direction": self.settings.direction,
             },
-            jobs=jobs,
-            tally=Tally(direction=study.direction),
+            param_names=[*jobs.space.distributions],
+            overrides_of=jobs.overrides,
+            statistics=StudyStatistics(direction=study.direction),
         )
 
-    def _run_trials(self, study: optuna.Study, *, jobs: TrialJobs, results: Results) -> Ending | None:
+    def _run_trials(self, study: optuna.Study, *, jobs: TrialJobs, results: Results) -> StopReason | None:
         total = min(self.settings.n_trials, grid_size(study.sampler, jobs.space) or self.settings.n_trials)
         keeper = CheckpointKeeper(results.folder, keep=self.settings.keep_checkpoints, direction=study.direction)
-        for trial in results.take_in(study):
+        for trial in results.sync(study):
             keeper.add(trial)
-        there = results.tally.n_finished
+        there = results.statistics.n_finished
         if there and there >= total:
             print(f"This search is complete: all of its {there} trials are finished.", file=sys.stderr)
         progress = Progress(total=total, done=there, monitor=self.monitor)
 
-        def take_in() -> None:
-            for trial in results.take_in(study):
+        def sync() -> None:
+            for trial in results.sync(study):
                 keeper.add(trial)
-                progress.update(trial, results.tally)
+                progress.update(trial, results.statistics)
 
         def on_finished(_: FrozenTrial) -> None:
-            take_in()
+            sync()
             results.write(durable=False)
 
-        loop = TrialLoop(
+        loop = TrialRunner(
             study,
             jobs,
             n_trials=total,
@@ -241,22 +242,22 @@ class Search:
             trial_timeout=self.settings.trial_timeout,
             max_consecutive_failures=self.settings.max_consecutive_failures,
             max_retries=self.settings.max_retries,
-            watch=Watch(results.folder),
+            watch=HeartbeatMonitor(results.folder),
             on_finished=on_finished,
-            ask_jobs_to_stop=lambda at_once: ask_to_stop(results.folder, at_once=at_once),
+            request_stop=lambda at_once: request_stop(results.folder, at_once=at_once),
             abort_jobs=jobs.abort,
         )
         try:
-            ending = loop.run()
-            take_in()  # what other drivers have run in the meantime
-            return ending
+            stop_reason = loop.run()
+            sync()  # what other drivers have run in the meantime
+            return stop_reason
         finally:
-            take_back(results.folder)
+            clear_stop_request(results.folder)
             progress.close()
 
-    def _report(self, study: optuna.Study, *, folder: Path, tally: Tally) -> None:
+    def _report(self, study: optuna.Study, *, folder: Path, statistics: StudyStatistics) -> None:
         """Write the report. Raises `Interrupted` if a signal ends it."""
-        facts = summary.facts(tally, monitor=self.monitor)
+        facts = summary.facts(statistics, monitor=self.monitor)
         with interruptible():
             write_report(study, folder / REPORT, title=study.study_name, monitor=self.monitor, facts=facts)
 
@@ -269,8 +270,8 @@ class Search:
         """
         waiting = f"another search in {shown(results.folder)} ships its best model; waiting for it"
         with interruptible(), locked(results.folder / SHIPPING, waiting=waiting):
-            results.take_in(study)
-            best = results.tally.best
+            results.sync(study)
+            best = results.statistics.best
             shipped_before = read_shipped(results.folder) or shipped_before
             results.write()  # from which the refit learns of the search
             shipped = self._ship(jobs, best=best, shipped_before=shipped_before)

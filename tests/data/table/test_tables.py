@@ -17,15 +17,15 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from lightsweep.build import build
-from lightsweep.data.preprocessing import load_preprocessing
+from lightsweep.config.instantiate import build
+from lightsweep.config.targets import ALLOWED_TARGETS
+from lightsweep.data.saved_preprocessing import load_preprocessing
 from lightsweep.data.table import frames
 from lightsweep.data.table.cache import made_once
 from lightsweep.data.table.reading import place, read_batches, read_frame
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
 from lightsweep.task import Task
-from lightsweep.trust import TRUSTED_TARGETS
 from tests.data.table.tables import mixed, table
 
 WRITERS: dict[str, Any] = {
@@ -138,7 +138,7 @@ def test_the_shipped_config_is_enough_but_for_what_only_the_user_knows(
     np.savez(tmp_path / "a.npz", x=np.arange(100.0).reshape(50, 2), y=np.arange(50) % 2)
     given = {"table": ["data.path=a.csv", "data.target=y"], "arrays": ["data.path=a.npz"]}
     cfg = composed(f"data={kind}", *given[kind], f"data.relative_to={tmp_path}")
-    with hydra.utils.execution_whitelist(TRUSTED_TARGETS):
+    with hydra.utils.execution_whitelist(ALLOWED_TARGETS):
         data = build(cfg.data, "data")
     assert (data.d_out, len(data.splits.test[0])) == (2, 10)
     assert list((tmp_path / "outputs" / "cache").glob("a-*")) == [data.folder]

@@ -46,9 +46,9 @@ def made_once(cache: Path, *, name: str, about: Mapping[str, Any], make: Callabl
 
 
 def _make(folder: Path, make: Callable[[Path], None]) -> None:
-    for abandoned in folder.parent.glob(f".{folder.name}.*.tmp"):
-        if time.time() - abandoned.stat().st_mtime > ABANDONED_S:
-            shutil.rmtree(abandoned, ignore_errors=True)
+    for stale in folder.parent.glob(f".{folder.name}.*.tmp"):
+        if time.time() - stale.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(stale, ignore_errors=True)
     temporary = folder.with_name(f".{folder.name}.{socket.gethostname()}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()

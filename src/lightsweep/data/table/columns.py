@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lightsweep.data.table.cells import (
+from lightsweep.data.table.values import (
     Where,
     arrow_of,
     date_parts,
@@ -26,7 +26,7 @@ from lightsweep.data.table.cells import (
     truths_of,
     without,
 )
-from lightsweep.errors import ConfigError, a_few
+from lightsweep.errors import ConfigError, first_few
 
 DATE_FORMATS = (
     *("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y"),
@@ -106,7 +106,7 @@ class Columns:
         cell is not what its column holds.
         """
         if missing := [repr(column.name) for column in self.all if column.name not in frame.columns]:
-            raise ConfigError(f"the table has no column {a_few(missing, between=' and no column ')}.")
+            raise ConfigError(f"the table has no column {first_few(missing, between=' and no column ')}.")
         if twice := [column.name for column in self.all if frame.columns.tolist().count(column.name) > 1]:
             raise ConfigError(f"the table has more than one column '{twice[0]}'.")
         cells: dict[str, npt.NDArray[Any]] = {}

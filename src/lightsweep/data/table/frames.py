@@ -15,7 +15,8 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from lightsweep.data.preprocessing import LIBRARIES, Preprocessing, load_preprocessing
+from lightsweep.data.preprocessing import LIBRARIES, Preprocessing
+from lightsweep.data.saved_preprocessing import load_preprocessing
 from lightsweep.data.splits import Scaler, Splits
 from lightsweep.data.table.cache import made_once
 from lightsweep.data.table.labels import Table
@@ -25,8 +26,8 @@ from lightsweep.data.target import Target
 from lightsweep.data.tensors import TensorDataModule
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown
-from lightsweep.sweeper.driver import is_worker
-from lightsweep.sweeper.trial import in_search
+from lightsweep.trial.context import in_search
+from lightsweep.trial.driver import is_worker
 
 log = logging.getLogger(__name__)
 

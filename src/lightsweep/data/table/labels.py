@@ -9,16 +9,6 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from lightsweep.data.table.cells import (
-    MISSING_LEVEL,
-    Where,
-    is_date_type,
-    is_text_type,
-    numbers_of,
-    plain,
-    refuse_nested,
-    texts_of,
-)
 from lightsweep.data.table.columns import (
     MOSTLY,
     NEARLY,
@@ -27,6 +17,16 @@ from lightsweep.data.table.columns import (
     is_code,
     refuse_mixed,
     refuse_nearly_numbers,
+)
+from lightsweep.data.table.values import (
+    MISSING_LEVEL,
+    Where,
+    is_date_type,
+    is_text_type,
+    numbers_of,
+    plain,
+    refuse_nested,
+    texts_of,
 )
 from lightsweep.data.target import Target, task_of
 from lightsweep.errors import ConfigError

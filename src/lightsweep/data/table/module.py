@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from lightsweep.data.table.cells import is_text_type
 from lightsweep.data.table.frames import FrameDataModule, identity_of
 from lightsweep.data.table.labels import Table
 from lightsweep.data.table.reading import check_file, has_unnamed, place, read_frame
+from lightsweep.data.table.values import is_text_type
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown
 

@@ -11,7 +11,7 @@ from lightsweep.data.table.labels import Table
 from lightsweep.data.table.preprocessing import TablePreprocessing
 from lightsweep.data.table.splitting import NAMES, NOWHERE, Parts
 from lightsweep.data.target import Target
-from lightsweep.errors import a_few
+from lightsweep.errors import first_few
 
 SHOWN = 12  # columns of a kind, or classes
 
@@ -32,7 +32,9 @@ def overview_of(
     lines.append(f"  target    {_of_target(target, y[parts != NOWHERE])}")
     lines += _of_kinds(tables, preprocessing)
     for reason in dict.fromkeys(left_out.values()):
-        lines.append(f"  left out  {a_few([name for name, of_it in left_out.items() if of_it == reason])}: {reason}")
+        lines.append(
+            f"  left out  {first_few([name for name, of_it in left_out.items() if of_it == reason])}: {reason}"
+        )
     if n_dropped := int((parts == NOWHERE).sum()):
         lines.append(f"  dropped   {n_dropped:,} rows whose target is missing")
     return "\n".join(lines)

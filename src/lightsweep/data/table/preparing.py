@@ -18,7 +18,7 @@ from lightsweep.data.table.overview import overview_of
 from lightsweep.data.table.preprocessing import FITTED, TablePreprocessing, rows_at_once
 from lightsweep.data.table.splitting import NAMES, NOWHERE, TRAIN, VAL, Parts, Split, check_parts, split_rows
 from lightsweep.data.target import Target
-from lightsweep.errors import ConfigError, a_few
+from lightsweep.errors import ConfigError, first_few
 from lightsweep.files import write_atomically
 from lightsweep.task import Task
 
@@ -119,7 +119,7 @@ def _labelled(tables: Mapping[str, Table], target: Target, settings: TableSettin
     for name, table in tables.items():
         y, missing = encoded(table, target)
         if missing.all():
-            columns = a_few([*map(repr, target.names)])
+            columns = first_few([*map(repr, target.names)])
             raise ConfigError(f"{table.name} has no rows left: the target {columns} is missing in all {len(y)}.")
         if name == "train" and len(tables) < len(NAMES):
             parts = _cut(table, y, ~missing, tables=tables, target=target, settings=settings)

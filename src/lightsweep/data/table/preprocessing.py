@@ -16,9 +16,9 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, QuantileTransfo
 
 from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.data.splits import Floats
-from lightsweep.data.table.cells import MISSING_LEVEL, Where
 from lightsweep.data.table.columns import Columns, Kind
 from lightsweep.data.table.transformer_file import dump, load
+from lightsweep.data.table.values import MISSING_LEVEL, Where
 from lightsweep.errors import ConfigError
 from lightsweep.files import write_atomically
 

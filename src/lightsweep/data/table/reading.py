@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from lightsweep.data.table.cells import is_number
-from lightsweep.errors import ConfigError, a_few
+from lightsweep.data.table.values import is_number
+from lightsweep.errors import ConfigError, first_few
 from lightsweep.files import shown
 
 SEPARATORS = {".csv": ",;\t|", ".tsv": "\t"}  # of a CSV the one that its header has most of
@@ -165,7 +165,8 @@ def check_names(path: Path, names: Collection[str]) -> None:
         where = [str(i) for i, name in enumerate(names, start=1) if name == twice[0]]
         line = ", line 1" if _is_text(path) else ""
         raise ConfigError(
-            f"{shown(path)}{line}: the columns {a_few(where, between=' and ')} are both named '{twice[0]}'. Rename one."
+            f"{shown(path)}{line}: the columns {first_few(where, between=' and ')} are both named"
+            f" '{twice[0]}'. Rename one."
         )
 
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from lightsweep.data.splits import stratified_rows
-from lightsweep.data.table.cells import MISSING_LEVEL, days_of, is_number_type, numbers_of, texts_of
 from lightsweep.data.table.columns import date_format_of
 from lightsweep.data.table.labels import Table
+from lightsweep.data.table.values import MISSING_LEVEL, days_of, is_number_type, numbers_of, texts_of
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
 

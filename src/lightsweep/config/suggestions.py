@@ -1,0 +1,82 @@
+"""What is said of a wrong key or choice: the error's own words, and the names that look like it."""
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from hydra.errors import MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lightsweep.errors import ConfigError
+
+
+def message_of(error: Exception, *, known_keys: Callable[[], list[str]] | None = None) -> str:
+    """The error's own words, then what OmegaConf said, then the names that look like the one that is unknown.
+
+    `known_keys` gives the keys to choose from; by default those of the config that the command line names.
+    """
+    lines = [str(error).split("\nConfig search path:")[0].rstrip()]
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException):
+        lines.append(str(cause).splitlines()[0])
+    if near := _near_matches(error, known_keys or _known_keys):
+        lines.append(f"Did you mean {' or '.join(near)}?")
+    return "\n".join(lines)
+
+
+def _near_matches(error: Exception, known_keys: Callable[[], list[str]]) -> list[str]:
+    if isinstance(error, ConfigError):
+        return []  # our own messages are complete
+    if isinstance(error, MissingConfigException) and error.options:
+        wrong = str(error.missing_cfg_file).rsplit("/", 1)[-1].removesuffix(".yaml")
+        return difflib.get_close_matches(wrong, error.options, n=3, cutoff=0.5)
+    unknown = re.search(r"Could not (?:override|delete from config\.) '([^']+)'", str(error))
+    if unknown is None:
+        return []
+    return closest_keys(unknown.group(1), known_keys())
+
+
+def closest_keys(key: str, known: Iterable[str]) -> list[str]:
+    """The known keys that look most like `key`, those with the same last part first."""
+    known = list(known)
+    last = key.rsplit(".", 1)[-1]
+    same_name = [k for k in known if k.rsplit(".", 1)[-1] == last]
+    alike = difflib.get_close_matches(key, known, n=3, cutoff=0.7)
+    return list(dict.fromkeys(same_name + alike))[:3]
+
+
+def _known_keys() -> list[str]:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    groups = [argument for argument in sys.argv[1:] if re.fullmatch(r"[\w/]+=[\w\[\],/-]+", argument)]
+    GlobalHydra.instance().clear()
+    for overrides in (groups, []):
+        try:
+            with initialize_config_dir(config_dir=str(Path(sys.argv[0]).absolute().parent / "conf")):
+                cfg = compose("train", overrides=overrides, return_hydra_config=True)
+        except Exception:  # noqa: BLE001  (only a hint is lost)
+            continue
+        return keys_of(cfg)
+    return []
+
+
+def keys_of(cfg: DictConfig) -> list[str]:
+    """All that the command line can name in a config: its keys and its groups."""
+    keys = (
+        key for key in _leaf_keys(cfg) if not key.startswith(("hydra.sweeper.params.", "hydra.sweeper.when."))
+    )  # no command line has them
+    return [*keys, *cfg.hydra.runtime.choices]
+
+
+def _leaf_keys(cfg: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key in map(str, cfg):
+        node = None if OmegaConf.is_missing(cfg, key) or OmegaConf.is_interpolation(cfg, key) else cfg[key]
+        keys.append(f"{prefix}{key}")
+        if isinstance(node, DictConfig):
+            keys += _leaf_keys(node, f"{prefix}{key}.")
+    return keys

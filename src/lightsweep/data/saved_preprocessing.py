@@ -1,0 +1,27 @@
+"""Reads a preprocessing of either kind from the folder of a model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from lightsweep.data.preprocessing import PREPROCESSING, ArrayPreprocessing, Preprocessing
+from lightsweep.data.splits import Scaler
+from lightsweep.data.table.preprocessing import TablePreprocessing
+from lightsweep.errors import ConfigError
+
+
+def load_preprocessing(folder: Path) -> Preprocessing:
+    """Read what `save` wrote; nothing in the files is executed.
+
+    Raises `ConfigError` if a file is missing or is anything else.
+    """
+    try:
+        record = json.loads((folder / PREPROCESSING).read_text(encoding="utf-8"))
+        if record.get("kind", "scaler") == "table":
+            return TablePreprocessing.load(folder, record)
+        return ArrayPreprocessing(Scaler(**{key: np.asarray(record[key], dtype=np.float32) for key in ("mean", "std")}))
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{folder / PREPROCESSING} can't be read as a preprocessing: {error}") from error

@@ -1,0 +1,1 @@
+"""What a search found: counts, tables, the closing text and the HTML report."""

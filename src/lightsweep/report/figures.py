@@ -1,0 +1,240 @@
+"""The figures of the report. Each function gives HTML, or raises `CannotDrawError` with the reason.
+
+Optuna's figures and plotly are imported where a figure is drawn: no trial needs them.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from lightsweep.report.plotly_json import (
+    Figure,
+    drawn_by_optuna,
+    figure_html,
+    note_html,
+    update,
+    update_axes,
+    update_traces,
+)
+from lightsweep.report.progress import duration
+from lightsweep.report.trials import STATES, CannotDrawError, FinishedTrials, value_of, without_markup
+from lightsweep.trial.status import status_of
+
+COLORS = {"complete": "#3565c9", "pruned": "#7b8694", "failed": "#d64550", "best": "#e8710a"}
+# What can be told apart in a figure, and drawn by a phone within a second or two.
+MAX_CURVES = 100
+MAX_LINES = 200
+MAX_DOTS = 1000
+MAX_BARS = 250
+# PED-ANOVA compares the best tenth with all trials; Optuna asks for five trials in that tenth.
+MIN_FOR_IMPORTANCES = 10
+ENOUGH_FOR_IMPORTANCES = 50
+
+
+def history(search: FinishedTrials) -> str:
+    from optuna.visualization import plot_optimization_history
+
+    complete = search.complete_or_say_why()
+    figure = drawn_by_optuna(
+        plot_optimization_history, search.drawable(complete), target_name=without_markup(search.monitor)
+    )
+    values, best_so_far = figure["data"][:2]
+    update(values, name="complete trial", marker={"color": COLORS["complete"], "size": 6, "opacity": 0.75})
+    update(best_so_far, name="best so far", line={"color": COLORS["best"], "width": 2, "shape": "hv"})
+    update_traces(figure, hovertemplate="trial %{x}: %{y:.4g}<extra></extra>")
+    update_axes(figure, "xaxis", title={"text": "trial"}, **_whole_ticks(search.trials[-1].number))
+    _fit_y_axis(figure, [value_of(trial) for trial in complete])
+    return note_html("Pruned and failed trials have no dot.") + figure_html(figure)
+
+
+def _whole_ticks(largest: int) -> dict[str, int]:
+    """Settings of an axis that counts from 0: without them a short one is labelled 0, 0.5, 1."""
+    return {"dtick": 1} if largest <= 10 else {}
+
+
+def _fit_y_axis(figure: Figure, values: Sequence[float]) -> None:
+    if _need_log(values):
+        update_axes(figure, "yaxis", type="log", dtick=1)
+
+
+def _need_log(values: Sequence[float]) -> bool:
+    """Whether a linear scale would press everything but a few diverged trials into one line."""
+    finite = [value for value in values if math.isfinite(value)]
+    return bool(finite) and min(finite) > 0 and max(finite) > 100 * min(finite)
+
+
+def curves(search: FinishedTrials) -> str:
+    from optuna.visualization import plot_intermediate_values
+
+    with_curve = [t for t in search.trials if t.intermediate_values and status_of(t) in ("complete", "pruned")]
+    if not with_curve:
+        raise CannotDrawError("No complete or pruned trial reported a value during training.")
+    drawn = search.sample(with_curve, MAX_CURVES)
+    figure = drawn_by_optuna(plot_intermediate_values, search.drawable(drawn))
+    # Optuna draws the trials in the order of their numbers.
+    kinds = ["best" if trial is search.best else STATES[trial.state] for trial in drawn]
+    for trial, kind, trace in zip(drawn, kinds, figure["data"], strict=True):
+        _style_curve(trace, trial, kind=kind, first_of_kind=drawn[kinds.index(kind)] is trial)
+    figure["data"].sort(key=lambda trace: ["complete", "pruned", "best"].index(trace["legendgroup"]))
+    update(figure["layout"], showlegend=True)
+    ticks = _whole_ticks(max(max(t.intermediate_values) for t in drawn))
+    update_axes(figure, "xaxis", title={"text": "epoch"}, **ticks)
+    update_axes(figure, "yaxis", title={"text": without_markup(search.monitor)})
+    _fit_y_axis(figure, [value for trial in drawn for value in trial.intermediate_values.values()])
+    note = "One line per trial. Pruned trials are grey and dashed, with a cross where they were stopped."
+    return note_html(note + _how_many(drawn, with_curve, what="trials")) + figure_html(figure, height=420)
+
+
+def _style_curve(trace: dict[str, Any], trial: FrozenTrial, *, kind: str, first_of_kind: bool) -> None:
+    pruned = kind == "pruned"
+    finite = [i for i, value in enumerate(trace["y"]) if math.isfinite(value)]
+    sizes = [0] * len(trace["y"])
+    if finite:
+        sizes[finite[-1]] = 7 if pruned else 5
+    update(
+        trace,
+        name={"best": f"best (trial {trial.number})", "pruned": "× pruned", "complete": "complete"}[kind],
+        legendgroup=kind,
+        showlegend=first_of_kind,
+        line={"color": COLORS[kind], "width": 3 if kind == "best" else 1.2, "dash": "dot" if pruned else "solid"},
+        marker={"color": COLORS[kind], "size": sizes, "symbol": "x" if pruned else "circle", "maxdisplayed": 0},
+        opacity={"best": 1, "pruned": 0.9, "complete": 0.45}[kind],
+        hovertemplate=f"trial {trial.number} ({STATES[trial.state]}), epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+    )
+
+
+def importances(search: FinishedTrials) -> str:
+    from optuna.visualization import plot_param_importances
+
+    complete = search.complete_or_say_why()
+    if len(complete) < MIN_FOR_IMPORTANCES:
+        raise CannotDrawError(f"Importances need {MIN_FOR_IMPORTANCES} complete trials, not only {len(complete)}.")
+    monitor = without_markup(search.monitor)
+    figure = drawn_by_optuna(plot_param_importances, search.drawable(complete), target_name=monitor)
+    importances = [x for trace in figure["data"] for x in trace["x"]]
+    if len(importances) < 2:
+        raise CannotDrawError("Importances compare hyperparameters; fewer than two were searched.")
+    if len(set(importances)) == 1:  # Optuna's answer when it finds nothing to tell them apart
+        raise CannotDrawError("The values of the trials don't tell the hyperparameters apart: all are as important.")
+    update_traces(figure, marker={"color": COLORS["complete"]}, hovertemplate="%{y}: %{x:.3f}<extra></extra>")
+    update_axes(figure, "xaxis", title={"text": "importance"}, range=[0, 1.15 * max(importances)])
+    update_axes(figure, "yaxis", title={"text": ""}, showgrid=False, ticks="outside", tickcolor="rgba(0,0,0,0)")
+    note = "The part of each hyperparameter in reaching the best tenth of the values (PED-ANOVA; the sum is 1)."
+    if len(complete) < ENOUGH_FOR_IMPORTANCES:
+        note += f" Only a rough estimate: it rests on {len(complete)} complete trials."
+    return note_html(note) + figure_html(figure, height=90 + 34 * len(importances))
+
+
+def parallel(search: FinishedTrials) -> str:
+    from optuna.visualization import plot_parallel_coordinate
+
+    complete = search.complete_or_say_why()
+    drawn = search.sample(complete, MAX_LINES)
+    log_values = _need_log([value_of(trial) for trial in drawn])
+    study = search.drawable(drawn, log_values=log_values)
+    axes = [None, *_distributions(study).values()]  # the first is the metric's
+    monitor = without_markup(search.monitor)
+    figure = drawn_by_optuna(plot_parallel_coordinate, study, target_name=f"log10 {monitor}" if log_values else monitor)
+    update_traces(figure, marker={"colorbar": {"title": {"text": ""}, "thickness": 12}})
+    update_axes(figure, "xaxis", tickangle=0, side="top")
+    update(figure["layout"], margin={"l": 60}, annotations=_axis_labels(figure["layout"]["annotations"], axes))
+    note = "One line per complete trial; darker is better." + _how_many(drawn, complete, what="complete trials")
+    return note_html(note) + figure_html(figure, height=420, min_width=120 * len(axes))
+
+
+def _distributions(study: optuna.Study) -> dict[str, BaseDistribution]:
+    """By name and in the order of the names, as Optuna draws them."""
+    distributions = {name: d for t in study.get_trials(deepcopy=False) for name, d in t.distributions.items()}
+    if not distributions:
+        raise CannotDrawError("The complete trials have no hyperparameters.")
+    return dict(sorted(distributions.items()))
+
+
+def _axis_labels(labels: Sequence[dict[str, Any]], axes: Sequence[BaseDistribution | None]) -> list[Any]:
+    """Optuna's labels, legible above the lines and without the fractions it puts on an axis of whole numbers."""
+    kept = [a for a in labels if not (isinstance(axes[a["x"]], IntDistribution) and _is_fraction(a["text"]))]
+    for label in kept:
+        update(label, font={"size": 11}, bgcolor="rgba(255, 255, 255, 0.8)", text=_cut(label["text"]))
+    return kept
+
+
+def _is_fraction(text: str) -> bool:
+    return "." in text and "e" not in text
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 24 else f"{text[:22]}…"
+
+
+def slices(search: FinishedTrials) -> str:
+    from optuna.visualization import plot_slice
+
+    complete = search.complete_or_say_why()
+    drawn = search.sample(complete, MAX_DOTS)
+    study = search.drawable(drawn)
+    values = [value_of(trial) for trial in drawn]
+    figures = []
+    for name, distribution in _distributions(study).items():
+        figure = drawn_by_optuna(plot_slice, study, params=[name], target_name=without_markup(search.monitor))
+        _style_slice(figure, distribution, values)
+        figures.append(figure_html(figure, height=260))
+    note = f"{search.monitor} of each complete trial; darker is later."
+    return (
+        note_html(note + _how_many(drawn, complete, what="complete trials"))
+        + f'<div class="grid">{"".join(figures)}</div>'
+    )
+
+
+def _style_slice(figure: Figure, distribution: BaseDistribution, values: Sequence[float]) -> None:
+    update_traces(figure, marker={"showscale": False, "size": 7})
+    update(figure["data"][0], hovertemplate="trial %{marker.color}, %{x}: %{y:.4g}<extra></extra>")  # its colour
+    update_axes(figure, "yaxis", title={"text": ""})
+    _fit_y_axis(figure, values)
+    if isinstance(distribution, CategoricalDistribution):  # Optuna's label is the Python literal, with its quotes
+        labels = [_cut(str(choice)) for choice in distribution.choices]
+        values_of_ticks = [repr(choice) for choice in distribution.choices]
+        update_axes(figure, "xaxis", tickvals=values_of_ticks, ticktext=labels)
+    elif isinstance(distribution, IntDistribution) and not distribution.log:
+        update_axes(figure, "xaxis", **_whole_ticks(distribution.high - distribution.low))
+
+
+def timeline(search: FinishedTrials) -> str:
+    from optuna.visualization import plot_timeline
+
+    if not search.trials:
+        raise CannotDrawError("No trial has finished yet.")
+    drawn = search.trials[-MAX_BARS:]
+    figure = drawn_by_optuna(plot_timeline, search.drawable(drawn))
+    figure["data"] = [trace for trace in figure["data"] if trace["name"] != TrialState.WAITING.name]
+    for trace in figure["data"]:
+        _style_bars(trace)
+    update_axes(figure, "xaxis", title=None, tickangle=0, nticks=5)
+    update_axes(figure, "yaxis", title={"text": "trial"}, **_whole_ticks(search.trials[-1].number))
+    note = "When each trial ran."
+    if len(drawn) < len(search.trials):
+        note += f" The latest {len(drawn):,} of {len(search.trials):,} trials are drawn."
+    return note_html(note) + figure_html(figure)
+
+
+def _style_bars(trace: dict[str, Any]) -> None:
+    name = {state.name: word for state, word in STATES.items()}.get(trace["name"], trace["name"].lower())
+    color = COLORS.get(name, "#cccccc")
+    update(
+        trace,
+        name=name,
+        text=None,
+        customdata=[duration(milliseconds / 1000) for milliseconds in trace["x"]],
+        hovertemplate=f"trial %{{y}}: %{{customdata}} ({name})<extra></extra>",
+        marker={"color": color, "line": {"color": color, "width": 1}},  # the line keeps a short trial visible
+    )
+
+
+def _how_many(drawn: Sequence[object], of: Sequence[object], *, what: str) -> str:
+    """A clause for a note, empty when everything is drawn."""
+    if len(drawn) == len(of):
+        return ""
+    return f" {len(drawn):,} of {len(of):,} {what} are drawn, evenly spread."

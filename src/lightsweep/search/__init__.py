@@ -1,0 +1,1 @@
+"""The search itself: space, study, runner, jobs, and the folder that they write."""

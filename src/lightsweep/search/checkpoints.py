@@ -1,0 +1,52 @@
+"""Which checkpoints are worth their disk space."""
+
+import bisect
+import contextlib
+from pathlib import Path
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+from lightsweep.trial.status import status_of
+
+
+def delete_last_checkpoints(sweep_dir: Path) -> None:
+    """Let the trials that wait begin anew: what they have trained so far was trained with other settings."""
+    for path in sweep_dir.glob("*/checkpoints/last.ckpt"):
+        path.unlink(missing_ok=True)
+
+
+class CheckpointKeeper:
+    """Keeps the checkpoints of the best `keep` complete trials, deletes those of all other finished ones.
+
+    Only `<sweep_dir>/<trial number>/checkpoints/*.ckpt` is ever deleted. With `keep=None` nothing is.
+    """
+
+    def __init__(self, sweep_dir: Path, *, keep: int | None, direction: StudyDirection) -> None:
+        self.sweep_dir = sweep_dir
+        self.keep = keep
+        self.sign = -1 if direction == StudyDirection.MAXIMIZE else 1
+        self._best: list[tuple[float, int]] = []  # from the best to the worst; of equal ones the earlier is better
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Take in one more finished trial. Its last checkpoint goes in any case: it will not be continued."""
+        if self.keep is None:
+            return
+        self._delete(trial.number, "last.ckpt")
+        self._delete(trial.number, "next.ckpt")
+        if status_of(trial) != "complete":
+            self._delete(trial.number, "*.ckpt")
+            return
+        assert trial.value is not None
+        bisect.insort(self._best, (self.sign * trial.value, trial.number))
+        for _, number in self._best[self.keep :]:
+            self._delete(number, "*.ckpt")
+        del self._best[self.keep :]
+
+    def _delete(self, number: int, pattern: str) -> None:
+        folder = self.sweep_dir / str(number) / "checkpoints"
+        with contextlib.suppress(FileNotFoundError):  # another driver of the search was quicker
+            for path in folder.glob(pattern):
+                path.unlink()
+        with contextlib.suppress(OSError):  # it does not exist, or something else lies in it
+            folder.rmdir()

@@ -1,0 +1,290 @@
+"""Keeps `n_jobs` trials in flight until enough are finished or something ends the search."""
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from lightsweep.errors import ConfigError, DiskFullError
+from lightsweep.failures import Kind
+from lightsweep.interrupt import Interrupted, handled_by
+from lightsweep.search.jobs import TrialFailed, TrialInterrupted, TrialRequeued, WorkerLost
+from lightsweep.trial.heartbeat import HeartbeatMonitor
+from lightsweep.trial.requeue import RETRIES, is_stale, recover_stale_trials, requeue, waiting_message
+from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, FEASIBILITY, status_of
+from lightsweep.trial.stop import StopReason
+
+SECONDS_TO_SETTLE = 5
+SECONDS_TO_REACT = 10
+SECONDS_BETWEEN_LOOKS = 0.1
+
+
+@dataclass(eq=False)
+class TrialRunner:
+    """Runs trials, `n_jobs` at a time, each in Optuna's own `optimize`, until the study has `n_trials` in all.
+
+    With one job everything happens in the calling thread, as in-process launchers need it. With more, each of
+    `n_jobs` daemon threads keeps one job in flight: nobody waits for the slowest, and an interrupt is not held
+    up by an executor that insists on finishing.
+    """
+
+    study: optuna.Study
+    objective: Callable[[optuna.Trial], float]
+    _: KW_ONLY
+    n_trials: int
+    n_jobs: int
+    timeout: float | None
+    trial_timeout: float | None
+    max_consecutive_failures: int
+    max_retries: int
+    watch: HeartbeatMonitor
+    on_finished: Callable[[FrozenTrial], None]
+    request_stop: Callable[[bool], None]
+    abort_jobs: Callable[[], None]
+
+    def __post_init__(self) -> None:
+        self.stop_reason: StopReason | None = None
+        self._n_asking = 0  # tickets given out whose trial is not in the study yet
+        self._stop = False
+        self._aborted = False
+        self._signalled = False
+        self._is_overdue = False  # by the search's timeout, although it was asked to stop
+        self._is_over = threading.Event()
+        self._in_flight: dict[int, optuna.Trial] = {}  # by number
+        self._awaited: set[int] = set()  # the trials of other drivers that the user was told of
+        self._failures_in_a_row = 0
+        self._any_good = any(status_of(t) == "complete" for t in self.study.get_trials(deepcopy=False))
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+        self._ended: list[threading.Event] = []  # one per thread
+
+    def run(self) -> StopReason | None:
+        """Run the trials; give back what ended the search early, None if nothing did.
+
+        The first SIGINT or SIGTERM lets the running trials end at their next epoch, the second ends them at once.
+        Either way they wait in the study to be run again. A bug, or a config that is at fault from the first trial
+        on, is raised after the running trials ended.
+        """
+        with handled_by(self._on_signal):
+            if self.timeout is not None:
+                threading.Thread(target=self._end_in_time, args=(self.timeout,), daemon=True).start()
+            try:
+                if self.n_jobs == 1:
+                    self._work()
+                else:
+                    self._work_in_threads()
+            except (KeyboardInterrupt, SystemExit):
+                self._end_at_once()
+            finally:
+                self._is_over.set()
+        if self._error is not None:
+            raise self._error
+        return self.stop_reason
+
+    def _end_in_time(self, timeout: float) -> None:
+        """Let the running trials stop where they are; end at once what does not react."""
+        if self._is_over.wait(timeout):
+            return
+        self._stop = True
+        self.stop_reason = self.stop_reason or StopReason(
+            f"hydra.sweeper.timeout of {timeout:g} s is over", exit_code=0
+        )
+        self.request_stop(True)
+        if self._is_over.wait(SECONDS_TO_REACT):
+            return
+        self._is_overdue = True
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def _on_signal(self, signum: int, _: object) -> None:
+        if self._is_overdue and not self._signalled:
+            raise KeyboardInterrupt
+        if self._aborted:
+            raise Interrupted(signum)
+        first = not self._signalled
+        self._stop = self._signalled = True
+        name = signal.Signals(signum).name
+        self.stop_reason = StopReason(f"stopped by {name}", exit_code=128 + signum)
+        if not first:
+            raise KeyboardInterrupt
+        self.request_stop(False)
+        print(f"{name}: the running trials end at their next epoch; once more ends them at once", file=sys.stderr)
+
+    def _work_in_threads(self) -> None:
+        self._ended = [threading.Event() for _ in range(self.n_jobs)]
+        for ended in self._ended:
+            threading.Thread(target=self._work_until_the_end, args=(ended,), daemon=True).start()
+        self._wait_for_threads(until=float("inf"))
+
+    def _wait_for_threads(self, *, until: float) -> None:
+        # Neither `Thread.join` nor a lock: in Python 3.11 one that an exception interrupts is left in disorder.
+        while not all(ended.is_set() for ended in self._ended) and time.monotonic() < until:
+            time.sleep(SECONDS_BETWEEN_LOOKS / 2)
+
+    def _work_until_the_end(self, ended: threading.Event) -> None:
+        try:
+            self._work()
+        finally:
+            ended.set()
+
+    def _work(self) -> None:
+        while self._take_ticket():
+            try:
+                self.study.optimize(self._run_trial, n_trials=1, catch=(TrialFailed,), callbacks=[self._finished])
+            except TrialInterrupted:
+                self._stop = True
+            except TrialRequeued:
+                continue
+            except Exception as error:  # noqa: BLE001  (raised again by `run`, in the main thread)
+                self._error = self._error or error
+                self._stop = True
+
+    def _take_ticket(self) -> bool:
+        """Whether there is a trial to run, of the first `n_trials`: a new one, or one that waits.
+
+        While another driver runs the last trials of the study this waits for them, because they may come back.
+        """
+        while True:
+            with self._lock:
+                if self._stop:
+                    return False
+                trials = self.study.get_trials(deepcopy=False)
+                n_waiting = [trial.state for trial in trials[: self.n_trials]].count(TrialState.WAITING)
+                n_to_run = n_waiting + max(0, self.n_trials - len(trials))
+                if n_to_run > self._n_asking:
+                    self._n_asking += 1
+                    return True
+                if not self._n_asking:
+                    running = [t for t in trials if t.state == TrialState.RUNNING and t.number not in self._in_flight]
+                    if not running and not self._in_flight:
+                        return False
+                    self._take_over_or_wait(running)
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+
+    def _take_over_or_wait(self, running: Sequence[FrozenTrial]) -> None:
+        stale = [trial for trial in running if is_stale(trial, self.watch)]
+        for trial in recover_stale_trials(self.study, stale, max_retries=self.max_retries):
+            self.on_finished(trial)
+        if self._in_flight:
+            return
+        for trial in running:
+            if trial not in stale and trial.number not in self._awaited:
+                self._awaited.add(trial.number)
+                print(waiting_message(trial, self.watch), file=sys.stderr, flush=True)
+
+    def _run_trial(self, trial: optuna.Trial) -> float:
+        with self._lock:
+            self._in_flight[trial.number] = trial
+            self._n_asking -= 1
+        if trial.number >= self.n_trials:  # another driver asked for the last one at the same time
+            self._requeue(trial.number)
+            raise TrialRequeued
+        start = time.monotonic()
+        try:
+            if self._aborted:  # while the trial was drawn
+                raise TrialInterrupted
+            value = self.objective(trial)
+        except TrialFailed as failure:
+            if isinstance(failure, WorkerLost):
+                failure = self._judged(failure, trial, seconds=time.monotonic() - start)
+            reason, kind = str(failure), failure.kind
+        except optuna.TrialPruned:
+            _set_feasible(trial, True)
+            raise
+        except (TrialInterrupted, KeyboardInterrupt):
+            self._requeue(trial.number)
+            if not self._stop:  # only its worker was asked to end, by a scheduler perhaps
+                raise TrialRequeued from None
+            raise TrialInterrupted from None
+        except SystemExit as leaving:
+            if self._signalled or self._is_overdue:  # Lightning makes this of SIGTERM and KeyboardInterrupt
+                self._requeue(trial.number)
+                raise TrialInterrupted from None
+            reason, kind = f"it called sys.exit({leaving.code})", Kind.ERROR
+        except DiskFullError as error:
+            self._error = error
+            with contextlib.suppress(OSError):  # else it is taken for abandoned by the next start
+                self._requeue(trial.number)
+            raise TrialInterrupted from None
+        except ConfigError as error:
+            if not self._any_good:
+                raise  # no trial can do better than this config
+            reason, kind = str(error), Kind.ERROR
+        else:
+            _set_feasible(trial, True)
+            return value
+        trial.set_user_attr(FAIL_REASON, reason)
+        trial.set_user_attr(FAIL_KIND, kind.value)
+        if kind.is_infeasible:
+            # Samplers don't look at failed trials, and would come back; a violated constraint they remember.
+            _set_feasible(trial, False)
+            raise optuna.TrialPruned(reason)
+        raise TrialFailed(reason, kind)
+
+    def _judged(self, lost: WorkerLost, trial: optuna.Trial, *, seconds: float) -> TrialFailed:
+        """What a lost worker means for its trial; one that may be run again is put back.
+
+        Raises `TrialInterrupted` if the search ended the worker, `TrialRequeued` if the trial is run again.
+        """
+        if self._aborted:
+            self._requeue(trial.number)
+            raise TrialInterrupted from None
+        if self.trial_timeout is not None and seconds > self.trial_timeout:  # the worker ended itself, see `limit_time`
+            return TrialFailed(f"it took longer than hydra.sweeper.trial_timeout={self.trial_timeout:g}", Kind.TIMEOUT)
+        retries = int(trial.user_attrs.get(RETRIES, 0))
+        if retries < self.max_retries:
+            trial.set_user_attr(RETRIES, retries + 1)
+            self._requeue(trial.number)
+            raise TrialRequeued from None
+        return lost
+
+    def _requeue(self, number: int) -> None:
+        """Let the trial wait in the study: whoever asks next gets it, under its number and with its parameters."""
+        with self._lock:
+            trial = self._in_flight.pop(number, None)
+        if trial is not None:
+            requeue(trial)
+
+    def _finished(self, _: optuna.Study, trial: FrozenTrial) -> None:
+        with self._lock:
+            self._in_flight.pop(trial.number, None)
+            self._count(trial)
+            if self._failures_in_a_row >= self.max_consecutive_failures and not self._stop:
+                self._stop = True
+                self.stop_reason = StopReason(
+                    f"{self._failures_in_a_row} trials failed in a row (hydra.sweeper.max_consecutive_failures);"
+                    f" the last one: {trial.user_attrs.get(FAIL_REASON)}",
+                    exit_code=1,
+                )
+            self.on_finished(trial)
+
+    def _count(self, trial: FrozenTrial) -> None:
+        """An infeasible trial is a failure only while nothing has worked: later the sampler has learnt from it."""
+        match status_of(trial):
+            case "failed":
+                self._failures_in_a_row += 1
+            case "infeasible":
+                self._failures_in_a_row += not self._any_good
+            case _:
+                self._failures_in_a_row = 0
+                self._any_good = True
+
+    def _end_at_once(self) -> None:
+        """End the running trials, and leave none of them RUNNING in the study."""
+        self._stop = self._aborted = True
+        self.abort_jobs()
+        deadline = time.monotonic() + SECONDS_TO_SETTLE
+        self._wait_for_threads(until=deadline)  # most of them learn from their launcher that the job is gone
+        for number in list(self._in_flight):
+            self._requeue(number)
+
+
+def _set_feasible(trial: optuna.Trial, feasible: bool) -> None:
+    """Say it once: a trial may have been interrupted between this and its end, and Optuna would warn."""
+    if not trial.constraints:
+        trial.set_constraint(FEASIBILITY, 0 if feasible else 1)

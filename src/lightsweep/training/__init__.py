@@ -1,0 +1,1 @@
+"""One training, from a composed config to its outcome."""

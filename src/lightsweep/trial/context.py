@@ -1,0 +1,75 @@
+"""How a job of a search finds its own trial."""
+
+from pathlib import Path
+
+import optuna
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from lightsweep.storage.storage import open_storage, storage_url
+from lightsweep.sweeper.config import SWEEPER_TARGET
+from lightsweep.trial.driver import is_orphaned, is_told_to_end, is_worker
+from lightsweep.trial.identity import OWNER, ProcessIdentity
+from lightsweep.trial.pruner import build_pruner
+from lightsweep.trial.requeue import requeue
+from lightsweep.trial.stop import has_abort_request, has_stop_request
+from lightsweep.unofficial import trial_of
+
+
+def folder_of_search() -> Path | None:
+    """The folder of the search that this process runs a job of; None if it does not."""
+    if not HydraConfig.initialized():
+        return None
+    hydra_cfg = HydraConfig.get()
+    is_ours = hydra_cfg.mode == RunMode.MULTIRUN and hydra_cfg.sweeper.get("_target_") == SWEEPER_TARGET
+    return Path(hydra_cfg.sweep.dir) if is_ours else None
+
+
+def in_search() -> bool:
+    """Whether this process runs a job of a Lightsweep search."""
+    return folder_of_search() is not None
+
+
+def stop_requested(*, at_once: bool = False) -> bool:
+    """Whether this job belongs to a search that was asked to stop, or whose driver is gone.
+
+    With `at_once`, whether it was asked to do so even in the middle of an epoch.
+    """
+    folder = folder_of_search()
+    if folder is None:
+        return False
+    return has_abort_request(folder) if at_once else is_orphaned() or is_told_to_end() or has_stop_request(folder)
+
+
+def pruner_settings() -> DictConfig:
+    """Return the config node of the search's pruner, an empty one outside a search."""
+    return HydraConfig.get().sweeper.pruner if in_search() else OmegaConf.create()
+
+
+def requeue_if_orphaned(trial: optuna.Trial) -> None:
+    """Let the trial wait for another driver if this job's own is gone and can't put it back."""
+    if is_orphaned():
+        requeue(trial)
+
+
+def current_trial() -> optuna.Trial | None:
+    """The trial that this job runs: study and storage as the sweeper has them, the number is the job's own.
+
+    None outside a search. The study carries the search's pruner, because a loaded study would otherwise judge
+    by Optuna's default, and a sampler that draws nothing: the sweeper has sampled already.
+    """
+    if not in_search() or OmegaConf.is_missing(HydraConfig.get().job, "num"):
+        return None
+    hydra_cfg = HydraConfig.get()
+    sweeper = hydra_cfg.sweeper
+    study = optuna.load_study(
+        study_name=sweeper.study_name,
+        storage=open_storage(storage_url(sweeper.storage, sweep_dir=hydra_cfg.sweep.dir, cwd=hydra_cfg.runtime.cwd)),
+        sampler=optuna.samplers.RandomSampler(),
+        pruner=build_pruner(sweeper.pruner),
+    )
+    trial = trial_of(study, hydra_cfg.job.num)
+    if is_worker():
+        trial.set_user_attr(OWNER, ProcessIdentity.here().to_record())
+    return trial

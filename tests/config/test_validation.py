@@ -1,0 +1,248 @@
+"""The rules for the values of a config: what each takes and refuses, and that all problems are told at once."""
+
+import importlib.util
+import math
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from lightsweep.config.validation import EXTRAS, RULES, check_config, direction_of, problem_of, problems_of
+from lightsweep.errors import ConfigError
+
+# Values that are wrong for every number.
+NO_NUMBERS = [None, "3", "", True, math.nan, math.inf, -math.inf, [1], {"a": 1}]
+COUNTS = ([1, 2, 10**9], [*NO_NUMBERS, 0, -1, 1.0, 2.5])
+SHARES = ([0, 0.0, 0.5, 0.999], [*NO_NUMBERS, 1, 1.0, 1.5, -0.1])
+FRACTIONS = ([0.1, 0.5], [*NO_NUMBERS, 0, 1, 1.5, -0.1])
+PATHS = ([None, "a.csv"], ["", 3, ["a.csv"]])
+SWITCHES = ([True, False], [None, 0, 1, "true", "", "no"])
+
+COUNTS_OR_NULL = ([None, 1, 64], [v for v in [*NO_NUMBERS, 0, -1, 1.5] if v is not None])
+
+TABLE: dict[str, tuple[list[Any], list[Any]]] = {
+    "monitor": (["val/acc", "loss"], [None, "", 3, True, ["val/acc"]]),
+    "direction": (["maximize", "minimize"], ["", "max", "up", "Maximize", True, 1]),
+    "seed": ([0, 1, 2**32 - 1], [*NO_NUMBERS, -1, 2**32, 1.0]),
+    "threads": COUNTS_OR_NULL,
+    "refit": SWITCHES,
+    "export": ([[], ["onnx"], ["torch", "onnx"]], [None, "onnx", ["onnx", "pickle"], 3, True]),
+    "verbose": SWITCHES,
+    "data.batch_size": COUNTS,
+    "data.shuffle": SWITCHES,
+    "data.n_samples": COUNTS,
+    "data.n_features": COUNTS,
+    "data.path": (["a.csv"], [None, "", 3, ["a.csv"]]),
+    "data.val_path": PATHS,
+    "data.test_path": PATHS,
+    "data.y_path": PATHS,
+    "data.cache": (["outputs/cache"], [None, "", 3]),
+    "data.target": (["y", "", 0, -1, ["a", "b"], [0, "b"], None], [1.5, True, [], [1.5], {"a": 1}]),
+    "data.drop": ([None, [], ["a", "b"]], ["a", [1], 3, {"a": 1}]),
+    "data.task": ([None, "binary", "multiclass", "regression"], ["", "classes", 2]),
+    "data.kinds": ([None, {}, {"zip": "category", "n": "number"}], ["category", ["a"], {"zip": "text"}, {"zip": None}]),
+    "data.missing": ([None, [], [-999, "unknown", 0.5]], ["unknown", -999, [None], {"a": 1}]),
+    "data.split": ([None, "stratified", "random", "group", "time", "column"], ["", "groups", 0.2]),
+    "data.split_by": ([None, "customer"], [0, ["a"], True]),
+    "data.val_fraction": FRACTIONS,
+    "data.test_fraction": FRACTIONS,
+    "data.decimal": (["point", "comma"], [None, "", ".", ","]),
+    "data.scale": (["standard", "quantile"], [None, "", "minmax"]),
+    "data.one_hot_up_to": ([0, 12], [*NO_NUMBERS, -1, 1.5]),
+    "data.class_weights": ([None, "balanced"], ["", True, [1, 2]]),
+    "data.n_classes": ([2, 10], [*NO_NUMBERS, 1, 0, 2.0]),
+    "model.n_layers": COUNTS,
+    "model.hidden_size": COUNTS,
+    "model.layer_sizes": ([None, [], [8], [256, 128]], [[0], [8, 0.5], ["8"], [True], 8, "8", "[8]"]),
+    "model.dropout_rate": SHARES,
+    "model.activation": (["relu", "gelu", "leaky_relu"], [None, "", "ReLU", 3]),
+    "model.normalization": (["none", "batch", "layer"], [None, "", "Batch", True]),
+    "model.residual": SWITCHES,
+    "model.label_smoothing": SHARES,
+    "model.number_embedding": (["none", "piecewise_linear", "periodic"], [None, "", "ple"]),
+    "model.number_embedding_size": COUNTS,
+    "model.n_bins": COUNTS,
+    "model.n_frequencies": COUNTS,
+    "model.frequency_scale": ([1e-3, 1, 10.0], [*NO_NUMBERS, 0, -0.1]),
+    "model.category_embedding_size": COUNTS_OR_NULL,
+    "model.schedule": (["none", "one_cycle", "cosine", None], ["", "linear"]),
+    "model.batches_per_step": COUNTS_OR_NULL,
+    "optimizer.lr": ([1e-8, 1, 0.1, 10.0], [*NO_NUMBERS, 0, 0.0, -0.1]),
+    "optimizer.momentum": SHARES,
+    "optimizer.weight_decay": ([0, 0.0, 0.01, 3], [*NO_NUMBERS, -0.1]),
+    "trainer.max_epochs": COUNTS,
+    "callbacks.early_stopping.patience": COUNTS,
+}
+
+
+def config_of(**values: Any) -> DictConfig:
+    """A config with these values at these paths, '.' written as '__'."""
+    cfg = OmegaConf.create()
+    for name, value in values.items():
+        OmegaConf.update(cfg, name.replace("__", "."), value)
+    return cfg
+
+
+def config_with(key: str, value: Any) -> DictConfig:
+    return config_of(**{key.replace(".", "__"): value})
+
+
+def test_the_table_has_a_row_for_every_rule() -> None:
+    assert set(TABLE) == set(RULES)
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, (good, _) in TABLE.items() for value in good])
+def test_a_good_value_is_no_problem(key: str, value: Any) -> None:
+    assert problems_of(config_with(key, value)) == []
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, (_, bad) in TABLE.items() for value in bad])
+def test_a_bad_value_is_one_problem_that_says_what_it_must_be(key: str, value: Any) -> None:
+    [problem] = problems_of(config_with(key, value))
+    assert problem.startswith(f"{key} is ")
+    assert problem.endswith(f"; it must be {RULES[key].must_be}.")
+
+
+def test_a_data_module_of_the_users_own_may_mean_something_else_by_a_word() -> None:
+    assert problems_of(config_of(data___target_="mine.Data", data__split=0.2, data__path=None)) == []
+    assert len(problems_of(config_of(data___target_="lightsweep.data.mine", data__split=0.2, data__path=None))) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("model.n_layers", 0, "model.n_layers is 0; it must be a whole number of at least 1."),
+        ("model.n_layers", None, "model.n_layers is null; it must be a whole number of at least 1."),
+        ("model.n_layers", "2", "model.n_layers is '2'; it must be a whole number of at least 1."),
+        ("model.n_layers", 2.0, "model.n_layers is 2.0; it must be a whole number of at least 1."),
+        ("+optimizer.lr", 0, "+optimizer.lr is 0; it must be a number above 0."),
+        ("++optimizer.lr", math.nan, "++optimizer.lr is nan; it must be a number above 0."),
+        ("++optimizer.lr", 0.1, None),
+        ("optimizer", "adam", None),
+        ("model.some_other", 3, None),
+        ("some.other.key", -1, None),
+    ],
+)
+def test_a_problem_is_one_sentence_of_key_value_and_rule(key: str, value: Any, problem: str | None) -> None:
+    assert problem_of(key, value) == problem
+
+
+def test_all_problems_are_reported_together_in_the_order_of_the_rules() -> None:
+    cfg = config_of(trainer__max_epochs=0, direction="up", model__n_layers=-1, model__hidden_size=64, seed=-5)
+    with pytest.raises(ConfigError) as caught:
+        check_config(cfg)
+    assert [line.split(" is ")[0] for line in str(caught.value).splitlines()] == [
+        "direction",
+        "seed",
+        "model.n_layers",
+        "trainer.max_epochs",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [
+        ("val/loss", "minimize"),
+        ("val_loss", "minimize"),
+        ("loss", "minimize"),
+        ("val/RMSE", "minimize"),
+        ("val/error-rate", "minimize"),
+        ("val/nll", "minimize"),
+        ("val/acc", "maximize"),
+        ("val/top5_acc", "maximize"),
+        ("val/f1_macro", "maximize"),
+        ("val/r2", "maximize"),
+        ("loss/auroc", "maximize"),  # the last part counts
+        ("val/neg_loss", None),
+        ("val/negative_mse", None),
+        ("val/loss_score", None),
+        ("val/lossless", None),
+        ("val/account", None),
+        ("value", None),
+        ("", None),
+    ],
+)
+def test_the_name_of_a_metric_says_which_direction_is_better(metric: str, direction: str | None) -> None:
+    assert direction_of(metric) == direction
+    for asked in ("maximize", "minimize"):
+        problems = problems_of(config_of(monitor=metric, direction=asked)) if metric else []
+        assert len(problems) == (direction not in (None, asked))
+        assert all(problem.startswith(f"direction is {asked}, but monitor is '{metric}'") for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("metric", "meant"), [("val/rmse", "minimize"), ("val/acc", "maximize"), ("val/surprise", None)]
+)
+def test_the_direction_is_that_of_the_name_unless_it_is_given(metric: str, meant: str | None) -> None:
+    cfg = config_of(monitor=metric, direction="${direction_of:${monitor}}")
+    assert cfg.direction == meant
+    problems = problems_of(cfg)
+    assert len(problems) == (meant is None)
+    for problem in problems:
+        assert problem.startswith(f"direction is not known: the name of monitor '{metric}'")
+        assert problem.endswith("Add direction=maximize or direction=minimize.")
+
+
+def test_keys_that_a_config_does_not_have_are_no_problem() -> None:
+    check_config(OmegaConf.create())
+    check_config(OmegaConf.create({"model": {"n_layers": 1}, "data": None, "optimizer": {}}))
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("???", "seed is not given; it must be a whole number"),
+        ("${nowhere}", "seed: Interpolation key 'nowhere' not found"),
+    ],
+)
+def test_a_value_that_is_missing_or_points_nowhere_is_a_problem_too(value: str, part: str) -> None:
+    problems = problems_of(OmegaConf.create({"seed": value, "model": {"n_layers": 0}}))
+    assert len(problems) == 2
+    assert problems[0].startswith(part)
+    assert "model.n_layers" in problems[1]
+
+
+def test_values_are_checked_behind_their_interpolations() -> None:
+    cfg = OmegaConf.create({"width": 0, "model": {"hidden_size": "${width}"}})
+    assert problems_of(cfg) == ["model.hidden_size is 0; it must be a whole number of at least 1."]
+
+
+@pytest.mark.parametrize("target", EXTRAS)
+def test_a_logger_whose_package_is_not_installed_is_named_with_the_command(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, extra = EXTRAS[target]
+    installed = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == package else installed(name, *more)
+    )
+    cfg = OmegaConf.create({"seed": -1, "logger": {"mine": {"_target_": target}, "off": None}})
+    wrong_seed, missing = problems_of(cfg)
+    assert wrong_seed.startswith("seed is -1")
+    assert missing.startswith(f"logger=mine needs the package {package}, which is not installed. ")
+    assert f"-e '.[{extra}]'" in missing
+
+
+@pytest.mark.parametrize(
+    "logger", [None, {}, {"csv": None}, {"csv": {"_target_": "pytorch_lightning.loggers.CSVLogger"}}]
+)
+def test_a_logger_without_further_packages_is_no_problem(logger: Any) -> None:
+    assert problems_of(OmegaConf.create({"logger": logger})) == []
+
+
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        # Before the seconds that those take, at every start and for every --help.
+        ("cli.app, config.validation, sweeper.sweeper, config.targets", {"optuna", "plotly"}),
+        ("sweeper.search", {"sqlalchemy"}),
+        ("report.page", {"plotly", "matplotlib", "optuna.visualization"}),
+    ],
+)
+def test_what_starts_before_the_training_imports_no_torch_nor_what_takes_as_long(modules: str, heavy: set[str]) -> None:
+    heavy = heavy | {"torch", "pytorch_lightning", "sklearn"}
+    imports = ", ".join(f"lightsweep.{name}" for name in modules.split(", "))
+    code = f"import sys, {imports}; print([name for name in {sorted(heavy)} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

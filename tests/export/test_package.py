@@ -1,0 +1,299 @@
+"""The shipped model: what a real refit wrote, read back to predict raw features, and refused where it can't be."""
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+import lightsweep
+from lightsweep.data.digits import Digits
+from lightsweep.data.preprocessing import PREPROCESSING
+from lightsweep.errors import ConfigError
+from lightsweep.export import predictor
+from lightsweep.export.package import VALIDATION, metrics_in_validation
+from lightsweep.export.predictor import CONFIG, METRICS, WEIGHTS, Predictor
+from lightsweep.model.objectives import METRICS as TASK_METRICS
+from lightsweep.task import Task
+from tests.command import Ran, succeed
+
+pytestmark = pytest.mark.slow
+
+Rows = tuple[np.ndarray, np.ndarray]  # features and labels
+N_EPOCHS = 2
+SEED = 3
+FILES = (WEIGHTS, CONFIG, PREPROCESSING, METRICS)
+
+
+@pytest.fixture(scope="module")
+def refit(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ran]:
+    """The folder of a refit on the digits, by the real command."""
+    cwd = tmp_path_factory.mktemp("refit")
+    arguments = ("refit=true", f"trainer.max_epochs={N_EPOCHS}", "trainer=cpu", f"seed={SEED}", "verbose=false")
+    ran = succeed(*arguments, cwd=cwd)
+    [folder] = cwd.glob("outputs/train/*")
+    return folder, ran
+
+
+@pytest.fixture(scope="module")
+def model(refit: tuple[Path, Ran]) -> Predictor:
+    return lightsweep.load(refit[0])
+
+
+@pytest.fixture
+def copied(refit: tuple[Path, Ran], tmp_path: Path) -> Path:
+    """A copy of the folder, to be damaged."""
+    return Path(shutil.copytree(refit[0], tmp_path / "copied"))
+
+
+@pytest.fixture(scope="module")
+def test_rows() -> Rows:
+    """The rows that the refit was tested on, in their own unit, which is whole numbers from 0 to 16."""
+    data = Digits(batch_size=64, shuffle=False, seed=SEED, refit=True)
+    x, y = data.splits.test
+    return (x.numpy() * data.scaler.std + data.scaler.mean).round(), y.numpy()
+
+
+def test_a_refit_writes_the_model_and_says_what_it_reached(refit: tuple[Path, Ran]) -> None:
+    folder, ran = refit
+    names = {path.name for path in folder.iterdir()}
+    card = {"model_card.md", "confusion_matrix.svg"}
+    assert names == {*FILES, *card, "result.yaml", "train.log", "csv", ".hydra"}  # no checkpoint, no temporary file
+    metrics = json.loads((folder / METRICS).read_text())
+    assert set(metrics) == {f"test/{name}" for name in TASK_METRICS[Task.MULTICLASS]}
+    [line] = ran.out.splitlines()
+    assert line.startswith(f"test/acc {metrics['test/acc']:.4f}, ")
+    assert " after 2 epochs" in line
+    result = OmegaConf.load(folder / "result.yaml")
+    assert (result.value, result.n_epochs) == (None, N_EPOCHS)
+    assert dict(result.test_metrics) == metrics
+
+
+def test_the_kept_config_is_resolved_and_plain(refit: tuple[Path, Ran]) -> None:
+    text = (refit[0] / CONFIG).read_text()
+    assert "${" not in text
+    assert OmegaConf.create(text).model.hidden_size == 128
+
+
+def test_the_predictor_agrees_with_the_metrics_of_the_test_split(model: Predictor, test_rows: Rows) -> None:
+    x, y = test_rows
+    assert len(y) == 359
+    right = np.mean(model.predict(x) == y)
+    assert right == pytest.approx(model.metrics["test/acc"], abs=1e-6)
+    assert right > 0.7  # ten classes: guessing gives 0.1
+    loss = -np.log(model.predict_proba(x)[np.arange(len(y)), y]).mean()
+    assert loss == pytest.approx(model.metrics["test/loss"], rel=1e-4)
+
+
+def test_probabilities_sum_to_one_and_the_largest_is_the_prediction(model: Predictor, test_rows: Rows) -> None:
+    x, _ = test_rows
+    p = model.predict_proba(x)
+    assert p.shape == (len(x), 10)
+    assert p.dtype == np.float32
+    assert (p >= 0).all()
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
+    assert (model.predict(x) == np.asarray(model.classes)[p.argmax(axis=1)]).all()
+
+
+def test_predicting_twice_or_row_by_row_gives_the_same(model: Predictor, test_rows: Rows) -> None:
+    """Dropout is off, and a row's neighbours in the batch play no part."""
+    x = test_rows[0][:5]
+    p = model.predict_proba(x)
+    assert (model.predict_proba(x) == p).all()
+    np.testing.assert_allclose(np.concatenate([model.predict_proba(row[None]) for row in x]), p, atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 4095, 4096, 4097, 8193])
+def test_any_number_of_rows_is_predicted_in_order(n: int, model: Predictor, test_rows: Rows) -> None:
+    x = np.resize(test_rows[0], (n, 64))
+    whole = model.predict(test_rows[0])
+    assert (model.predict(x) == np.resize(whole, n)).all()
+
+
+def test_no_rows_give_no_predictions(model: Predictor) -> None:
+    assert model.predict_proba(np.empty((0, 64))).shape == (0, 10)
+    assert model.predict(np.empty((0, 64))).shape == (0,)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.float64, np.uint8, list])
+def test_any_kind_of_number_will_do_and_is_left_as_it_is(kind: Any, model: Predictor, test_rows: Rows) -> None:
+    rows = test_rows[0][:4]
+    x = rows.tolist() if kind is list else rows.astype(kind)
+    before = np.array(x, copy=True)
+    assert (model.predict(x) == model.predict(rows)).all()
+    assert (np.asarray(x) == before).all()
+
+
+@pytest.mark.parametrize("shape", [(64,), (2, 63), (2, 65), (2, 8, 8), (0,), ()])
+def test_features_of_another_shape_are_refused(shape: tuple[int, ...], model: Predictor) -> None:
+    with pytest.raises(ValueError, match=r"the rows have the shape .*; this model takes \(n, 64\)\."):
+        model.predict(np.zeros(shape))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_refused_and_found(value: float, model: Predictor) -> None:
+    x = np.zeros((3, 64))
+    x[1, 7] = value
+    with pytest.raises(ValueError, match=rf"row 1, column 7 is {value}; this model takes finite numbers\."):
+        model.predict_proba(x)
+
+
+def test_features_that_are_no_numbers_are_refused(model: Predictor) -> None:
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        model.predict([["a"] * 64])
+
+
+def test_a_model_that_is_moved_elsewhere_predicts_the_same(copied: Path, model: Predictor, test_rows: Rows) -> None:
+    moved = lightsweep.load(str(copied))
+    assert (moved.predict_proba(test_rows[0]) == model.predict_proba(test_rows[0])).all()
+    assert moved.classes == tuple(range(10))
+    assert not moved.model.training
+
+
+def test_classes_may_have_names(copied: Path, test_rows: Rows) -> None:
+    preprocessing = json.loads((copied / PREPROCESSING).read_text())
+    preprocessing["target"]["classes"] = [f"digit {i}" for i in range(10)]
+    (copied / PREPROCESSING).write_text(json.dumps(preprocessing))
+    named = lightsweep.load(copied)
+    most_likely = named.predict_proba(test_rows[0]).argmax(axis=1)
+    assert named.predict(test_rows[0]).tolist() == [f"digit {i}" for i in most_likely]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named_with_the_way_to_get_one(name: str, copied: Path) -> None:
+    (copied / name).unlink()
+    with pytest.raises(ConfigError, match=f"holds no {name}, so it is not the folder of a shipped model.*refit=true"):
+        lightsweep.load(copied)
+    with pytest.raises(ConfigError, match=r"nowhere holds no model\.pt"):
+        lightsweep.load(copied / "nowhere")
+
+
+def edit(text: str, **changes: Any) -> str:
+    return json.dumps({key: value for key, value in {**json.loads(text), **changes}.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        (WEIGHTS, lambda text: text[:100]),
+        (WEIGHTS, lambda text: text[: len(text) // 2]),
+        (WEIGHTS, lambda text: b""),
+        (WEIGHTS, lambda text: b"not a zip"),
+        (PREPROCESSING, lambda text: text[: len(text) // 2]),
+        (PREPROCESSING, lambda text: b"\xff\xfe\x00"),
+        (PREPROCESSING, lambda text: b"[]"),
+        (PREPROCESSING, lambda text: edit(text, mean=None).encode()),
+        (PREPROCESSING, lambda text: edit(text, mean=["a"] * 64).encode()),
+        (PREPROCESSING, lambda text: edit(text, mean=[0.0] * 63).encode()),
+        (PREPROCESSING, lambda text: edit(text, mean=[0.0] * 63, std=[1.0] * 63).encode()),
+        (PREPROCESSING, lambda text: edit(text, target={"task": "binary"}).encode()),
+        (PREPROCESSING, lambda text: text.replace(b", 8, 9]", b"]")),
+        (METRICS, lambda text: text[:-5]),
+        (CONFIG, lambda text: b""),
+        (CONFIG, lambda text: text.replace(b"hidden_size: 128", b"hidden_size: 64")),
+        (CONFIG, lambda text: text.replace(b"hidden_size: 128", b"hidden_size: ${nowhere}")),
+        (CONFIG, lambda text: text.replace(b"hidden_size: 128", b"hidden_size: ???")),
+        (CONFIG, lambda text: text.replace(b"activation: relu", b"activation: rellu")),
+        (CONFIG, lambda text: text.replace(b"n_layers: 2", b"depth: 2")),
+        (CONFIG, lambda text: text.replace(b"n_layers: 2", b"n_layers: 2\n  n_layers: [")),
+        (CONFIG, lambda text: b"\x00\x01\x02"),
+        (CONFIG, lambda text: b"- a\n- list\n"),
+        (CONFIG, lambda text: b"model:\n"),
+        (CONFIG, lambda text: b"model: {_target_: torch.nn.ReLU}\n"),
+    ],
+)
+def test_a_damaged_file_is_the_users_to_mend(name: str, damage: Callable[[bytes], bytes], copied: Path) -> None:
+    before = (copied / name).read_bytes()
+    (copied / name).write_bytes(damage(before))
+    assert (copied / name).read_bytes() != before
+    with pytest.raises(ConfigError):
+        lightsweep.load(copied)
+
+
+class Touches:
+    """Unpickled, it leaves a file: what an attacker's code could do as well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch '{self.path}'",)
+
+
+@pytest.mark.parametrize("how", ["torch.save", "legacy torch.save", "pickle.dump"])
+def test_weights_that_hold_code_are_refused_and_the_code_is_not_run(how: str, copied: Path, tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    thing = {"net.layers.0.weight": Touches(touched)}
+    if how == "pickle.dump":
+        (copied / WEIGHTS).write_bytes(pickle.dumps(thing, protocol=2))
+    else:
+        torch.save(thing, copied / WEIGHTS, _use_new_zipfile_serialization=how == "torch.save")
+    with pytest.raises(ConfigError, match=r"holds more than tensors, which could be code, so it is not loaded\.$"):
+        lightsweep.load(copied)
+    assert not touched.exists()
+
+
+FROM_EVIL = {"checkpoint_path": "{evil}", "weights_only": False}
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"_target_": "os.system", "command": "touch '{touched}'"},
+        {"_target_": "lightsweep.cli.app.os.system", "command": "touch '{touched}'"},
+        {"_target_": "subprocess.run", "args": "touch '{touched}'", "shell": True},
+        {"n_layers": {"_target_": "os.system", "command": "touch '{touched}'"}},
+        {"_target_": "builtins.exec", "_args_": ["open('{touched}', 'w')"]},
+        {"_target_": "lightsweep.model.module.MLPModule.load_from_checkpoint", **FROM_EVIL},
+        {"n_layers": {"_target_": "pytorch_lightning.LightningModule.load_from_checkpoint", **FROM_EVIL}},
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # of Lightning, on the way to the checkpoint
+def test_a_config_that_names_a_command_is_refused_and_the_command_is_not_run(
+    node: dict[str, Any], copied: Path, tmp_path: Path
+) -> None:
+    touched, evil = tmp_path / "touched", tmp_path / "evil.ckpt"
+    torch.save({"state_dict": Touches(touched), "pytorch-lightning_version": "2.6.0"}, evil)
+    cfg = OmegaConf.load(copied / CONFIG)
+    text = json.dumps(node).replace("{touched}", str(touched)).replace("{evil}", str(evil))
+    OmegaConf.update(cfg, "model", json.loads(text), merge="_target_" not in node, force_add=True)
+    OmegaConf.save(cfg, copied / CONFIG)
+    with pytest.raises(ConfigError):
+        lightsweep.load(copied)
+    assert not touched.exists()
+
+
+def test_a_module_that_is_not_trusted_is_not_even_imported(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (copied / "foreign.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(copied)
+    (copied / CONFIG).write_text("model: {_target_: foreign.Model}\n")
+    with pytest.raises(ConfigError, match=r"model\._target_ is 'foreign\.Model', which is not trusted"):
+        lightsweep.load(copied)
+
+
+def test_a_module_that_is_not_on_the_path_is_told_once(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(predictor, "ALLOWED_TARGETS", ("nowhere_to_be.*",))
+    (copied / CONFIG).write_text("model: {_target_: nowhere_to_be.Model}\n")
+    told = r"^config\.yaml: model\._target_ is 'nowhere_to_be\.Model', but .*PYTHONPATH="
+    with pytest.raises(ConfigError, match=told):
+        lightsweep.load(copied)
+    assert caplog.messages == []
+
+
+def test_the_card_knows_the_validation_of_the_best_epoch(tmp_path: Path) -> None:
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "metrics.csv").write_text(
+        "epoch,step,train/loss,val/acc,val/loss\n0,9,,0.5,1\n0,9,1.5,,\n1,19,,0.75,0.5\n1,19,0.7,,\n2,29,,0.25,2\n"
+    )
+    search = {"best_folder": str(tmp_path), "best_epoch": 1}
+    assert metrics_in_validation(search) == {VALIDATION: {"test/acc": 0.75, "test/loss": 0.5}}
+    assert metrics_in_validation({**search, "best_folder": None}) == metrics_in_validation({}) == {}

@@ -1,0 +1,380 @@
+"""Tests of the HTML report: what it shows of real studies, that their text stays text, that it needs no network."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+import warnings
+from collections.abc import Sequence
+from datetime import timedelta
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from plotly.offline import get_plotlyjs
+
+from lightsweep.report.page import write_report
+
+EVIL = "</script><script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\">"
+SPACE: dict[str, BaseDistribution] = {
+    "model.n_layers": IntDistribution(1, 4),
+    "model.dropout": FloatDistribution(0, 0.6),
+    "optimizer": CategoricalDistribution(["adamw", "sgd"]),
+    "optimizer.lr": FloatDistribution(1e-5, 1, log=True),
+}
+STATES = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
+FIGURES = {"history", "curves", "importances", "parallel", "slices", "timeline"}
+
+
+def make_trial(i: int, state: TrialState = TrialState.COMPLETE, *, n_epochs: int = 4, **changes: Any) -> FrozenTrial:
+    """The i-th point of a fixed sequence; the value falls with the distance of `lr` from 0.01."""
+    params = {
+        "model.n_layers": 1 + i % 4,
+        "model.dropout": (i * 0.37) % 0.6,
+        "optimizer": ["adamw", "sgd"][i % 2],
+        "optimizer.lr": 10 ** -(0.5 + (i * 0.61) % 4),
+    }
+    value = 0.9 - 0.1 * abs(math.log10(params["optimizer.lr"]) + 2)
+    facts: dict[str, Any] = {
+        "value": None if state == TrialState.FAIL else value,
+        "params": params,
+        "distributions": SPACE,
+        "intermediate_values": {epoch: value - 0.3 / (epoch + 1) for epoch in range(n_epochs)},
+    }
+    return create_trial(state=state, **(facts | changes))
+
+
+def make_study(trials: Sequence[FrozenTrial], *, direction: str = "maximize") -> optuna.Study:
+    study = optuna.create_study(direction=direction)
+    study.add_trials(trials)
+    return study
+
+
+def report(study: optuna.Study, tmp_path: Path, **changes: Any) -> str:
+    path = tmp_path / "report.html"
+    write_report(study, path, **({"title": "mlp", "monitor": "val/acc", "facts": {}} | changes))
+    return path.read_text(encoding="utf-8")
+
+
+def section(html: str, anchor: str) -> str:
+    match = re.search(rf'<section id="{anchor}">.*?</section>', html, flags=re.DOTALL)
+    assert match is not None
+    return match.group()
+
+
+def figures(html: str) -> list[dict[str, Any]]:
+    """What is handed to plotly.js; it must be strict JSON, since NaN would end the browser's parser."""
+    texts = re.findall(r'<script type="application/json">(.*?)</script>', html, flags=re.DOTALL)
+    return [json.loads(text, parse_constant=pytest.fail) for text in texts]
+
+
+def figure_of(html: str, anchor: str) -> Any:
+    """The only figure of this section."""
+    (figure,) = figures(section(html, anchor))
+    return figure
+
+
+def drawn_sections(html: str) -> set[str]:
+    return {anchor for anchor in FIGURES if 'class="figure"' in section(html, anchor)}
+
+
+def without_plotly(html: str) -> str:
+    return html.replace(get_plotlyjs(), "")
+
+
+def test_report_shows_every_section_of_a_search_with_all_outcomes(tmp_path: Path) -> None:
+    study = make_study([make_trial(i, STATES[i % 5]) for i in range(50)])
+    html = report(study, tmp_path, facts={"Complete": "30", "Epochs saved": "41 %"})
+    assert drawn_sections(html) == FIGURES
+    assert "<dt>Epochs saved</dt><dd>41 %</dd>" in html
+    assert f"Trial {study.best_trial.number} reached val/acc {study.best_value:.4g}." in section(html, "best")
+    assert section(html, "best").count("<tr>") == len(SPACE)
+    assert "PED-ANOVA" in section(html, "importances")
+    assert "Objective Value" not in html
+
+
+def test_optuna_stays_silent_and_keeps_its_verbosity(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    study = make_study([make_trial(i) for i in range(3)])
+    before = optuna.logging.get_verbosity()
+    capfd.readouterr()
+    report(study, tmp_path)
+    assert capfd.readouterr() == ("", "")
+    assert optuna.logging.get_verbosity() == before
+
+
+NO_VALUE = "No trial has completed with a finite value."
+WITHOUT_DATA: dict[str, tuple[list[FrozenTrial], set[str], str]] = {
+    "nothing yet": ([], set(), "No trial has finished yet."),
+    "one trial": (
+        [make_trial(0)],
+        {"history", "curves", "parallel", "slices", "timeline"},
+        "Importances need 10 complete trials, not only 1.",
+    ),
+    "pruned only": ([make_trial(i, TrialState.PRUNED) for i in range(5)], {"curves", "timeline"}, NO_VALUE),
+    "failed only": ([make_trial(i, TrialState.FAIL) for i in range(5)], {"timeline"}, NO_VALUE),
+    "no reports": ([make_trial(0, TrialState.FAIL)], {"timeline"}, "No complete or pruned trial reported a value"),
+    "infinite value": (
+        [make_trial(0, value=math.inf, intermediate_values={0: math.nan, 1: math.inf})],
+        {"curves", "timeline"},
+        NO_VALUE,
+    ),
+    "no intermediate values": (
+        [make_trial(i, intermediate_values={}) for i in range(12)],
+        FIGURES - {"curves"},
+        "No complete or pruned trial reported a value during training.",
+    ),
+    "all values equal": (
+        [make_trial(i, value=0.5) for i in range(12)],
+        FIGURES - {"importances"},
+        "The values of the trials don't tell the hyperparameters apart",
+    ),
+    "no hyperparameters": (
+        [make_trial(i, params={}, distributions={}) for i in range(12)],
+        {"history", "curves", "timeline"},
+        "The complete trials have no hyperparameters.",
+    ),
+    "one number": (
+        [make_trial(i, params={"a": i}, distributions={"a": IntDistribution(0, 20)}) for i in range(12)],
+        FIGURES - {"importances"},
+        "Importances compare hyperparameters; fewer than two were searched.",
+    ),
+    "infeasible": (
+        [make_trial(i, constraints={"memory": 1.0}) for i in range(12)],
+        FIGURES,
+        "No complete trial is feasible.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("trials", "drawn", "sentence"), WITHOUT_DATA.values(), ids=WITHOUT_DATA)
+def test_figure_without_data_is_replaced_by_a_reason(
+    trials: list[FrozenTrial], drawn: set[str], sentence: str, tmp_path: Path
+) -> None:
+    html = report(make_study(trials), tmp_path)
+    assert drawn_sections(html) == drawn
+    figures(html)
+    assert sentence in unescape(html)
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [["relu", 1, None, 2.5, False], [32, 64, 128], ["[64, 64]", "[128, 128, 128, 128, 128, 128]"]],
+    ids=["mixed types", "numbers", "long texts"],
+)
+def test_choices_of_any_type_are_drawn_as_they_are_written(choices: list[Any], tmp_path: Path) -> None:
+    space = {"model.choice": CategoricalDistribution(choices), "x": FloatDistribution(0, 1)}
+    params = [{"model.choice": choices[i % len(choices)], "x": i / 20} for i in range(20)]
+    html = report(make_study([make_trial(i, params=p, distributions=space) for i, p in enumerate(params)]), tmp_path)
+    axis = next(f["layout"]["xaxis"] for f in figures(section(html, "slices")) if "ticktext" in f["layout"]["xaxis"])
+    assert axis["title"]["text"] == "choice"
+    assert [text[:10] for text in axis["ticktext"]] == [str(choice)[:10] for choice in choices]
+    assert max(map(len, axis["ticktext"])) <= 24
+
+
+def test_hyperparameters_of_some_trials_only_are_drawn(tmp_path: Path) -> None:
+    def conditional(i: int) -> dict[str, Any]:
+        name = ["adamw.lr", "sgd.lr"][i % 2]
+        return {
+            "params": {name: 0.1, "x": i / 20},
+            "distributions": {name: SPACE["optimizer.lr"], "x": FloatDistribution(0, 1)},
+        }
+
+    html = report(make_study([make_trial(i, **conditional(i)) for i in range(20)]), tmp_path)
+    axes = [figure["layout"]["xaxis"]["title"]["text"] for figure in figures(section(html, "slices"))]
+    assert axes == ["adamw.lr", "sgd.lr", "x"]  # the shortest names that tell them apart
+    assert drawn_sections(html) == FIGURES
+
+
+def test_running_trials_are_ignored_and_numbers_are_kept(tmp_path: Path) -> None:
+    study = make_study([make_trial(0), create_trial(state=TrialState.RUNNING), make_trial(2)])
+    html = report(study, tmp_path)
+    assert sorted(re.findall(r"<th>(\d+)</th>", section(html, "trials"))) == ["0", "2"]
+    assert [(bars["name"], bars["y"]) for bars in figure_of(html, "timeline")["data"]] == [("complete", [0, 2])]
+    curves = figure_of(html, "curves")["data"]
+    assert {trace["hovertemplate"].split(" (")[0] for trace in curves} == {"trial 0", "trial 2"}
+
+
+def test_value_enqueued_outside_of_its_range_is_drawn(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    study.enqueue_trial({"x": 5.0})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Optuna's word on exactly this
+        study.optimize(lambda trial: trial.suggest_float("x", 0, 1) ** 2, n_trials=3)
+    assert {"history", "slices", "parallel"} <= drawn_sections(report(study, tmp_path))
+
+
+def test_pruned_curves_are_grey_and_dashed_and_end_in_a_cross(tmp_path: Path) -> None:
+    study = make_study([make_trial(0), make_trial(1, TrialState.PRUNED, n_epochs=3), make_trial(4, value=0.1)])
+    figure = figure_of(report(study, tmp_path), "curves")
+    complete, pruned, best = figure["data"]
+    assert [trace["name"] for trace in (complete, pruned, best)] == ["complete", "× pruned", "best (trial 0)"]
+    assert pruned["marker"]["symbol"] == "x"
+    assert pruned["marker"]["size"] == [0, 0, 7]
+    assert [trace["line"]["dash"] for trace in (complete, pruned, best)] == ["solid", "dot", "solid"]
+    assert figure["layout"]["yaxis"]["title"]["text"] == "val/acc"
+
+
+def test_diverged_losses_get_a_logarithmic_scale(tmp_path: Path) -> None:
+    study = make_study([make_trial(i, value=10.0 ** (i - 4)) for i in range(10)], direction="minimize")
+    html = report(study, tmp_path, monitor="val/loss")
+    assert figure_of(html, "history")["layout"]["yaxis"]["type"] == "log"
+    assert figure_of(html, "parallel")["layout"]["xaxis"]["ticktext"][0] == "log10 val/loss"
+
+
+def test_table_ranks_the_trials_and_tells_how_each_ended(tmp_path: Path) -> None:
+    pruned = {"n_epochs": 3, "max_epochs": 10, "pruned_reason": "below the median"}
+    trials = [
+        make_trial(0, TrialState.FAIL, user_attrs={"fail_reason": "out of memory"}),
+        make_trial(1, TrialState.PRUNED, user_attrs=pruned),
+        make_trial(2, value=0.25),
+        make_trial(3, value=0.75, user_attrs={"n_epochs": 10, "max_epochs": 10, "best_epoch": 7}),
+    ]
+    html = report(make_study(trials), tmp_path)
+    table = section(html, "trials")
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall("<tr class.*?</tr>", table)]
+    assert [row[0] for row in rows] == ["3", "2", "1", "0"]
+    assert [row[2] for row in rows[:2]] == ["0.75", "0.25"]
+    assert (rows[0][-3], rows[2][-3]) == ("10 of 10", "3 of 10")
+    assert [row[-1] for row in rows] == ["", "", "below the median", "out of memory"]
+    assert "at epoch 7" in section(html, "best")
+    assert "<details>" not in table
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.25, "0.2 s"), (75, "1 min 15 s"), (3599.9, "1 h 00 min"), (7500, "2 h 05 min")]
+)
+def test_durations_are_written_for_people(seconds: float, text: str, tmp_path: Path) -> None:
+    trial = make_trial(0)
+    assert trial.datetime_complete is not None
+    trial.datetime_start = trial.datetime_complete - timedelta(seconds=seconds)
+    html = report(make_study([trial]), tmp_path)
+    assert f"<td>{text}</td>" in section(html, "trials")
+    assert figure_of(html, "timeline")["data"][0]["customdata"] == [text]
+
+
+def test_thousand_trials_stay_a_file_that_a_phone_can_open(tmp_path: Path) -> None:
+    study = make_study([make_trial(i, STATES[i % 5], n_epochs=30) for i in range(1000)])
+    html = report(study, tmp_path)
+    assert len(html.encode()) < 8e6
+    assert drawn_sections(html) == FIGURES
+    assert "<summary>Show 1,000 trials</summary>" in section(html, "trials")
+    assert section(html, "trials").count("<tr class") == 1000
+    assert "100 of 800 trials are drawn" in section(html, "curves")
+    assert "200 of 600 complete trials are drawn" in section(html, "parallel")
+    assert "The latest 250 of 1,000 trials are drawn." in section(html, "timeline")
+    curves = figure_of(html, "curves")
+    assert f"best (trial {study.best_trial.number})" in [trace["name"] for trace in curves["data"]]
+
+
+def hostile_study() -> optuna.Study:
+    space = {
+        EVIL: CategoricalDistribution([EVIL, "fine"]),
+        f"b.{EVIL}": FloatDistribution(0, 1),
+        "$x$": CategoricalDistribution([1, EVIL, None]),
+    }
+    values = [{EVIL: ["fine", EVIL][i % 2], f"b.{EVIL}": i / 20, "$x$": [1, EVIL, None][i % 3]} for i in range(20)]
+    reasons = dict.fromkeys(["pruned_reason", "fail_reason", "n_epochs", "max_epochs", "best_epoch", "folder"], EVIL)
+    states = [STATES[i % 5] if i % 2 else TrialState.COMPLETE for i in range(20)]
+    more = {"distributions": space, "user_attrs": reasons}
+    return make_study([make_trial(i, states[i], params=values[i], **more) for i in range(20)])
+
+
+def hostile_report(tmp_path: Path) -> str:
+    return report(hostile_study(), tmp_path, title=EVIL, monitor=f"val/{EVIL}", facts={EVIL: EVIL})
+
+
+def test_text_of_a_study_never_becomes_markup(tmp_path: Path) -> None:
+    html = hostile_report(tmp_path)
+    assert drawn_sections(html) == FIGURES
+    assert "evil" in html
+    assert "<img" not in without_plotly(html)
+    assert "<script>" not in without_plotly(html)
+    n_figures = html.count('class="figure"')
+    assert without_plotly(html).count("</script>") == n_figures + 2  # one with the data of each, plotly.js, and ours
+
+
+def test_text_of_a_study_never_becomes_markup_inside_of_a_figure(tmp_path: Path) -> None:
+    texts = json.dumps(figures(hostile_report(tmp_path)))
+    assert "&lt;img" in texts  # plotly.js reads some tags; an entity it only shows
+    assert "<img" not in texts
+    assert "<script" not in texts
+    assert "href" not in texts
+
+
+def test_report_contains_plotly_once_and_refers_to_nothing_outside(tmp_path: Path) -> None:
+    html = report(make_study([make_trial(i, STATES[i % 5]) for i in range(20)]), tmp_path)
+    assert html.count(get_plotlyjs()) == 1
+    page = without_plotly(html)
+    assert "plotly.js v" not in page
+    assert re.search(r"""(src|href|url|@import)\s*[=(]?\s*["']?\s*(https?:)?//""", page) is None
+    assert re.findall(r'href="([^#"][^"]*)"', page) == []
+    assert "MathJax" not in page
+    assert "content=\"default-src 'none';" in page
+    assert '<meta name="viewport"' in page
+
+
+def test_report_replaces_the_former_one_and_leaves_nothing_else(tmp_path: Path) -> None:
+    study = make_study([make_trial(0)])
+    report(study, tmp_path, title="first")
+    html = report(study, tmp_path, title="second")
+    assert "<h1>second</h1>" in html
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_trials_of_the_study_are_left_as_they_were(tmp_path: Path) -> None:
+    study = hostile_study()
+    before = study.get_trials()
+    report(study, tmp_path)
+    assert study.get_trials() == before
+
+
+def test_figure_that_optuna_refuses_is_replaced_by_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("<no> such figure")
+
+    monkeypatch.setattr(optuna.visualization, "plot_timeline", refuse)
+    html = report(make_study([make_trial(0)]), tmp_path)
+    assert "Optuna could not draw this figure: &lt;no&gt; such figure" in section(html, "timeline")
+    assert "history" in drawn_sections(html)
+
+
+def test_bug_in_a_figure_is_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optuna.visualization, "plot_timeline", lambda study: None)
+    with pytest.raises(AttributeError):
+        report(make_study([make_trial(0)]), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+NO_NETWORK = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
+FLAGS = [*NO_NETWORK, "--disable-sync", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
+PHONE = "<style>body { width: 390px; }</style></head>"
+PROBE = """<script nonce="{nonce}">
+addEventListener("load", () => {{ document.body.dataset.widths = document.body.scrollWidth; }});
+</script></body>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium or Chrome")
+@pytest.mark.parametrize("hostile", [False, True], ids=["usual", "hostile"])
+def test_browser_draws_every_figure_within_the_width_of_a_phone(hostile: bool, tmp_path: Path) -> None:
+    study = make_study([make_trial(i, STATES[i % 5]) for i in range(50)])
+    html = hostile_report(tmp_path) if hostile else report(study, tmp_path, facts={"Command": "x" * 200})
+    nonce = re.search("nonce-([^']+)'", html)
+    assert nonce is not None
+    probed = html.replace("</head>", PHONE, 1).removesuffix("</body>\n</html>\n") + PROBE.format(nonce=nonce.group(1))
+    path = tmp_path / "probed.html"
+    path.write_text(probed, encoding="utf-8")
+    command = [str(CHROMIUM), *FLAGS, "--dump-dom", f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    dom = re.sub(r"<script.*?</script>", "", done.stdout, flags=re.DOTALL)
+    drawn = re.findall(r'class="figure[^>]*>(.*?)(?=class="figure|$)', dom, flags=re.DOTALL)
+    assert len(drawn) == html.count('class="figure"')
+    assert all('class="main-svg"' in figure for figure in drawn)
+    assert 'data-widths="390"' in dom
+    assert "<title>evil</title>" not in dom
+    assert "<img" not in dom

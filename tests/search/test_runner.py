@@ -1,0 +1,507 @@
+"""The loop of trials: what is run, what is counted, and what ends it; on a real in-memory study."""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from lightsweep.errors import ConfigError, DiskFullError
+from lightsweep.failures import Kind
+from lightsweep.search.jobs import TrialFailed, TrialInterrupted, WorkerLost
+from lightsweep.search.runner import TrialRunner
+from lightsweep.trial import heartbeat as signs
+from lightsweep.trial.heartbeat import HeartbeatMonitor, heartbeat
+from lightsweep.trial.identity import ProcessIdentity
+from lightsweep.trial.requeue import is_stale
+from lightsweep.trial.status import status_of
+from lightsweep.trial.stop import StopReason
+
+COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def journal_study(tmp_path: Path) -> optuna.Study:
+    """A study as a search has it; Optuna's in-memory storage does not look back for a trial that waits again."""
+    backend = JournalFileBackend(str(tmp_path / "study.journal"))
+    return optuna.create_study(storage=JournalStorage(backend))
+
+
+def objective_of(script: str) -> Callable[[optuna.Trial], float]:
+    """An objective that does what the letter at its trial's number says.
+
+    Complete, prune, fail, infeasible, misconfigured, bug.
+    """
+
+    def objective(trial: optuna.Trial) -> float:
+        match script[trial.number % len(script)]:
+            case "p":
+                raise optuna.TrialPruned
+            case "f":
+                raise TrialFailed("it broke")
+            case "i":
+                raise TrialFailed("the loss is nan", Kind.DIVERGED)
+            case "m":
+                raise ConfigError("model.x is 3; it must be 2.")
+            case "b":
+                raise ZeroDivisionError
+        return float(trial.number)
+
+    return objective
+
+
+def loop_of(study: optuna.Study, objective: Callable[[optuna.Trial], float], **settings: object) -> TrialRunner:
+    defaults: dict[str, object] = {
+        "n_trials": 6,
+        "n_jobs": 1,
+        "timeout": None,
+        "trial_timeout": None,
+        "max_consecutive_failures": 3,
+        "max_retries": 1,
+        "watch": HeartbeatMonitor(Path("no such folder")),
+        "on_finished": lambda trial: None,
+        "request_stop": lambda at_once: None,
+        "abort_jobs": lambda: None,
+    }
+    return TrialRunner(study, objective, **{**defaults, **settings})  # type: ignore[arg-type]
+
+
+def ran(objective: Callable[[optuna.Trial], float], **settings: object) -> tuple[optuna.Study, StopReason | None]:
+    """A study in memory after its search, and what ended that before its time."""
+    study = optuna.create_study()
+    return study, loop_of(study, objective, **settings).run()
+
+
+@pytest.mark.parametrize("n_jobs", [1, 3])
+@pytest.mark.parametrize(
+    ("script", "states"),
+    [("c", [COMPLETE] * 6), ("cpf", [COMPLETE, PRUNED, FAIL] * 2), ("ffc", [FAIL, FAIL, COMPLETE] * 2)],
+)
+def test_every_trial_ends_in_the_state_that_it_earned(script: str, states: list[TrialState], n_jobs: int) -> None:
+    study = optuna.create_study()
+    finished: list[FrozenTrial] = []
+    loop = loop_of(study, objective_of(script), n_jobs=n_jobs, on_finished=finished.append, max_consecutive_failures=9)
+    assert loop.run() is None
+    assert [t.state for t in study.trials] == states
+    assert sorted(t.number for t in finished) == list(range(6))
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_out_of_memory_and_divergence_are_infeasible_and_all_else_is_a_failure(kind: Kind) -> None:
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number:
+            raise TrialFailed("the reason", kind)
+        return 0.0
+
+    study, _ = ran(objective, n_trials=2)
+    good, bad = study.trials
+    assert (status_of(good), good.constraints) == ("complete", {"feasibility": 0})
+    assert bad.user_attrs["fail_reason"] == "the reason"
+    assert bad.user_attrs["fail_kind"] == kind
+    if kind in (Kind.OUT_OF_MEMORY, Kind.DIVERGED):
+        assert (status_of(bad), bad.state, bad.constraints) == ("infeasible", PRUNED, {"feasibility": 1})
+    else:
+        assert (status_of(bad), bad.state, bad.constraints) == ("failed", FAIL, {})
+
+
+@pytest.mark.parametrize(("script", "n_run"), [("iiiiii", 3), ("ciiiii", 6), ("ffciif", 6), ("cffiff", 5)])
+def test_infeasible_trials_end_a_search_only_while_nothing_has_worked(script: str, n_run: int) -> None:
+    study, stop_reason = ran(objective_of(script))
+    assert len(study.trials) == n_run
+    assert (stop_reason is None) == (n_run == 6)
+
+
+def test_the_sampler_keeps_away_from_where_trials_are_infeasible() -> None:
+    """The objective always diverges above 0.5 and grows towards it: Optuna alone spends most of its trials there."""
+
+    def n_trials_in_the_failing_half(kind: Kind, seed: int) -> int:
+        study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+
+        def objective(trial: optuna.Trial) -> float:
+            x = trial.suggest_float("x", 0, 1)
+            if x > 0.5:
+                raise TrialFailed("the loss is nan", kind)
+            return x
+
+        loop_of(study, objective, n_trials=60, max_consecutive_failures=60).run()
+        return sum(t.params["x"] > 0.5 for t in study.trials)
+
+    told, forgotten = (
+        sorted(n_trials_in_the_failing_half(kind, seed) for seed in range(3))[1] for kind in (Kind.DIVERGED, Kind.ERROR)
+    )
+    assert told < 0.75 * forgotten
+
+
+def test_a_full_disk_ends_the_search_and_its_trial_waits(tmp_path: Path) -> None:
+    study = journal_study(tmp_path)
+
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number == 2:
+            raise DiskFullError(tmp_path)
+        return 0.0
+
+    with pytest.raises(DiskFullError, match="is full"):
+        loop_of(study, objective).run()
+    assert [t.state for t in study.trials] == [COMPLETE, COMPLETE, TrialState.WAITING]
+
+
+@pytest.mark.parametrize(("trial_timeout", "state", "n_runs"), [(None, COMPLETE, 2), (0.01, FAIL, 1)])
+def test_a_worker_that_is_gone_after_its_trials_time_was_over_ended_itself(
+    trial_timeout: float | None, state: TrialState, n_runs: int, tmp_path: Path
+) -> None:
+    study = journal_study(tmp_path)
+    runs: list[int] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        runs.append(trial.number)
+        if len(runs) == 1:
+            time.sleep(0.05)
+            raise WorkerLost("its worker was lost")
+        return 0.0
+
+    loop_of(study, objective, n_trials=2, trial_timeout=trial_timeout).run()
+    assert runs.count(0) == n_runs
+    assert study.trials[0].state == state
+    assert study.trials[0].user_attrs.get("fail_kind") == (Kind.TIMEOUT if state == FAIL else None)
+
+
+def test_a_config_error_after_a_good_trial_fails_that_trial_alone() -> None:
+    study = optuna.create_study()
+    assert loop_of(study, objective_of("cm")).run() is None
+    assert [t.state for t in study.trials] == [COMPLETE, FAIL] * 3
+    assert study.trials[1].user_attrs["fail_reason"] == "model.x is 3; it must be 2."
+
+
+def test_failures_in_a_row_end_the_search_with_the_last_reason() -> None:
+    study, stop_reason = ran(objective_of("cfffff"))
+    assert [t.state for t in study.trials] == [COMPLETE, FAIL, FAIL, FAIL]
+    assert stop_reason is not None
+    assert stop_reason.exit_code == 1
+    assert "3 trials failed in a row" in stop_reason.reason
+    assert "it broke" in stop_reason.reason
+
+
+@pytest.mark.parametrize(("script", "error"), [("m", ConfigError), ("b", ZeroDivisionError), ("cb", ZeroDivisionError)])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_wrong_config_and_a_bug_are_raised_and_leave_no_running_trial(
+    script: str, error: type[Exception], n_jobs: int
+) -> None:
+    study = optuna.create_study()
+    with pytest.raises(error):
+        loop_of(study, objective_of(script), n_jobs=n_jobs).run()
+    assert all(t.state.is_finished() for t in study.trials)
+    assert len(study.trials) < 6
+
+
+def test_no_trial_starts_after_the_timeout() -> None:
+    def slow(trial: optuna.Trial) -> float:
+        time.sleep(0.2)
+        return 0.0
+
+    asked: list[bool] = []
+    study, stop_reason = ran(slow, timeout=0.1, n_trials=50, request_stop=asked.append)
+    assert asked == [True]  # to stop even in the middle of an epoch
+    assert len(study.trials) == 1
+    assert stop_reason is not None
+    assert stop_reason.exit_code == 0
+    assert "hydra.sweeper.timeout" in stop_reason.reason
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_trial_that_does_not_react_to_the_timeout_is_ended_and_waits(
+    n_jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightsweep.search.runner.SECONDS_TO_REACT", 0.2)
+    study = journal_study(tmp_path)
+    gone = threading.Event()
+
+    def hangs(trial: optuna.Trial) -> float:
+        if trial.number == 0:
+            return 0.0
+        assert gone.wait(timeout=30)
+        raise WorkerLost("the worker is gone")
+
+    stop_reason = loop_of(study, hangs, timeout=0.2, n_jobs=n_jobs, abort_jobs=gone.set).run()
+    assert stop_reason is not None
+    assert stop_reason.exit_code == 0
+    assert study.trials[0].state == COMPLETE
+    assert {t.state for t in study.trials[1:]} == {TrialState.WAITING}
+
+
+def test_nobody_waits_for_the_slowest_trial() -> None:
+    others_done = threading.Event()
+    n_done = 0
+
+    def first_waits_for_all_others(trial: optuna.Trial) -> float:
+        if trial.number == 0:
+            assert others_done.wait(timeout=30)
+        return 0.0
+
+    def count(trial: FrozenTrial) -> None:
+        nonlocal n_done
+        n_done += 1
+        if n_done == 5:
+            others_done.set()
+
+    study, _ = ran(first_waits_for_all_others, n_jobs=2, on_finished=count)
+    assert [t.state for t in study.trials] == [COMPLETE] * 6
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_lets_the_running_trials_stop_and_wait(signum: signal.Signals, n_jobs: int) -> None:
+    study = optuna.create_study()
+    finished: list[FrozenTrial] = []
+    asked = threading.Event()
+
+    def objective(trial: optuna.Trial) -> float:
+        trial.report(0.5, step=0)
+        if trial.number < 2:
+            return 0.0
+        if trial.number == 2:
+            os.kill(os.getpid(), signum)
+        assert asked.wait(timeout=30)
+        raise TrialInterrupted
+
+    loop = loop_of(
+        study, objective, n_jobs=n_jobs, on_finished=finished.append, request_stop=lambda at_once: asked.set()
+    )
+    stop_reason = loop.run()
+    assert stop_reason is not None
+    assert stop_reason.exit_code == 128 + signum
+    assert stop_reason.is_interrupt
+    assert [t.state for t in study.trials[:2]] == [COMPLETE] * 2
+    assert {t.state for t in study.trials[2:]} == {TrialState.WAITING}
+    assert [t.intermediate_values for t in study.trials[2:]] == [{0: 0.5}] * (len(study.trials) - 2)
+    assert sorted(t.number for t in finished) == [0, 1]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_second_signal_ends_the_running_trials_at_once_and_they_wait(n_jobs: int) -> None:
+    study = optuna.create_study()
+    asked, gone = threading.Event(), threading.Event()
+
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number == 0:
+            return 0.0
+        if trial.number == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert asked.wait(timeout=30)
+            os.kill(os.getpid(), signal.SIGINT)
+        assert gone.wait(timeout=30)
+        raise WorkerLost("the worker is gone")
+
+    loop = loop_of(study, objective, n_jobs=n_jobs, request_stop=lambda at_once: asked.set(), abort_jobs=gone.set)
+    stop_reason = loop.run()
+    assert stop_reason is not None
+    assert stop_reason.exit_code == 130
+    assert study.trials[0].state == COMPLETE
+    assert {t.state for t in study.trials[1:]} == {TrialState.WAITING}
+
+
+def test_a_trial_that_waits_is_run_again_under_its_number_with_its_parameters() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=2))
+    seen: list[tuple[int, float]] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        seen.append((trial.number, trial.suggest_float("x", 0, 1)))
+        if len(seen) == 3:
+            raise TrialInterrupted
+        return seen[-1][1]
+
+    for _ in range(2):
+        loop_of(study, objective, n_trials=6).run()
+    assert [number for number, _ in seen] == [0, 1, 2, 2, 3, 4, 5]
+    assert seen[2] == seen[3]
+    assert [t.state for t in study.trials] == [COMPLETE] * 6
+
+
+def test_a_trial_that_exits_by_itself_fails_and_the_search_goes_on() -> None:
+    study = optuna.create_study()
+
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number == 1:
+            sys.exit(3)
+        return 0.0
+
+    assert loop_of(study, objective, n_trials=3).run() is None
+    assert [t.state for t in study.trials] == [COMPLETE, FAIL, COMPLETE]
+    assert study.trials[1].user_attrs["fail_reason"] == "it called sys.exit(3)"
+
+
+@pytest.mark.parametrize(("n_losses", "state"), [(1, COMPLETE), (2, FAIL)])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_trial_that_lost_its_worker_is_run_again_but_not_for_ever(
+    n_losses: int, state: TrialState, n_jobs: int, tmp_path: Path
+) -> None:
+    study = journal_study(tmp_path)
+    runs: list[int] = []
+
+    def objective(trial: optuna.Trial) -> float:
+        runs.append(trial.number)
+        if trial.number == 1 and runs.count(1) <= n_losses:
+            raise WorkerLost("its worker was lost")
+        return 0.0
+
+    assert loop_of(study, objective, n_trials=4, n_jobs=n_jobs).run() is None
+    assert [t.state for t in study.trials] == [COMPLETE, state, COMPLETE, COMPLETE]
+    assert runs.count(1) == 2
+
+
+@pytest.mark.parametrize(
+    ("owner", "retries", "states"),
+    [("gone", 0, [COMPLETE] * 3), ("gone", 1, [FAIL, COMPLETE, COMPLETE]), ("nobody", 0, [COMPLETE] * 3)],
+)
+def test_a_running_trial_whose_process_is_gone_is_taken_over(
+    owner: str, retries: int, states: list[TrialState], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightsweep.trial.requeue.SECONDS_TO_SIGN", 0.3)
+    study = journal_study(tmp_path)
+    left = study.ask()
+    left.set_user_attr("retries", retries)
+    if owner == "gone":
+        left.set_user_attr("owner", {"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0})
+    finished: list[FrozenTrial] = []
+    assert loop_of(study, objective_of("c"), n_trials=3, on_finished=finished.append).run() is None
+    assert [t.state for t in study.trials] == states
+    assert sorted(t.number for t in finished) == [0, 1, 2]
+    if states[0] == FAIL:
+        assert study.trials[0].user_attrs["fail_reason"] == "its process ended in the middle, 2 times"
+
+
+@pytest.mark.parametrize(("age_s", "expected"), [(0, False), (50, False), (70, True)])
+def test_a_trial_that_nobody_has_signed_is_left_alone_for_a_minute(age_s: float, expected: bool) -> None:
+    trial = optuna.trial.create_trial(state=TrialState.RUNNING)
+    trial.datetime_start = datetime.now() - timedelta(seconds=age_s)
+    assert is_stale(trial, HeartbeatMonitor(Path())) is expected
+
+
+def begun_by_another(study: optuna.Study, *, host: str) -> optuna.Trial:
+    """A running trial of a driver on this host, or on another one."""
+    trial = study.ask()
+    record = ProcessIdentity.here().to_record()
+    trial.set_user_attr("owner", record if host == "here" else {**record, "host": host, "pid": 1})
+    return trial
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [
+        ("here", f"waiting for trial 0, which process {os.getpid()} runs\n"),
+        (
+            "elsewhere",
+            "waiting for trial 0, which process 1 on elsewhere runs; no sign of life of it can be seen here. If you"
+            " know that it is gone, say so: touch 'no such folder/.alive.0'; 120 s later the trial is taken over\n",
+        ),
+    ],
+    ids=["here", "elsewhere"],
+)
+def test_a_trial_that_another_driver_runs_is_left_to_it_and_waited_for(
+    host: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = optuna.create_study()
+    others = begun_by_another(study, host=host)
+    other_driver = threading.Timer(0.5, lambda: study.tell(others.number, 7.0))
+    other_driver.start()
+    assert loop_of(study, objective_of("c"), n_trials=3).run() is None
+    assert [t.state for t in study.trials] == [COMPLETE] * 3
+    assert study.trials[0].value == 7.0
+    assert capsys.readouterr().err == message
+
+
+def test_a_trial_of_another_host_is_taken_over_once_it_gives_no_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(signs, "HEARTBEAT_INTERVAL_S", 0.1)
+    monkeypatch.setattr(signs, "HEARTBEAT_TIMEOUT_S", 0.5)
+    study = journal_study(tmp_path)
+    begun_by_another(study, host="elsewhere")
+    alive = heartbeat(tmp_path, 0)
+    alive.__enter__()
+    started: list[float] = []
+
+    def other_driver_is_killed() -> None:
+        alive.__exit__(None, None, None)
+        (tmp_path / ".alive.0").touch()
+        started.append(time.monotonic())
+
+    threading.Timer(1.2, other_driver_is_killed).start()
+
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number == 0:
+            started.append(time.monotonic())
+        return 0.0
+
+    loop_of(study, objective, n_trials=2, watch=HeartbeatMonitor(tmp_path)).run()
+    killed, taken_over = started
+    assert taken_over - killed > 0.5
+    assert [t.state for t in study.trials] == [COMPLETE] * 2
+    waits, takes = capsys.readouterr().err.splitlines()
+    assert waits.startswith("waiting for trial 0, which process 1 on elsewhere runs; it is taken over after")
+    assert takes.startswith("trial 0 is taken over: process 1 on elsewhere gave no sign of life for")
+
+
+def wait_for_a_sign(path: Path) -> None:
+    begun, deadline = path.stat().st_mtime_ns, time.monotonic() + 30
+    while path.stat().st_mtime_ns == begun:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_trials_give_signs_of_life_while_they_run_and_leave_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signs, "HEARTBEAT_INTERVAL_S", 0.01)
+
+    with heartbeat(tmp_path, 3):
+        wait_for_a_sign(tmp_path / ".alive.3")
+        with heartbeat(tmp_path, 4):
+            wait_for_a_sign(tmp_path / ".alive.4")
+        assert list(tmp_path.iterdir()) == [tmp_path / ".alive.3"]
+        wait_for_a_sign(tmp_path / ".alive.3")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fork_gives_its_own_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signs, "HEARTBEAT_INTERVAL_S", 0.01)
+    with heartbeat(tmp_path, 0):
+        child = os.fork()
+        if child == 0:
+            with contextlib.suppress(AssertionError), heartbeat(tmp_path, 1):
+                wait_for_a_sign(tmp_path / ".alive.1")
+                os._exit(0)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_two_drivers_that_ask_at_once_run_no_more_trials_than_were_asked_for(tmp_path: Path) -> None:
+    study = journal_study(tmp_path)
+    loop = loop_of(study, objective_of("c"), n_trials=3)
+    take_ticket = loop._take_ticket
+
+    def and_another_driver_asks_first() -> bool:
+        is_given = take_ticket()
+        if len(study.trials) == 2:
+            study.tell(study.ask(), 0.5)
+        return is_given
+
+    loop._take_ticket = and_another_driver_asks_first  # type: ignore[method-assign]
+    loop.run()
+    assert [t.state for t in study.trials] == [COMPLETE] * 3 + [TrialState.WAITING]
+    loop_of(study, objective_of("c"), n_trials=4).run()
+    assert [t.state for t in study.trials] == [COMPLETE] * 4

@@ -1,0 +1,208 @@
+"""A password in the storage URL is in the environment of the search's processes, and nowhere else."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from pathlib import Path
+from urllib.parse import unquote
+
+import cloudpickle  # what launchers send jobs with
+import pytest
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from omegaconf import DictConfig, OmegaConf
+
+from lightsweep.config.command_line import COMMAND, save_command
+from lightsweep.errors import ConfigError
+from lightsweep.storage.password import OVERRIDE, VARIABLE, hide_password, out_of_the_command
+from tests.command import TINY, Ran, succeed, the_folder, train
+
+URL = "postgresql+psycopg://user:s3cret@host/db"
+SECRET = "s3cret%2Bpa55"
+SEARCH = (
+    "hparams_search=mlp",
+    *TINY,
+    "trainer.max_epochs=1",
+    "hydra.sweeper.n_trials=2",
+)
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(VARIABLE, "")  # so that it is taken back
+    monkeypatch.delenv(VARIABLE)
+    state = Singleton.get_state()
+    yield
+    Singleton.set_state(state)
+
+
+@pytest.mark.parametrize(
+    ("argument", "url"),
+    [
+        (f"hydra.sweeper.storage={URL}", URL),
+        (f"++hydra.sweeper.storage={URL}", URL),
+        (f"hydra.sweeper.storage='{URL}'", URL),
+        (f'hydra.sweeper.storage="{URL}"', URL),
+        ("hydra.sweeper.storage='pg://u:it\\'s@h/d'", "pg://u:it's@h/d"),
+        ("hydra.sweeper.storage=pg://u:a,b=[c@h/d", "pg://u:a,b=[c@h/d"),  # Hydra could not parse it, and would say so
+        ("hydra.sweeper.storage=pg://h/d?user=u&password=x", "pg://h/d?user=u&password=x"),
+        ("hydra.sweeper.storage=sqlite:////a/b.db?password=x", "sqlite:////a/b.db?password=x"),
+    ],
+)
+def test_a_password_is_taken_out_of_the_command(argument: str, url: str) -> None:
+    assert out_of_the_command(["a=b", argument]) == ["a=b", OVERRIDE]
+    assert os.environ[VARIABLE] == url
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "hydra.sweeper.storage=study.journal",
+        "hydra.sweeper.storage=null",
+        "hydra.sweeper.storage=sqlite:////a:b@c/study.db",
+        "hydra.sweeper.storage=pg://user@host/db",
+        "hydra.sweeper.storage=${oc.env:HOME}",
+        "hydra.sweeper.storage=pg://user:${oc.env:HOME}@host/db",
+        "hydra.sweeper.storage=${oc.env:NOT_SET,study.journal}",
+        "hydra.sweeper.n_trials=3",
+        f"other.storage={URL}",
+    ],
+)
+def test_what_holds_no_password_stays(argument: str) -> None:
+    assert out_of_the_command([argument]) == [argument]
+    assert VARIABLE not in os.environ
+
+
+def test_a_command_whose_variable_is_not_set_says_which() -> None:
+    with pytest.raises(ConfigError, match=r"variable LIGHTSWEEP_STORAGE is not set.*export LIGHTSWEEP_STORAGE='"):
+        out_of_the_command([OVERRIDE])
+    assert out_of_the_command([OVERRIDE, "hydra.sweeper.storage=a"]) == [OVERRIDE, "hydra.sweeper.storage=a"]
+    assert out_of_the_command([OVERRIDE, f"hydra.sweeper.storage={URL}"]) == [OVERRIDE, OVERRIDE]
+
+
+@pytest.mark.parametrize("in_command", [True, False])
+def test_jobs_are_given_the_variable(in_command: bool, composed: Callable[..., DictConfig], tmp_path: Path) -> None:
+    config = search_config(composed, URL, in_command=in_command)
+    hide_password(config, URL)
+    assert os.environ[VARIABLE] == config.hydra.sweeper.storage == URL
+    assert OmegaConf.to_container(config.hydra.overrides.hydra) == [OVERRIDE]
+    save_command(tmp_path, config=config)
+    assert json.loads((tmp_path / COMMAND).read_text()) == ["hparams_search=mlp", OVERRIDE]
+    sent = cloudpickle.dumps((config, Singleton.get_state()))
+    for kept in (sent, OmegaConf.to_yaml(config).encode()):
+        assert b"s3cret" not in kept
+
+
+@pytest.mark.parametrize("storage", ["${oc.env:STUDY_URL}", "postgresql+psycopg://user:${oc.env:PASSWORD}@host/db"])
+def test_an_interpolation_of_the_users_own_is_kept(
+    storage: str, composed: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUDY_URL", URL)
+    monkeypatch.setenv("PASSWORD", "s3cret")
+    config = search_config(composed, storage, in_command=True)
+    before = OmegaConf.to_yaml(config)
+    hide_password(config, config.hydra.sweeper.storage)
+    assert OmegaConf.to_yaml(config) == before
+    assert VARIABLE not in os.environ
+
+
+@pytest.mark.parametrize("url", [None, "study.journal", "sqlite:////a:b@c/study.db", "pg://user@host/db"])
+def test_a_storage_without_a_password_is_written_as_it_is(url: str | None, composed: Callable[..., DictConfig]) -> None:
+    config = search_config(composed, url, in_command=True)
+    before = OmegaConf.to_yaml(config)
+    hide_password(config, url)
+    assert OmegaConf.to_yaml(config) == before
+
+
+@pytest.mark.parametrize(
+    ("storage", "elsewhere"), [("${place}", URL), ("pg://u:${place}@h/d", "s3cret"), (URL, f"see {URL}")]
+)
+def test_a_password_in_another_key_is_refused(
+    storage: str, elsewhere: str, composed: Callable[..., DictConfig]
+) -> None:
+    config = search_config(composed, storage, in_command=False)
+    OmegaConf.update(config, "place", elsewhere, force_add=True)
+    with pytest.raises(ConfigError, match=r"^place holds the password of hydra.sweeper.storage") as caught:
+        hide_password(config, config.hydra.sweeper.storage)
+    assert "s3cret" not in str(caught.value)
+
+
+def search_config(composed: Callable[..., DictConfig], storage: str | None, *, in_command: bool) -> DictConfig:
+    config = deepcopy(composed("hparams_search=mlp"))
+    HydraConfig.instance().set_config(config)
+    OmegaConf.set_readonly(config.hydra, False)
+    config.hydra.sweeper.storage = storage
+    if in_command:
+        config.hydra.overrides.hydra.append(f"hydra.sweeper.storage={storage}")
+    HydraConfig.instance().set_config(config)
+    return config
+
+
+@pytest.mark.slow
+def test_workers_write_and_show_the_password_nowhere(tmp_path: Path) -> None:
+    searched(tmp_path, "hydra/launcher=processes", "hydra.sweeper.n_jobs=2")
+
+
+def searched(tmp_path: Path, *workers: str) -> str:
+    """The URL of a search that has shown no password."""
+    url = f"sqlite:///file:{tmp_path}/study.db?uri=true&password={SECRET}"
+    ran = succeed(*SEARCH, *workers, f"hydra.sweeper.storage={url}", "logger=[csv,tensorboard]", cwd=tmp_path)
+    assert "optuna-dashboard sqlite:///file:" in ran.out
+    assert "password=***" in ran.out
+    assert_nowhere(ran, tmp_path)
+    hydra_yaml = the_folder(tmp_path) / "1" / ".hydra" / "hydra.yaml"
+    assert OVERRIDE.partition("=")[2] in hydra_yaml.read_text()
+    return url
+
+
+@pytest.mark.slow
+def test_a_search_writes_and_shows_its_password_nowhere_and_goes_on(tmp_path: Path) -> None:
+    url = searched(tmp_path)
+    folder = the_folder(tmp_path)
+    resume = (f"resume={folder}", "hydra.sweeper.n_trials=3")
+    refused = train(*resume, cwd=tmp_path)
+    assert refused.code == 1
+    assert "environment variable LIGHTSWEEP_STORAGE is not set" in refused.err
+    assert "Traceback" not in refused.err
+    assert_nowhere(succeed(*resume, cwd=tmp_path, LIGHTSWEEP_STORAGE=url), tmp_path)
+    said_again = (f"resume={folder}", "hydra.sweeper.n_trials=4", f"hydra.sweeper.storage={url}")
+    assert_nowhere(succeed(*said_again, cwd=tmp_path), tmp_path)
+    assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.slow
+def test_a_search_whose_url_is_in_a_variable_of_the_users_own_goes_on_with_it(tmp_path: Path) -> None:
+    url = f"sqlite:///file:{tmp_path}/study.db?uri=true&password={SECRET}"
+    ran = succeed(*SEARCH, "hydra.sweeper.storage='${oc.env:STUDY_URL}'", cwd=tmp_path, STUDY_URL=url)
+    assert_nowhere(ran, tmp_path)
+    folder = the_folder(tmp_path)
+    refused = train(f"resume={folder}", cwd=tmp_path)
+    assert refused.code == 1
+    assert "environment variable STUDY_URL is not set" in refused.err
+    again = succeed(f"resume={folder}", "hydra.sweeper.n_trials=3", cwd=tmp_path, STUDY_URL=url)
+    assert_nowhere(again, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://user:{}@127.0.0.1:1/db", "postgresql://user:{},[@127.0.0.1:p/db"]
+)
+@pytest.mark.parametrize("full_error", ["0", "1"])
+def test_a_search_that_can_not_reach_its_storage_does_not_show_the_password(
+    url: str, full_error: str, tmp_path: Path
+) -> None:
+    storage = f"hydra.sweeper.storage={url.format(SECRET)}"
+    ran = train(*SEARCH, storage, "hydra.verbose=true", cwd=tmp_path, HYDRA_FULL_ERROR=full_error)
+    assert ran.code == 1
+    assert "can't be opened or written" in ran.err
+    assert ("Traceback" in ran.err) == (full_error == "1")
+    assert_nowhere(ran, tmp_path)
+
+
+def assert_nowhere(ran: Ran, folder: Path) -> None:
+    for spelling in (SECRET, unquote(SECRET)):
+        assert spelling not in ran.out + ran.err
+        for path in folder.rglob("*"):
+            assert spelling not in str(path)
+            assert not path.is_file() or spelling.encode() not in path.read_bytes(), path

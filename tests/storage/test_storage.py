@@ -1,0 +1,189 @@
+"""Where the study is kept: the same place for every process, opened or refused, and never a password in a message."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+
+from lightsweep.errors import ConfigError
+from lightsweep.storage.password import masked, masked_in
+from lightsweep.storage.storage import open_storage, storage_url
+
+
+@pytest.fixture(autouse=True)
+def _forget_storages() -> Iterator[None]:
+    yield
+    open_storage.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("configured", "url"),
+    [
+        (None, "{cwd}/sweep/study.journal"),
+        ("kept.journal", "{cwd}/kept.journal"),
+        ("below/kept.journal", "{cwd}/below/kept.journal"),
+        ("/abs/kept.journal", "/abs/kept.journal"),
+        ("no_suffix", "{cwd}/no_suffix"),
+        ("sqlite:///study.db", "sqlite:///{cwd}/study.db"),
+        ("sqlite:///below/study.db?timeout=10", "sqlite:///{cwd}/below/study.db?timeout=10"),
+        ("sqlite:////abs/study.db", "sqlite:////abs/study.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite:///file:/abs/study.db?uri=true", "sqlite:///file:/abs/study.db?uri=true"),
+        ("sqlite://", "sqlite://"),
+        ("postgresql://user:secret@host:5432/db", "postgresql://user:secret@host:5432/db"),
+        ("mysql+pymysql://host/db", "mysql+pymysql://host/db"),
+    ],
+)
+def test_every_process_of_a_search_means_the_same_place(
+    configured: str | None, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = storage_url(configured, sweep_dir="sweep")
+    assert there == url.format(cwd=Path.cwd())
+    if configured is not None:  # a job is given what the driver was given, and runs elsewhere
+        assert storage_url(there, sweep_dir="elsewhere") == there
+
+
+@pytest.mark.parametrize(("name", "kind"), [("kept.journal", JournalStorage), ("sqlite:///kept.db", RDBStorage)])
+def test_a_storage_that_does_not_exist_is_created_and_read_again(
+    name: str, kind: type[BaseStorage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = storage_url(name, sweep_dir="sweep")
+    optuna.create_study(study_name="one", storage=open_storage(url)).enqueue_trial({"x": 1})
+    open_storage.cache_clear()
+    storage = open_storage(url)
+    assert isinstance(storage, kind | optuna.storages._CachedStorage)
+    assert len(optuna.load_study(study_name="one", storage=storage).trials) == 1
+
+
+def test_one_process_has_one_connection(tmp_path: Path) -> None:
+    url = str(tmp_path / "kept.journal")
+    assert open_storage(url) is open_storage(url)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "{tmp}/missing/study.journal",
+        "{tmp}/a_file/study.journal",
+        "{tmp}",
+        "sqlite:///{tmp}/missing/study.db",
+        "sqlite:///{tmp}/a_file",
+        "sqlite:///{tmp}",
+        "nosql://host/db",
+        "sqlite:/one_slash://x",
+        "{tmp}/a_file",
+    ],
+)
+def test_a_place_that_can_not_be_opened_is_the_users_to_mend(place: str, tmp_path: Path) -> None:
+    (tmp_path / "a_file").write_text("not a\nstudy\n")
+    url = place.format(tmp=tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        open_storage(url)
+    message = str(caught.value)
+    assert message.startswith(f"hydra.sweeper.storage is '{url}', which can't be opened or written: ")
+    assert message.endswith(
+        "Give the path of a journal file in a folder that exists, or a URL such as sqlite:///study.db."
+    )
+    assert (tmp_path / "a_file").read_text() == "not a\nstudy\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql+psycopg://user:secret@host/db", "postgresql+psycopg://user:***@host/db"),
+        ("mysql+pymysql://user:secret@host/db?charset=utf8", "mysql+pymysql://user:***@host/db?charset=utf8"),
+        ("redis://:secret@host:6379/0", "redis://:***@host:6379/0"),  # no user name
+        ("postgresql://user:s%40cr%2Fet@host/db", "postgresql://user:***@host/db"),
+        ("postgresql://user:se:cr:et@host/db", "postgresql://user:***@host/db"),
+        ("postgresql://user:se@cr@et@host/db", "postgresql://user:***@host/db"),
+        ("postgresql://secret:secret@host/db", "postgresql://secret:***@host/db"),  # the name is no secret
+        ("postgresql://user:host@host/host", "postgresql://user:***@host/host"),
+        ("postgresql://user:a@[::1]:5432/db", "postgresql://user:***@[::1]:5432/db"),
+        ("postgresql://user@host/db", "postgresql://user@host/db"),
+        ("postgresql://host/db", "postgresql://host/db"),
+        ("sqlite:////data/a:b@c/study.db", "sqlite:////data/a:b@c/study.db"),
+        ("/data/a:b@c/study.journal", "/data/a:b@c/study.journal"),
+        ("sqlite:////data/a:b@c/s.db?password=secret", "sqlite:////data/a:b@c/s.db?password=***"),
+        ("postgresql://u@h/d?sslpassword=a&passfile=/b&x=1", "postgresql://u@h/d?sslpassword=***&passfile=/b&x=1"),
+        *((f"pg://user:{secret}@host/db", "pg://user:***@host/db") for secret in ("a/b", "a?b", "a#b", "a[b")),
+        ("postgresql://host/db?user=me&password=secret", "postgresql://host/db?user=me&password=***"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert masked(url) == shown
+
+
+@pytest.mark.parametrize("password", ["secret", "a", "se/cret", "se[cret"])
+def test_these_passwords_are_ones_that_sqlalchemy_takes(password: str) -> None:
+    """Else there would be nothing to hide."""
+    from sqlalchemy.engine import make_url
+
+    assert make_url(f"postgresql://user:{password}@host/db").password == password
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "shown"),
+    [
+        ("no driver for pg://u:secret@h/d", "pg://u:secret@h/d", "no driver for pg://u:***@h/d"),
+        ("access denied (secret)", "redis://:secret@h", "access denied (***)"),
+        ("nothing secret", "pg://u@h/d", "nothing secret"),
+        ("no such file: /a/b", "/a/b", "no such file: /a/b"),
+        ("no such file: /a:b@c/d.db", "sqlite:////a:b@c/d.db", "no such file: /a:b@c/d.db"),
+        ("no match: s@cret", "pg://u:s%40cret@h/d", "no match: ***"),
+        ("in pg://u:s%40cret@h/d", "pg://u:s%40cret@h/d", "in pg://u:***@h/d"),
+    ],
+)
+def test_a_drivers_words_are_shown_without_the_password(text: str, url: str, shown: str) -> None:
+    assert masked_in(text, url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nosql://user:secret@host/db",
+        "sqlite+nosuchdriver://user:secret@host/db",
+        "postgresql://user:secret@host:port/db",
+        "redis://:secret@host/0",
+        "sqlite://user:secret@host/db",  # SQLAlchemy repeats the whole URL
+    ],
+)
+def test_an_error_does_not_name_the_password(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_storage(url)
+    assert "secret" not in str(caught.value)
+    assert ":***@host" in str(caught.value)
+    assert caught.value.__cause__ is None  # its text may hold the URL
+    assert caught.value.__suppress_context__
+
+
+def test_an_error_does_not_repeat_a_drivers_mention_of_the_password() -> None:
+    with pytest.raises(ConfigError, match=r"invalid \*\*\* for int"):  # "literal", says Python of the port
+        open_storage("postgresql://user:literal@host:port/db")
+
+
+def test_optuna_takes_the_urls_as_they_are(tmp_path: Path) -> None:
+    url = storage_url(f"sqlite:///{tmp_path}/a.db", sweep_dir="sweep")
+    open_storage(url)
+    assert get_storage(url).get_all_studies() == []
+
+
+@pytest.mark.parametrize(
+    ("url", "command"),
+    [
+        ("postgresql+psycopg://user:secret@host/db", "pip install 'psycopg[binary]'"),
+        ("mysql+pymysql://user:secret@host/db", "pip install 'pymysql'"),
+    ],
+)
+def test_a_driver_that_is_missing_is_named_as_it_is_installed(
+    url: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("psycopg", "pymysql"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigError) as caught:
+        open_storage(url)
+    assert str(caught.value).endswith(command)
