@@ -14,8 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind
 from lightsweep.interrupt import Interrupted, handled_by
-from lightsweep.search.jobs import TrialFailed, TrialInterrupted, TrialRequeued, WorkerLost
+from lightsweep.search.jobs import TrialFailed
 from lightsweep.trial.heartbeat import HeartbeatMonitor
+from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.requeue import RETRIES, is_stale, recover_stale_trials, requeue, waiting_message
 from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, FEASIBILITY, status_of
 from lightsweep.trial.stop import StopReason
@@ -23,6 +24,13 @@ from lightsweep.trial.stop import StopReason
 SECONDS_TO_SETTLE = 5
 SECONDS_TO_REACT = 10
 SECONDS_BETWEEN_LOOKS = 0.1
+
+
+INTERRUPTED = Outcome(interrupted=True)
+
+
+class TrialRequeued(BaseException):
+    """The trial waits to be run again. Not an `Exception`, because Optuna would record it as failed."""
 
 
 @dataclass(eq=False)
@@ -35,7 +43,7 @@ class TrialRunner:
     """
 
     study: optuna.Study
-    objective: Callable[[optuna.Trial], float]
+    run_job: Callable[[optuna.Trial], Outcome]
     _: KW_ONLY
     n_trials: int
     n_jobs: int
@@ -43,7 +51,7 @@ class TrialRunner:
     trial_timeout: float | None
     max_consecutive_failures: int
     max_retries: int
-    watch: HeartbeatMonitor
+    heartbeats: HeartbeatMonitor
     on_finished: Callable[[FrozenTrial], None]
     request_stop: Callable[[bool], None]
     abort_jobs: Callable[[], None]
@@ -135,9 +143,7 @@ class TrialRunner:
     def _work(self) -> None:
         while self._take_ticket():
             try:
-                self.study.optimize(self._run_trial, n_trials=1, catch=(TrialFailed,), callbacks=[self._finished])
-            except TrialInterrupted:
-                self._stop = True
+                self.study.optimize(self._objective, n_trials=1, catch=(TrialFailed,), callbacks=[self._finished])
             except TrialRequeued:
                 continue
             except Exception as error:  # noqa: BLE001  (raised again by `run`, in the main thread)
@@ -167,7 +173,7 @@ class TrialRunner:
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def _take_over_or_wait(self, running: Sequence[FrozenTrial]) -> None:
-        stale = [trial for trial in running if is_stale(trial, self.watch)]
+        stale = [trial for trial in running if is_stale(trial, self.heartbeats)]
         for trial in recover_stale_trials(self.study, stale, max_retries=self.max_retries):
             self.on_finished(trial)
         if self._in_flight:
@@ -175,76 +181,83 @@ class TrialRunner:
         for trial in running:
             if trial not in stale and trial.number not in self._awaited:
                 self._awaited.add(trial.number)
-                print(waiting_message(trial, self.watch), file=sys.stderr, flush=True)
+                print(waiting_message(trial, self.heartbeats), file=sys.stderr, flush=True)
 
-    def _run_trial(self, trial: optuna.Trial) -> float:
+    def _objective(self, trial: optuna.Trial) -> float:
         with self._lock:
             self._in_flight[trial.number] = trial
             self._n_asking -= 1
         if trial.number >= self.n_trials:  # another driver asked for the last one at the same time
             self._requeue(trial.number)
             raise TrialRequeued
+        return self._report(trial, self._outcome(trial))
+
+    def _outcome(self, trial: optuna.Trial) -> Outcome:
+        """Run the trial's job and return its outcome.
+
+        Raises what ends the search: a bug, or a `ConfigError` while no trial has worked.
+        """
         start = time.monotonic()
         try:
-            if self._aborted:  # while the trial was drawn
-                raise TrialInterrupted
-            value = self.objective(trial)
-        except TrialFailed as failure:
-            if isinstance(failure, WorkerLost):
-                failure = self._judged(failure, trial, seconds=time.monotonic() - start)
-            reason, kind = str(failure), failure.kind
-        except optuna.TrialPruned:
-            _set_feasible(trial, True)
-            raise
-        except (TrialInterrupted, KeyboardInterrupt):
-            self._requeue(trial.number)
-            if not self._stop:  # only its worker was asked to end, by a scheduler perhaps
-                raise TrialRequeued from None
-            raise TrialInterrupted from None
+            outcome = INTERRUPTED if self._aborted else self.run_job(trial)
+        except KeyboardInterrupt:
+            return INTERRUPTED
         except SystemExit as leaving:
             if self._signalled or self._is_overdue:  # Lightning makes this of SIGTERM and KeyboardInterrupt
-                self._requeue(trial.number)
-                raise TrialInterrupted from None
-            reason, kind = f"it called sys.exit({leaving.code})", Kind.ERROR
+                self._stop = True
+                return INTERRUPTED
+            return Outcome.failure(f"it called sys.exit({leaving.code})")
         except DiskFullError as error:
-            self._error = error
-            with contextlib.suppress(OSError):  # else it is taken for abandoned by the next start
-                self._requeue(trial.number)
-            raise TrialInterrupted from None
+            self._error, self._stop = error, True
+            return INTERRUPTED
         except ConfigError as error:
             if not self._any_good:
-                raise  # no trial can do better than this config
-            reason, kind = str(error), Kind.ERROR
-        else:
-            _set_feasible(trial, True)
-            return value
-        trial.set_user_attr(FAIL_REASON, reason)
-        trial.set_user_attr(FAIL_KIND, kind.value)
-        if kind.is_infeasible:
-            # Samplers don't look at failed trials, and would come back; a violated constraint they remember.
-            _set_feasible(trial, False)
-            raise optuna.TrialPruned(reason)
-        raise TrialFailed(reason, kind)
+                raise  # no trial can do better with this config
+            return Outcome.failure(str(error))
+        if outcome.kind == Kind.WORKER_LOST:
+            return self._outcome_of_lost_worker(outcome, trial, seconds=time.monotonic() - start)
+        return outcome
 
-    def _judged(self, lost: WorkerLost, trial: optuna.Trial, *, seconds: float) -> TrialFailed:
-        """What a lost worker means for its trial; one that may be run again is put back.
-
-        Raises `TrialInterrupted` if the search ended the worker, `TrialRequeued` if the trial is run again.
-        """
+    def _outcome_of_lost_worker(self, outcome: Outcome, trial: optuna.Trial, *, seconds: float) -> Outcome:
         if self._aborted:
-            self._requeue(trial.number)
-            raise TrialInterrupted from None
+            return INTERRUPTED
         if self.trial_timeout is not None and seconds > self.trial_timeout:  # the worker ended itself, see `limit_time`
-            return TrialFailed(f"it took longer than hydra.sweeper.trial_timeout={self.trial_timeout:g}", Kind.TIMEOUT)
+            reason = f"it took longer than hydra.sweeper.trial_timeout={self.trial_timeout:g}"
+            return Outcome.failure(reason, Kind.TIMEOUT)
         retries = int(trial.user_attrs.get(RETRIES, 0))
         if retries < self.max_retries:
             trial.set_user_attr(RETRIES, retries + 1)
-            self._requeue(trial.number)
-            raise TrialRequeued from None
-        return lost
+            return INTERRUPTED
+        return outcome
+
+    def _report(self, trial: optuna.Trial, outcome: Outcome) -> float:
+        """Turn an outcome into the state of its trial. This is the only place that does.
+
+        A value completes the trial. `TrialPruned` prunes it, `TrialFailed` fails it, and `TrialRequeued` leaves it
+        waiting in the study. Samplers ignore failed trials, so one whose hyperparameters are to blame is pruned, with
+        a violated constraint from which they learn: it is infeasible.
+        """
+        if outcome.interrupted:
+            with contextlib.suppress(OSError):  # of a full disk: the next start finds a stale trial
+                self._requeue(trial.number)
+            raise TrialRequeued
+        _record(trial, outcome)
+        if outcome.failed is None:
+            _set_feasible(trial, True)
+            if outcome.pruned:
+                raise optuna.TrialPruned(outcome.pruned)
+            assert outcome.value is not None
+            return outcome.value
+        kind = Kind(outcome.kind or Kind.ERROR)
+        trial.set_user_attr(FAIL_REASON, outcome.failed)
+        trial.set_user_attr(FAIL_KIND, kind.value)
+        if kind.is_infeasible:
+            _set_feasible(trial, False)
+            raise optuna.TrialPruned(outcome.failed)
+        raise TrialFailed(outcome.failed, kind)
 
     def _requeue(self, number: int) -> None:
-        """Let the trial wait in the study: whoever asks next gets it, under its number and with its parameters."""
+        """Let the trial wait in the study, under its number and with its parameters."""
         with self._lock:
             trial = self._in_flight.pop(number, None)
         if trial is not None:
@@ -284,7 +297,19 @@ class TrialRunner:
             self._requeue(number)
 
 
+def _record(trial: optuna.Trial, outcome: Outcome) -> None:
+    attributes = {
+        "best_epoch": outcome.best_epoch,
+        "n_epochs": outcome.n_epochs,
+        "max_epochs": outcome.max_epochs,
+        "pruned_reason": outcome.pruned,
+    }
+    for name, value in attributes.items():
+        if value is not None:
+            trial.set_user_attr(name, value)
+
+
 def _set_feasible(trial: optuna.Trial, feasible: bool) -> None:
-    """Say it once: a trial may have been interrupted between this and its end, and Optuna would warn."""
+    """Set the constraint once: a trial may have been interrupted after it, and Optuna would warn."""
     if not trial.constraints:
         trial.set_constraint(FEASIBILITY, 0 if feasible else 1)

@@ -235,14 +235,14 @@ class Search:
 
         loop = TrialRunner(
             study,
-            jobs,
+            jobs.run,
             n_trials=total,
             n_jobs=self.settings.n_jobs,
             timeout=self.settings.timeout,
             trial_timeout=self.settings.trial_timeout,
             max_consecutive_failures=self.settings.max_consecutive_failures,
             max_retries=self.settings.max_retries,
-            watch=HeartbeatMonitor(results.folder),
+            heartbeats=HeartbeatMonitor(results.folder),
             on_finished=on_finished,
             request_stop=lambda at_once: request_stop(results.folder, at_once=at_once),
             abort_jobs=jobs.abort,
