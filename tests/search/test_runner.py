@@ -240,7 +240,7 @@ def test_no_trial_starts_after_the_timeout() -> None:
 def test_a_trial_that_does_not_react_to_the_timeout_is_ended_and_waits(
     n_jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightsweep.search.runner.SECONDS_TO_REACT", 0.2)
+    monkeypatch.setattr("lightsweep.search.runner.STOP_TIMEOUT_S", 0.2)
     study = journal_study(tmp_path)
     gone = threading.Event()
 
@@ -504,15 +504,15 @@ def test_a_fork_gives_its_own_signs_of_life(tmp_path: Path, monkeypatch: pytest.
 def test_two_drivers_that_ask_at_once_run_no_more_trials_than_were_asked_for(tmp_path: Path) -> None:
     study = journal_study(tmp_path)
     runner = runner_of(study, job_of("c"), n_trials=3)
-    take_ticket = runner._take_ticket
+    may_ask = runner._may_ask
 
     def and_another_driver_asks_first() -> bool:
-        is_given = take_ticket()
+        is_given = may_ask()
         if len(study.trials) == 2:
             study.tell(study.ask(), 0.5)
         return is_given
 
-    runner._take_ticket = and_another_driver_asks_first  # type: ignore[method-assign]
+    runner._may_ask = and_another_driver_asks_first  # type: ignore[method-assign]
     runner.run()
     assert [t.state for t in study.trials] == [COMPLETE] * 3 + [TrialState.WAITING]
     runner_of(study, job_of("c"), n_trials=4).run()

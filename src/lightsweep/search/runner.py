@@ -1,4 +1,4 @@
-"""Keeps `n_jobs` trials in flight until enough are finished or something ends the search."""
+"""Runs `n_jobs` trials at a time until enough are finished or the search is stopped."""
 
 import contextlib
 import signal
@@ -21,9 +21,9 @@ from lightsweep.trial.requeue import RETRIES, is_stale, recover_stale_trials, re
 from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, FEASIBILITY, status_of
 from lightsweep.trial.stop import StopReason
 
-SECONDS_TO_SETTLE = 5
-SECONDS_TO_REACT = 10
-SECONDS_BETWEEN_LOOKS = 0.1
+ABORT_TIMEOUT_S = 5  # for the threads to see that their jobs were killed
+STOP_TIMEOUT_S = 10  # for the jobs to stop by themselves after the timeout of the search
+POLL_INTERVAL_S = 0.1
 
 
 INTERRUPTED = Outcome(interrupted=True)
@@ -35,11 +35,11 @@ class TrialRequeued(BaseException):
 
 @dataclass(eq=False)
 class TrialRunner:
-    """Runs trials, `n_jobs` at a time, each in Optuna's own `optimize`, until the study has `n_trials` in all.
+    """Runs trials, each in a call of Optuna's `optimize`, until the study has `n_trials` in all.
 
-    With one job everything happens in the calling thread, as in-process launchers need it. With more, each of
-    `n_jobs` daemon threads keeps one job in flight: nobody waits for the slowest, and an interrupt is not held
-    up by an executor that insists on finishing.
+    One job at a time runs in the calling thread, as in-process launchers need it. For more, each of `n_jobs` daemon
+    threads runs one job after the other: no thread waits for the slowest trial of a batch, and daemon threads do not
+    delay an interrupt.
     """
 
     study: optuna.Study
@@ -58,14 +58,14 @@ class TrialRunner:
 
     def __post_init__(self) -> None:
         self.stop_reason: StopReason | None = None
-        self._n_asking = 0  # tickets given out whose trial is not in the study yet
+        self._n_asking = 0  # threads that may ask the study for a trial and have not got it yet
         self._stop = False
         self._aborted = False
         self._signalled = False
-        self._is_overdue = False  # by the search's timeout, although it was asked to stop
+        self._is_overdue = False  # the jobs did not stop within STOP_TIMEOUT_S after the timeout
         self._is_over = threading.Event()
         self._in_flight: dict[int, optuna.Trial] = {}  # by number
-        self._awaited: set[int] = set()  # the trials of other drivers that the user was told of
+        self._awaited: set[int] = set()  # trials of other drivers, already printed
         self._failures_in_a_row = 0
         self._any_good = any(status_of(t) == "complete" for t in self.study.get_trials(deepcopy=False))
         self._error: BaseException | None = None
@@ -73,30 +73,30 @@ class TrialRunner:
         self._ended: list[threading.Event] = []  # one per thread
 
     def run(self) -> StopReason | None:
-        """Run the trials; give back what ended the search early, None if nothing did.
+        """Run the trials. Return the reason if the search ended early.
 
-        The first SIGINT or SIGTERM lets the running trials end at their next epoch, the second ends them at once.
-        Either way they wait in the study to be run again. A bug, or a config that is at fault from the first trial
-        on, is raised after the running trials ended.
+        The first SIGINT or SIGTERM ends the running trials at their next epoch, the second ends them at once. Their
+        state is WAITING then, so that a later start runs them again. Raises, after the running trials have ended, a bug
+        of the task function, or a `ConfigError` that came before any trial worked.
         """
         with handled_by(self._on_signal):
             if self.timeout is not None:
-                threading.Thread(target=self._end_in_time, args=(self.timeout,), daemon=True).start()
+                threading.Thread(target=self._stop_after_timeout, args=(self.timeout,), daemon=True).start()
             try:
                 if self.n_jobs == 1:
                     self._work()
                 else:
                     self._work_in_threads()
             except (KeyboardInterrupt, SystemExit):
-                self._end_at_once()
+                self._abort()
             finally:
                 self._is_over.set()
         if self._error is not None:
             raise self._error
         return self.stop_reason
 
-    def _end_in_time(self, timeout: float) -> None:
-        """Let the running trials stop where they are; end at once what does not react."""
+    def _stop_after_timeout(self, timeout: float) -> None:
+        """Stop the running trials in the middle of an epoch; interrupt those that do not react."""
         if self._is_over.wait(timeout):
             return
         self._stop = True
@@ -104,7 +104,7 @@ class TrialRunner:
             f"hydra.sweeper.timeout of {timeout:g} s is over", exit_code=0
         )
         self.request_stop(True)
-        if self._is_over.wait(SECONDS_TO_REACT):
+        if self._is_over.wait(STOP_TIMEOUT_S):
             return
         self._is_overdue = True
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
@@ -126,22 +126,22 @@ class TrialRunner:
     def _work_in_threads(self) -> None:
         self._ended = [threading.Event() for _ in range(self.n_jobs)]
         for ended in self._ended:
-            threading.Thread(target=self._work_until_the_end, args=(ended,), daemon=True).start()
+            threading.Thread(target=self._work_and_signal, args=(ended,), daemon=True).start()
         self._wait_for_threads(until=float("inf"))
 
     def _wait_for_threads(self, *, until: float) -> None:
-        # Neither `Thread.join` nor a lock: in Python 3.11 one that an exception interrupts is left in disorder.
+        # Not `Thread.join`, nor a lock: in Python 3.11 an exception in the middle of either leaves it inconsistent.
         while not all(ended.is_set() for ended in self._ended) and time.monotonic() < until:
-            time.sleep(SECONDS_BETWEEN_LOOKS / 2)
+            time.sleep(POLL_INTERVAL_S / 2)
 
-    def _work_until_the_end(self, ended: threading.Event) -> None:
+    def _work_and_signal(self, ended: threading.Event) -> None:
         try:
             self._work()
         finally:
             ended.set()
 
     def _work(self) -> None:
-        while self._take_ticket():
+        while self._may_ask():
             try:
                 self.study.optimize(self._objective, n_trials=1, catch=(TrialFailed,), callbacks=[self._finished])
             except TrialRequeued:
@@ -150,10 +150,10 @@ class TrialRunner:
                 self._error = self._error or error
                 self._stop = True
 
-    def _take_ticket(self) -> bool:
-        """Whether there is a trial to run, of the first `n_trials`: a new one, or one that waits.
+    def _may_ask(self) -> bool:
+        """Return True if one of the first `n_trials` is to be run: a new one, or one that waits.
 
-        While another driver runs the last trials of the study this waits for them, because they may come back.
+        While another driver runs the last trials of the study, wait: its process may die, and the trials come back.
         """
         while True:
             with self._lock:
@@ -169,10 +169,10 @@ class TrialRunner:
                     running = [t for t in trials if t.state == TrialState.RUNNING and t.number not in self._in_flight]
                     if not running and not self._in_flight:
                         return False
-                    self._take_over_or_wait(running)
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+                    self._recover_or_wait(running)
+            time.sleep(POLL_INTERVAL_S)
 
-    def _take_over_or_wait(self, running: Sequence[FrozenTrial]) -> None:
+    def _recover_or_wait(self, running: Sequence[FrozenTrial]) -> None:
         stale = [trial for trial in running if is_stale(trial, self.heartbeats)]
         for trial in recover_stale_trials(self.study, stale, max_retries=self.max_retries):
             self.on_finished(trial)
@@ -277,7 +277,7 @@ class TrialRunner:
             self.on_finished(trial)
 
     def _count(self, trial: FrozenTrial) -> None:
-        """An infeasible trial is a failure only while nothing has worked: later the sampler has learnt from it."""
+        """Count failures in a row. An infeasible trial is one until a trial has worked: later the sampler avoids it."""
         match status_of(trial):
             case "failed":
                 self._failures_in_a_row += 1
@@ -287,12 +287,12 @@ class TrialRunner:
                 self._failures_in_a_row = 0
                 self._any_good = True
 
-    def _end_at_once(self) -> None:
-        """End the running trials, and leave none of them RUNNING in the study."""
+    def _abort(self) -> None:
+        """Kill the running jobs, and leave no trial RUNNING in the study."""
         self._stop = self._aborted = True
         self.abort_jobs()
-        deadline = time.monotonic() + SECONDS_TO_SETTLE
-        self._wait_for_threads(until=deadline)  # most of them learn from their launcher that the job is gone
+        deadline = time.monotonic() + ABORT_TIMEOUT_S
+        self._wait_for_threads(until=deadline)  # their launcher raises when a job was killed
         for number in list(self._in_flight):
             self._requeue(number)
 
