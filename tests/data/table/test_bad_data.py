@@ -13,6 +13,8 @@ from tests.data.table.tables import message_of, table
 pytestmark = pytest.mark.usefixtures("in_tmp_path")
 
 GOOD = [f"{i},{'ab'[i % 2]}" for i in range(40)]
+QUANTITIES = [f"{i},{i}.5" for i in range(40)]
+COMMAS = "x;y\n" + "".join(f"{i};{i},25\n" for i in range(40))
 
 
 def lines(*changed: tuple[int, str], header: str = "x,y", rows: list[str] = GOOD) -> str:
@@ -59,7 +61,7 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
     ),
     "no column left": (with_column("void", [""] * 40), {"drop": ["x"]}, "a.csv has no feature column"),
     "infinite value": (lines((6, "inf,a")), "a.csv, line 6, column 'x' is inf"),
-    "infinite target": (lines((6, "1,-inf"), rows=[f"{i},{i}.5" for i in range(40)]), "line 6, column 'y' is -inf"),
+    "infinite target": (lines((6, "1,-inf"), rows=QUANTITIES), "line 6, column 'y' is -inf"),
     "too large a value": (
         lines((6, "1e300,a")),
         "a.csv, line 6, column 'x' is 1e+300, which is not a finite 32-bit number",
@@ -97,12 +99,12 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
         "a.csv, line 2, column 'z' is '0,25', but most of its cells look like numbers.",
     ),
     "a target with decimal commas": (
-        "x;y\n" + "".join(f"{i};{i},25\n" for i in range(40)),
+        COMMAS,
         "a.csv, line 2, column 'y' is '0,25', but most of its cells look like numbers. Write all numbers like"
         " -1234.5, or set data.decimal=comma for 1234,5, and empty the other cells; or set data.task=multiclass.",
     ),
     "a regression with decimal commas": (
-        "x;y\n" + "".join(f"{i};{i},25\n" for i in range(40)),
+        COMMAS,
         {"task": "regression"},
         "line 2, column 'y' is '0,25', which is not a number. If it is a decimal comma, train with data.decimal=comma.",
     ),
@@ -154,12 +156,12 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
         "a.csv has no rows left: the target 'y' is missing",
     ),
     "regression target with text": (
-        lines((4, "1,high"), rows=[f"{i},{i}.5" for i in range(40)]),
+        lines((4, "1,high"), rows=QUANTITIES),
         {"task": "regression"},
         "a.csv, line 4, column 'y' is 'high', which is not a number",
     ),
     "a target that is mostly numbers": (
-        lines((4, "1,high"), rows=[f"{i},{i}.5" for i in range(40)]),
+        lines((4, "1,high"), rows=QUANTITIES),
         "a.csv, line 4, column 'y' is 'high', but 39 of 40 cells are numbers",
     ),
     "cells that the task makes classes": (
@@ -230,7 +232,7 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
         "a.csv: no row is left for train and val (train 0, val 0, test 40)",
     ),
     "stratified values": (
-        lines(rows=[f"{i},{i}.5" for i in range(40)]),
+        lines(rows=QUANTITIES),
         {"split": "stratified"},
         "data.split is stratified, which needs classes",
     ),

@@ -1,4 +1,4 @@
-"""Prepared data is written once, whatever happens to the process that writes it."""
+"""Prepared data is written once, also if a process is killed while it writes."""
 
 import multiprocessing
 import os

@@ -103,17 +103,16 @@ def _check_implies_task(values: pa.Array, *, name: str, where: RowLocator) -> No
     is_text, many = is_text_type(values.type), len(values.unique()) > MAX_INTEGER_CLASSES
     if is_text:
         check_not_mixed(values, name=name, where=where, remedy=AS_CLASSES, threshold=HALF if many else MOST)
-    if many and (is_date_type(values.type) or _are_dates(values)):
+    if not many:
+        return
+    is_text_of_dates = is_text and not are_codes(values.drop_null()) and date_format_of(values) is not None
+    if is_date_type(values.type) or is_text_of_dates:
         raise ConfigError(
             f"{where(0)}, column '{name}' holds dates, which can't be predicted. Choose another data.target, or write"
             f" them as numbers, such as days; if each of them is a class, {AS_CLASSES}."
         )
-    if many and is_text:
+    if is_text:
         check_format(values, name=name, where=where, remedy=AS_CLASSES)
-
-
-def _are_dates(values: pa.Array) -> bool:
-    return is_text_type(values.type) and not are_codes(values.drop_null()) and date_format_of(values) is not None
 
 
 def _is_quantity(levels: Sequence[Any]) -> bool:

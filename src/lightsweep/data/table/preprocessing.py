@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class TablePreprocessing:
         coded = [name for name in levels if len(levels[name]) > one_hot_up_to]
         transformer = _transformer(typed, columns, levels=levels, coded=coded, scale=scale, seed=seed)
         transformer.fit(typed)
-        cardinalities = [len(_without_missing(levels[name])) + 1 for name in coded]
+        cardinalities = [len({*levels[name]} - {MISSING_LEVEL}) + 1 for name in coded]
         return cls(columns=columns, transformer=transformer, cardinalities=cardinalities)
 
     @property
@@ -189,13 +189,14 @@ def _transformer(
     may_be_missing = [column.typed_names[0] for column in columns.all if column.kind is not Kind.CATEGORY]
     missing = [name for name in may_be_missing if typed[name].isna().any()]
     one_hot_encoder = OneHotEncoder(
-        categories=[_as_objects(levels[name]) for name in one_hot],
+        categories=[np.array(levels[name], dtype=object) for name in one_hot],
         handle_unknown="ignore",
         sparse_output=False,
         dtype=np.float32,
     )
+    known = [[level for level in levels[name] if level != MISSING_LEVEL] for name in coded]
     ordinal_encoder = OrdinalEncoder(
-        categories=[_as_objects(_without_missing(levels[name])) for name in coded],
+        categories=[np.array(names, dtype=object) for names in known],
         handle_unknown="use_encoded_value",
         unknown_value=-1,
         dtype=np.float32,
@@ -218,11 +219,3 @@ def _numeric_pipeline(scale: str, *, n_rows: int, seed: int) -> Pipeline:
         else QuantileTransformer(n_quantiles=min(1000, n_rows), output_distribution="normal", random_state=seed)
     )
     return Pipeline([("impute", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", scaler)])
-
-
-def _without_missing(levels: Iterable[str]) -> list[str]:
-    return [level for level in levels if level != MISSING_LEVEL]
-
-
-def _as_objects(levels: Iterable[str]) -> Any:
-    return np.array([*levels], dtype=object)
