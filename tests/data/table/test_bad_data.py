@@ -61,7 +61,6 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
     ),
     "no column left": (with_column("void", [""] * 40), {"drop": ["x"]}, "a.csv has no feature column"),
     "infinite value": (lines((6, "inf,a")), "a.csv, line 6, column 'x' is inf"),
-    "infinite target": (lines((6, "1,-inf"), rows=QUANTITIES), "line 6, column 'y' is -inf"),
     "too large a value": (
         lines((6, "1e300,a")),
         "a.csv, line 6, column 'x' is 1e+300, which is not a finite 32-bit number",
@@ -93,10 +92,6 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
     "numbers and words": (
         with_column("z", [f"{i}.5" if i % 3 else f"none{i}" for i in range(80)], n=2),
         "a.csv, line 2, column 'z' is 'none0', but most of its cells look like numbers.",
-    ),
-    "decimal commas": (
-        with_column("z", [f'"{i},25"' for i in range(80)], n=2),
-        "a.csv, line 2, column 'z' is '0,25', but most of its cells look like numbers.",
     ),
     "a target with decimal commas": (
         COMMAS,
@@ -148,8 +143,7 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
     "UTF-16": ("x,y\n1,2\n".encode("utf-16"), "a.csv is UTF-16. Save it as UTF-8, for example with: iconv -f utf"),
     "compressed": (gzip.compress(lines().encode()), "a.csv is compressed by gzip. Name it a.csv.gz."),
     "a quote without an end": (lines((3, '1,"a')) + "x" * 200_000, "a.csv"),
-    "ragged, too short": (lines((5, "3")), "a.csv, line 5 has 1 cells, but the header names 2 columns"),
-    "ragged, too long": (lines((5, "3,a,b")), "a.csv, line 5 has 3 cells, but the header names 2 columns"),
+    "ragged": (lines((5, "3")), "a.csv, line 5 has 1 cells, but the header names 2 columns"),
     "0 rows left": (
         lines(rows=["1,"] * 30),
         {"task": "regression"},

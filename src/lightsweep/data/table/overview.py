@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from lightsweep.data.table.columns import Kind
 from lightsweep.data.table.preprocessing import TablePreprocessing
 from lightsweep.data.table.source import Table
-from lightsweep.data.table.splitting import SPLIT_NAMES, UNUSED, Assignment
+from lightsweep.data.table.splitting import SPLIT_NAMES, UNUSED, LabelledTable
 from lightsweep.data.target import Target
 from lightsweep.errors import first_few
 
@@ -17,15 +18,16 @@ MAX_LISTED = 12  # columns of a kind, or classes
 
 
 def overview_of(
-    tables: Sequence[Table],
+    labelled: Sequence[LabelledTable],
     *,
-    assignment: Assignment,
-    y: npt.NDArray[Any],
     target: Target,
     preprocessing: TablePreprocessing,
     left_out: Mapping[str, str],
 ) -> str:
     """Return one line each for the rows, the target, each kind of columns, and what is not used."""
+    tables = [one.table for one in labelled]
+    assignment = np.concatenate([one.assignment for one in labelled])
+    y = np.concatenate([one.y for one in labelled])
     used = assignment != UNUSED
     sizes = ", ".join(f"{(assignment == split).sum():,} {name}" for split, name in enumerate(SPLIT_NAMES))
     names = ", ".join(dict.fromkeys(table.name for table in tables))

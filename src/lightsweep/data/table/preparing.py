@@ -3,12 +3,11 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from lightsweep.data.preprocessing import PREPROCESSING
@@ -19,7 +18,16 @@ from lightsweep.data.table.labels import encode, find_target, target_names
 from lightsweep.data.table.overview import overview_of
 from lightsweep.data.table.preprocessing import TRANSFORMER, TablePreprocessing, rows_per_block
 from lightsweep.data.table.source import Table, TableSettings
-from lightsweep.data.table.splitting import SPLIT_NAMES, TRAIN, UNUSED, VAL, Assignment, check_assignment, split_rows
+from lightsweep.data.table.splitting import (
+    SPLIT_NAMES,
+    TRAIN,
+    UNUSED,
+    VAL,
+    Assignment,
+    LabelledTable,
+    check_splits,
+    split_rows,
+)
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError, first_few
 from lightsweep.files import write_atomically
@@ -32,22 +40,6 @@ VALUES_TO_FIT = 32_000_000
 OVERVIEW = "overview.txt"
 TARGET = "target.json"
 FILES = (OVERVIEW, TARGET, PREPROCESSING, TRANSFORMER, *(f"{part}_{name}.npy" for part in "xy" for name in SPLIT_NAMES))
-
-
-@dataclass(frozen=True)
-class LabelledTable:
-    """A table with the target and the split of each row."""
-
-    table: Table
-    y: npt.NDArray[Any]
-    assignment: Assignment
-
-    def typed_blocks(self, columns: Columns) -> Iterator[tuple[pd.DataFrame, npt.NDArray[Any]]]:
-        """Yield typed rows and their splits, in blocks that take little memory."""
-        n, frame = rows_per_block(len(columns.all)), self.table.frame
-        for start in range(0, len(frame), n):
-            rows = slice(start, start + n)
-            yield columns.typed(frame.iloc[rows], where=self.table.where), self.assignment[rows]
 
 
 def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) -> str:
@@ -74,14 +66,8 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
     _write_targets(folder, labelled, target)
     _write_matrices(folder, labelled, preprocessing)
     preprocessing.save(folder)
-    overview = overview_of(
-        [*tables.values()],
-        assignment=np.concatenate([one.assignment for one in labelled]),
-        y=np.concatenate([one.y for one in labelled]),
-        target=target,
-        preprocessing=preprocessing,
-        left_out={**first.left_out, **left_out},
-    )
+    left_out = {**first.left_out, **left_out}
+    overview = overview_of(labelled, target=target, preprocessing=preprocessing, left_out=left_out)
     write_atomically(folder / OVERVIEW, overview)
     return overview
 
@@ -118,13 +104,19 @@ def _label(tables: Mapping[str, Table], target: Target, settings: TableSettings)
         else:
             assignment = np.where(missing, UNUSED, SPLIT_NAMES.index(name)).astype(np.int8)
         labelled.append(LabelledTable(table, y, assignment))
-    check_assignment(
-        [*tables.values()], [one.assignment for one in labelled], [one.y for one in labelled], target=target
-    )
+    check_splits(labelled, target=target)
     if settings.refit:
         for one in labelled:
             one.assignment[one.assignment == VAL] = TRAIN
     return labelled
+
+
+def _typed_blocks(one: LabelledTable, columns: Columns) -> Iterator[tuple[pd.DataFrame, Assignment]]:
+    """Yield typed rows and their splits, in blocks that take little memory."""
+    n, frame = rows_per_block(len(columns.all)), one.table.frame
+    for start in range(0, len(frame), n):
+        rows = slice(start, start + n)
+        yield columns.typed(frame.iloc[rows], where=one.table.where), one.assignment[rows]
 
 
 def _fit(labelled: Sequence[LabelledTable], columns: Columns, settings: TableSettings) -> TablePreprocessing:
@@ -135,7 +127,7 @@ def _fit(labelled: Sequence[LabelledTable], columns: Columns, settings: TableSet
     rng = np.random.default_rng(settings.seed)
     sample = []
     for one in labelled:
-        for typed, splits in one.typed_blocks(columns):
+        for typed, splits in _typed_blocks(one, columns):
             train = splits == TRAIN
             for name in levels:
                 levels[name].update(typed[name].to_numpy()[train])
@@ -179,7 +171,7 @@ def _write_matrices(folder: Path, labelled: Sequence[LabelledTable], preprocessi
             header = {"descr": "<f4", "fortran_order": False, "shape": (n, preprocessing.d_in)}
             np.lib.format.write_array_header_1_0(file, header)
         for one in labelled:
-            for typed, splits in one.typed_blocks(preprocessing.columns):
+            for typed, splits in _typed_blocks(one, preprocessing.columns):
                 matrix = preprocessing.matrix_of(typed)
                 for split, file in enumerate(files):
                     file.write(np.ascontiguousarray(matrix[splits == split]).data)

@@ -1,6 +1,7 @@
 """Assignment of the rows of a table to training, validation and test."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -35,6 +36,15 @@ class Split(StrEnum):
     GROUP = "group"
     TIME = "time"
     COLUMN = "column"
+
+
+@dataclass(frozen=True)
+class LabelledTable:
+    """A table with the target and the split of each row."""
+
+    table: Table
+    y: Targets
+    assignment: Assignment
 
 
 def split_rows(
@@ -170,16 +180,15 @@ def _nearest_cut(ranks: npt.NDArray[Any], at: int) -> int:
     return at if after == at else min(before, after, key=lambda cut: abs(cut - at))
 
 
-def check_assignment(
-    tables: Sequence[Table], assignments: Sequence[Assignment], ys: Sequence[Targets], *, target: Target
-) -> None:
+def check_splits(labelled: Sequence[LabelledTable], *, target: Target) -> None:
     """Raise `ConfigError` if a split is empty, or if a class has too few rows or none for training."""
-    assignment, y = np.concatenate(assignments), np.concatenate(ys)
+    assignment = np.concatenate([one.assignment for one in labelled])
+    y = np.concatenate([one.y for one in labelled])
     sizes = {name: int((assignment == split).sum()) for split, name in enumerate(SPLIT_NAMES)}
     if empty := [name for name, size in sizes.items() if not size]:
         listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
         raise ConfigError(
-            f"{tables[0].name}: no row is left for {' and '.join(empty)} ({listed})."
+            f"{labelled[0].table.name}: no row is left for {' and '.join(empty)} ({listed})."
             " Give more rows, or split them in another way, with data.split."
         )
     are_integers = all(isinstance(name, int) for name in target.classes)
@@ -189,16 +198,16 @@ def check_assignment(
         n, n_train = int(of_class.sum()), int((assignment[of_class] == TRAIN).sum())
         if n < len(SPLIT_NAMES) or not n_train:
             raise ConfigError(
-                f"{_location(tables, int(of_class.argmax()))}, column '{target.names[0]}': the class '{name}' has {n}"
+                f"{_location(labelled, int(of_class.argmax()))}, column '{target.names[0]}': the class '{name}' has {n}"
                 f" rows, {n_train} of them for training; it needs at least {len(SPLIT_NAMES)} rows, and one for"
                 f" training. Give more such rows, or leave these out.{remedy}"
             )
 
 
-def _location(tables: Sequence[Table], i: int) -> str:
+def _location(labelled: Sequence[LabelledTable], i: int) -> str:
     """Return the location of row `i` of the concatenated tables."""
-    for table in tables:
-        if i < len(table.frame):
-            return table.location(i)
-        i -= len(table.frame)
+    for one in labelled:
+        if i < len(one.y):
+            return one.table.location(i)
+        i -= len(one.y)
     raise AssertionError
