@@ -222,7 +222,7 @@ def test_a_column_that_is_written_in_another_way_is_warned_of_once(
     main()
     said = capsys.readouterr()
     assert said.out.startswith("40 predictions")
-    assert said.err.startswith("warning: no cell of the column 'city' was seen in training: 'CITY 1' is here, 'city ")
+    assert said.err.startswith("warning: no cell of the column 'city' was seen in training: it has 'CITY 1', ")
     assert said.err.count("\n") == 1
 
 

@@ -137,9 +137,9 @@ def _batches(data: Path, *, predictor: "Predictor") -> Iterator[tuple[Any, dict[
         return
     if not predictor.takes_frames:
         raise ConfigError(f"{data}: this model was trained on an array and takes one, as {' or '.join(ARRAYS)}.")
-    from lightsweep.data.table.reading import place, read_batches
+    from lightsweep.data.table.reading import read_batches, row_location
 
-    where = functools.partial(place, data)
+    where = functools.partial(row_location, data)
     frames = read_batches(data, rows=BATCH_ROWS, missing=predictor.missing, decimal=predictor.decimal)
     yield from ((frame, {"where": where}) for frame in frames)
 
