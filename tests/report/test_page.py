@@ -57,7 +57,7 @@ def make_study(trials: Sequence[FrozenTrial], *, direction: str = "maximize") ->
 
 def report(study: optuna.Study, tmp_path: Path, **changes: Any) -> str:
     path = tmp_path / "report.html"
-    write_report(study, path, **({"title": "mlp", "monitor": "val/acc", "facts": {}} | changes))
+    write_report(study, path, **({"title": "mlp", "monitor": "val/acc", "overview": {}} | changes))
     return path.read_text(encoding="utf-8")
 
 
@@ -89,7 +89,7 @@ def without_plotly(html: str) -> str:
 
 def test_report_shows_every_section_of_a_search_with_all_outcomes(tmp_path: Path) -> None:
     study = make_study([make_trial(i, STATES[i % 5]) for i in range(50)])
-    html = report(study, tmp_path, facts={"Complete": "30", "Epochs saved": "41 %"})
+    html = report(study, tmp_path, overview={"Complete": "30", "Epochs saved": "41 %"})
     assert drawn_sections(html) == FIGURES
     assert "<dt>Epochs saved</dt><dd>41 %</dd>" in html
     assert f"Trial {study.best_trial.number} reached val/acc {study.best_value:.4g}." in section(html, "best")
@@ -131,7 +131,7 @@ WITHOUT_DATA: dict[str, tuple[list[FrozenTrial], set[str], str]] = {
     "all values equal": (
         [make_trial(i, value=0.5) for i in range(12)],
         FIGURES - {"importances"},
-        "The values of the trials don't tell the hyperparameters apart",
+        "The hyperparameters can't be ranked",
     ),
     "no hyperparameters": (
         [make_trial(i, params={}, distributions={}) for i in range(12)],
@@ -285,7 +285,7 @@ def hostile_study() -> optuna.Study:
 
 
 def hostile_report(tmp_path: Path) -> str:
-    return report(hostile_study(), tmp_path, title=EVIL, monitor=f"val/{EVIL}", facts={EVIL: EVIL})
+    return report(hostile_study(), tmp_path, title=EVIL, monitor=f"val/{EVIL}", overview={EVIL: EVIL})
 
 
 def test_text_of_a_study_never_becomes_markup(tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ addEventListener("load", () => {{ document.body.dataset.widths = document.body.s
 @pytest.mark.parametrize("hostile", [False, True], ids=["usual", "hostile"])
 def test_browser_draws_every_figure_within_the_width_of_a_phone(hostile: bool, tmp_path: Path) -> None:
     study = make_study([make_trial(i, STATES[i % 5]) for i in range(50)])
-    html = hostile_report(tmp_path) if hostile else report(study, tmp_path, facts={"Command": "x" * 200})
+    html = hostile_report(tmp_path) if hostile else report(study, tmp_path, overview={"Command": "x" * 200})
     nonce = re.search("nonce-([^']+)'", html)
     assert nonce is not None
     probed = html.replace("</head>", PHONE, 1).removesuffix("</body>\n</html>\n") + PROBE.format(nonce=nonce.group(1))

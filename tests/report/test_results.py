@@ -8,7 +8,8 @@ from optuna.distributions import FloatDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from lightsweep.report.results import TABLE, Results, StudyStatistics
+from lightsweep.report.results import TABLE, Results
+from lightsweep.report.statistics import StudyStatistics
 from tests.command import rows_of
 
 

@@ -29,7 +29,8 @@ from lightsweep.preflight.preflight import run_preflight
 from lightsweep.report import summary
 from lightsweep.report.page import write_report
 from lightsweep.report.progress import Progress
-from lightsweep.report.results import TABLE, Results, StudyStatistics, read_shipped, shipped_record
+from lightsweep.report.results import TABLE, Results, read_refit_record, refit_record
+from lightsweep.report.statistics import StudyStatistics
 from lightsweep.search.checkpoints import CheckpointKeeper, delete_last_checkpoints
 from lightsweep.search.config_loader import with_cached_composition
 from lightsweep.search.folder import release_folder, reserve_folder
@@ -125,7 +126,7 @@ class Search:
         clear_stop_request(folder)
         jobs = TrialJobs(launcher=self._launcher(), space=request.space, fixed=request.fixed, sweep_dir=folder)
         results = self._results(folder, study=study, jobs=jobs)
-        shipped_before = read_shipped(folder)
+        shipped_before = read_refit_record(folder)
         stop_reason = self._run_trials(study, jobs=jobs, results=results)
 
         print(summary.of_trials(results, stop_reason=stop_reason), flush=True)
@@ -138,8 +139,8 @@ class Search:
             print(f"{interrupted}, before the best model was shipped", file=sys.stderr)
             stop_reason = StopReason(str(interrupted), exit_code=interrupted.exit_code)
         if shipped is None:
-            results.write(**shipped_record(results.statistics.best, None))
-        print(summary.of_model(folder, results=results, shipped=shipped, url=self._url(folder)))
+            results.write(**refit_record(results.statistics.best, None))
+        print(summary.of_model(folder, results=results, refit=shipped, url=self._url(folder)))
         if results.statistics.best is None and not (stop_reason and stop_reason.is_interrupt):
             raise ConfigError(summary.why_nothing_completed(study, stop_reason=stop_reason))
         if stop_reason and stop_reason.exit_code:
@@ -257,9 +258,9 @@ class Search:
 
     def _report(self, study: optuna.Study, *, folder: Path, statistics: StudyStatistics) -> None:
         """Write the report. Raises `Interrupted` if a signal ends it."""
-        facts = summary.facts(statistics, monitor=self.monitor)
+        overview = statistics.overview(self.monitor)
         with interruptible():
-            write_report(study, folder / REPORT, title=study.study_name, monitor=self.monitor, facts=facts)
+            write_report(study, folder / REPORT, title=study.study_name, monitor=self.monitor, overview=overview)
 
     def _ship_in_turn(
         self, study: optuna.Study, *, jobs: TrialJobs, results: Results, shipped_before: Mapping[str, Any]
@@ -272,10 +273,10 @@ class Search:
         with interruptible(), locked(results.folder / SHIPPING, waiting=waiting):
             results.sync(study)
             best = results.statistics.best
-            shipped_before = read_shipped(results.folder) or shipped_before
+            shipped_before = read_refit_record(results.folder) or shipped_before
             results.write()  # from which the refit learns of the search
             shipped = self._ship(jobs, best=best, shipped_before=shipped_before)
-            results.write(**shipped_record(best, shipped))
+            results.write(**refit_record(best, shipped))
         return shipped
 
     def _ship(self, jobs: TrialJobs, *, best: FrozenTrial | None, shipped_before: Mapping[str, Any]) -> Outcome | None:
