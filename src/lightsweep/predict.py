@@ -5,7 +5,7 @@ import functools
 import itertools
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,7 @@ def predict_file(model: Path, data: Path, output: Path) -> int:
 
 
 def _check_paths(data: Path, output: Path) -> None:
-    """Check before the model is loaded, which takes seconds."""
+    """Check the paths first, because loading the model takes seconds."""
     if not data.is_file():
         raise ConfigError(f"{data} is not a file; give the rows to predict as a table or an array.")
     if output.suffix not in OUTPUTS:
@@ -103,19 +103,23 @@ def _predictions(predictor: "Predictor", data: Path) -> "Iterator[pd.DataFrame]"
     is_array = data.suffix in ARRAYS
     if is_array and not predictor.takes_arrays:
         raise ConfigError(f"{data} is an array, but this model was trained on a table and needs its column names.")
-    if not is_array and not predictor.takes_frames:
+    if not is_array and predictor.columns is None:
         raise ConfigError(f"{data}: this model was trained on an array and takes one, as {' or '.join(ARRAYS)}.")
     for rows, where in _array_batches(data) if is_array else _table_batches(data, predictor=predictor):
-        with _errors_name(data):
+        try:
             outputs = predictor.outputs(rows, where=where)
+        except ConfigError as error:
+            message = str(error)
+            raise ConfigError(message if message.startswith(shown(data)) else f"{shown(data)}: {message}") from error
         yield table_of(predictor, outputs)
 
 
 def _table_batches(path: Path, *, predictor: "Predictor") -> "Iterator[Batch]":
     from lightsweep.data.table.reading import place, read_batches
 
-    where = functools.partial(place, path)
-    for frame in read_batches(path, rows=BATCH_ROWS, missing=predictor.missing, decimal=predictor.decimal):
+    assert predictor.columns is not None
+    where, columns = functools.partial(place, path), predictor.columns
+    for frame in read_batches(path, rows=BATCH_ROWS, missing=columns.missing, decimal=columns.decimal):
         yield frame, where
 
 
@@ -135,15 +139,6 @@ def _array_batches(path: Path) -> "Iterator[Batch]":
         yield array[start : start + BATCH_ROWS], None
 
 
-@contextmanager
-def _errors_name(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except ConfigError as error:
-        message = str(error)
-        raise ConfigError(message if message.startswith(shown(path)) else f"{shown(path)}: {message}") from error
-
-
 def table_of(predictor: "Predictor", outputs: "npt.NDArray[np.float32]") -> "pd.DataFrame":
     """Return the columns `<target>` and `probability_<class>` for each class, or one for each target of a regression.
 
@@ -154,13 +149,11 @@ def table_of(predictor: "Predictor", outputs: "npt.NDArray[np.float32]") -> "pd.
     names = list(predictor.target.names)
     if not predictor.classes:
         return pd.DataFrame(outputs, columns=names)
+    columns = [f"probability_{name}" for name in predictor.classes]
+    if names[0] in columns:
+        columns = [f"probability_{names[0]}_{name}" for name in predictor.classes]
     labels = pd.DataFrame({names[0]: predictor.most_probable(outputs)})
-    return labels.join(pd.DataFrame(outputs, columns=_probability_names(names[0], predictor.classes)))
-
-
-def _probability_names(target: str, classes: Sequence[int | str]) -> list[str]:
-    names = [f"probability_{name}" for name in classes]
-    return [f"probability_{target}_{name}" for name in classes] if target in names else names
+    return labels.join(pd.DataFrame(outputs, columns=columns))
 
 
 def _write_csv(path: Path, tables: "Iterator[pd.DataFrame]") -> int:

@@ -28,6 +28,8 @@ from lightsweep.model.construction import build_model, stored_attributes
 if TYPE_CHECKING:
     import pandas as pd
 
+    from lightsweep.data.table.columns import Columns
+
     Rows = npt.ArrayLike | pd.DataFrame
 
 WEIGHTS = "model.pt"
@@ -122,48 +124,39 @@ class Predictor:
         return names
 
     @property
-    def takes_frames(self) -> bool:
-        return hasattr(self.preprocessing, "columns")
+    def columns(self) -> "Columns | None":
+        """The columns of the training table, None if the preprocessing takes arrays only."""
+        columns: Columns | None = getattr(self.preprocessing, "columns", None)
+        return columns
 
     @property
     def takes_arrays(self) -> bool:
         """True if the model was trained on an array, whose columns are named by their position."""
-        columns = getattr(self.preprocessing, "columns", None)
-        return columns is None or all(column.name.isdigit() for column in columns.all)
-
-    @property
-    def missing(self) -> tuple[str, ...] | None:
-        """The values of a text file that count as missing, None for the defaults."""
-        missing: tuple[str, ...] | None = getattr(getattr(self.preprocessing, "columns", None), "missing", None)
-        return missing
-
-    @property
-    def decimal(self) -> str:
-        """The decimal mark of the numbers in a text file."""
-        return str(getattr(getattr(self.preprocessing, "columns", None), "decimal", "."))
+        return self.columns is None or all(column.name.isdigit() for column in self.columns.all)
 
     def _fitting(self, rows: "Rows", *, keep_index: bool) -> Any:
         """Return the rows as the preprocessing takes them: a frame if it knows column names, else an array."""
         is_frame = hasattr(rows, "columns")
-        if not self.takes_frames or (is_frame and keep_index):
+        if self.columns is None or (is_frame and keep_index):
             return rows
         if is_frame:
             frame = rows.reset_index(drop=True)  # type: ignore[union-attr]
             return frame.rename(columns=str) if self.takes_arrays else frame
         if not self.takes_arrays:
             raise ConfigError(f"rows are of type {type(rows).__name__}; this model takes a pandas DataFrame.")
-        return self._as_frame(np.asarray(rows))
+        return _as_frame(np.asarray(rows), columns=self.columns)
 
-    def _as_frame(self, array: npt.NDArray[Any]) -> "pd.DataFrame":
-        import pandas as pd
 
-        if array.ndim < 2:
-            raise ConfigError(f"the rows have the shape {array.shape}; this model takes (n, number of features).")
-        flat = array.reshape(len(array), math.prod(array.shape[1:]))
-        d_raw = 1 + max(int(column.name) for column in self.preprocessing.columns.all)  # type: ignore[attr-defined]
-        if flat.shape[1] != d_raw:
-            raise ConfigError(f"the rows have the shape {array.shape}; this model takes (n, {d_raw}).")
-        return pd.DataFrame(flat, columns=[str(i) for i in range(d_raw)])
+def _as_frame(array: npt.NDArray[Any], *, columns: "Columns") -> "pd.DataFrame":
+    import pandas as pd
+
+    if array.ndim < 2:
+        raise ConfigError(f"the rows have the shape {array.shape}; this model takes (n, number of features).")
+    flat = array.reshape(len(array), math.prod(array.shape[1:]))
+    d_raw = 1 + max(int(column.name) for column in columns.all)
+    if flat.shape[1] != d_raw:
+        raise ConfigError(f"the rows have the shape {array.shape}; this model takes (n, {d_raw}).")
+    return pd.DataFrame(flat, columns=[str(i) for i in range(d_raw)])
 
 
 def _build(cfg: Any, *, preprocessing: Preprocessing, target: Target) -> nn.Module:

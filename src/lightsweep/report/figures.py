@@ -17,7 +17,7 @@ from lightsweep.report.snapshot import STATES, NothingToShowError, StudySnapshot
 from lightsweep.trial.status import status_of
 
 COLORS = {"complete": "#3565c9", "pruned": "#7b8694", "failed": "#d64550", "best": "#e8710a"}
-# More can't be told apart, nor drawn by a phone within a second or two.
+# Larger figures are unreadable, and a phone takes more than a second or two to draw them.
 MAX_CURVES = 100
 MAX_LINES = 200
 MAX_DOTS = 1000

@@ -46,7 +46,10 @@ def write_report(study: optuna.Study, path: Path, *, title: str, monitor: str, o
         monitor=escape(monitor),
         aim="highest" if study.direction == StudyDirection.MAXIMIZE else "lowest",
         links="".join(f'<a href="#{anchor}">{heading}</a>' for anchor, (heading, _) in SECTIONS.items()),
-        overview="".join(_overview_item(label, text) for label, text in overview.items()),
+        overview="".join(
+            f'<div class="{"wide" if len(text) > 36 else ""}"><dt>{escape(label)}</dt><dd>{escape(text)}</dd></div>'
+            for label, text in overview.items()
+        ),
         sections="\n".join(sections),
         css=_file("page.css"),
         js=_file("page.js"),
@@ -75,11 +78,6 @@ def _section(anchor: str, snapshot: StudySnapshot) -> str:
     except NothingToShowError as reason:
         body = note_html(str(reason))
     return f'<section id="{anchor}">\n<h2>{heading}</h2>\n{body}\n</section>'
-
-
-def _overview_item(label: str, text: str) -> str:
-    width = "wide" if len(text) > 36 else ""
-    return f'<div class="{width}"><dt>{escape(label)}</dt><dd>{escape(text)}</dd></div>'
 
 
 def _file(name: str) -> str:

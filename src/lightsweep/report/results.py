@@ -5,6 +5,7 @@ import io
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +24,20 @@ RESULTS = "optimization_results.yaml"
 ATTRIBUTES = ["best_epoch", "n_epochs", "max_epochs", "pruned_reason", FAIL_KIND, FAIL_REASON]
 
 
+@dataclass
 class Results:
-    """Writes both files into the folder of the search.
+    """Writer of both files, in the folder of the search.
 
     `about` holds the first entries of the YAML file; `overrides_of` returns the overrides for a trial's parameters.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        about: dict[str, Any],
-        param_names: Sequence[str],
-        overrides_of: Callable[[Mapping[str, Any]], list[str]],
-        statistics: StudyStatistics,
-    ) -> None:
-        self.folder = folder
-        self.about = about
-        self.overrides_of = overrides_of
-        self.statistics = statistics
-        self.param_names = param_names
-        self._lines: dict[int, str] = {}
+    folder: Path
+    _: KW_ONLY
+    about: dict[str, Any]
+    param_names: Sequence[str]
+    overrides_of: Callable[[Mapping[str, Any]], list[str]]
+    statistics: StudyStatistics
+    _lines: dict[int, str] = field(default_factory=dict, init=False)  # of the CSV file, by number of the trial
 
     def sync(self, study: optuna.Study) -> list[FrozenTrial]:
         """Add the newly finished trials, also those that other drivers of the study ran, and return them."""
