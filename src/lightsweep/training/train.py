@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 
 from lightsweep.callbacks.last_checkpoint import checkpoint_to_continue
 from lightsweep.config.instantiate import build, instantiate_all
-from lightsweep.export.package import evaluate_and_export
+from lightsweep.export.model_folder import evaluate_and_export
 from lightsweep.model.construction import build_model
 from lightsweep.training.fit import (
     close_runs,
