@@ -12,7 +12,6 @@ from pytorch_lightning.callbacks import Callback
 from lightsweep.callbacks.checkpoint import BestCheckpoint
 from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.direction import Direction
-from lightsweep.trainer.checkpoint_io import AtomicCheckpointIO
 from tests.callbacks.scripted import N_BATCHES, fit
 
 
@@ -95,16 +94,6 @@ class Raises(Callback):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.current_epoch == 2:
             raise self.error
-
-
-class Unwritable(AtomicCheckpointIO):
-    def save_checkpoint(self, *_: Any, **__: Any) -> None:
-        raise OSError("no space left")
-
-
-def test_a_full_disk_ends_the_fit(tmp_path: Path, writing_trainer: dict[str, Any]) -> None:
-    with pytest.raises(OSError, match="no space left"):
-        fit(VALUES, callbacks=[best_checkpoint(tmp_path)], plugins=[Unwritable()], **writing_trainer)
 
 
 @pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt()], ids=repr)

@@ -110,12 +110,6 @@ def test_metrics_are_reset_before_each_evaluation(trainer: L.Trainer) -> None:
     assert with_wrong_labels["val/acc"] < 0.1
 
 
-def test_the_optimizer_gets_all_parameters() -> None:
-    model = classifier()
-    [group] = model.configure_optimizers().param_groups
-    assert list(map(id, group["params"])) == list(map(id, model.parameters()))
-
-
 def regression_rows(n: int, *, n_targets: int = 1) -> TensorBatches:
     x = torch.randn(n, 2)
     return TensorBatches(x, torch.stack([x.sum(dim=1), x[:, 0]][:n_targets], dim=1), batch_size=32, shuffle_seed=None)

@@ -29,7 +29,7 @@ class PruningCallback(Callback):
 
     Then `fit` returns, loggers and checkpoints are finished as usual, and `pruned` holds the reason. The fit ends in
     the same way if the search was asked to stop (`interrupted`), and at the first monitored value or loss that is not
-    finite (`failed`, of `kind` diverged). The pruner is not asked after the last epoch: there is no time to save, and a
+    finite (`failed`, of `kind` diverged). The pruner is not asked after the last epoch: that would save no time, and a
     complete trial can be the best one. Of several validations in one epoch only the best value is reported.
     Without a trial the callback only records the best value.
 
@@ -92,30 +92,16 @@ class PruningCallback(Callback):
         value, self._epoch_value = self._epoch_value, None
         if self._has_failed(trainer) or self.trial is None:
             return
-        is_latest = self._report(self.trial, value, epoch=trainer.current_epoch)
+        is_latest = _report(self.trial, value, epoch=trainer.current_epoch)
         if self.n_epochs == trainer.max_epochs:
             return
         if stop_requested():
             self.interrupted = True
             requeue_if_orphaned(self.trial)
             _stop(trainer)
-        elif value is not None and is_latest:
-            self._ask_pruner(trainer, self.trial)
-
-    def _report(self, trial: optuna.Trial, value: float | None, *, epoch: int) -> bool:
-        """Report the value, if any. Return False if an earlier run of this trial reported a later epoch.
-
-        In that run the pruner let this epoch pass, and it would now judge the later one.
-        """
-        reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-        if value is not None and epoch not in reported:
-            trial.report(value, step=epoch)
-        return all(other <= epoch for other in reported)
-
-    def _ask_pruner(self, trainer: L.Trainer, trial: optuna.Trial) -> None:
-        if trial.should_prune():
+        elif value is not None and is_latest and self.trial.should_prune():
             self.pruned = pruning_reason(
-                trial, epoch=trainer.current_epoch, monitor=self.monitor, settings=pruner_settings()
+                self.trial, epoch=trainer.current_epoch, monitor=self.monitor, settings=pruner_settings()
             )
             log.info("Pruned: %s", self.pruned)
             _stop(trainer)
@@ -146,6 +132,17 @@ class PruningCallback(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_value, self.best_epoch, self.n_epochs = (state_dict[name] for name in RESUMED)
+
+
+def _report(trial: optuna.Trial, value: float | None, *, epoch: int) -> bool:
+    """Report the value, if any. Return False if an earlier run of this trial reported a later epoch.
+
+    In that run the pruner let this epoch pass, and it would now judge the later one.
+    """
+    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    if value is not None and epoch not in reported:
+        trial.report(value, step=epoch)
+    return all(other <= epoch for other in reported)
 
 
 def _stop(trainer: L.Trainer) -> None:

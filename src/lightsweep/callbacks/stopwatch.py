@@ -14,7 +14,6 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from lightsweep.files import write_atomically
-from lightsweep.model.multi_batch import MultiBatchModule
 
 N_WARM_UP = 2  # steps that are slower because libraries are loaded
 
@@ -39,10 +38,8 @@ class Stopwatch(Callback):
 
     def _record_step(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._train_times.append(_now())
-        if isinstance(pl_module, MultiBatchModule):  # `trainer.global_step` does not count its batches
-            self._train_counts.append(pl_module.n_optimizer_steps)
-        else:
-            self._train_counts.append(trainer.global_step)
+        # `trainer.global_step` counts steps of Lightning, which for our own modules are several batches.
+        self._train_counts.append(getattr(pl_module, "n_optimizer_steps", trainer.global_step))
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._val_times.append(_now())

@@ -17,10 +17,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """Batch normalization that also trains on a batch of one row, with the running mean and variance.
-
-    `nn.BatchNorm1d` raises an error there.
-    """
+    """`nn.BatchNorm1d` that uses the running statistics for a training batch of one row, instead of an error."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and len(x) == 1:

@@ -96,7 +96,8 @@ class MLPModule(MultiBatchModule):
         self._metrics = self.objective.new_metrics()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._update_metrics(batch)
+        x, y = batch
+        self._metrics.update(self(x), y)
 
     def on_validation_epoch_end(self) -> None:
         self._log_metrics("val")
@@ -105,14 +106,11 @@ class MLPModule(MultiBatchModule):
         self._metrics = self.objective.new_metrics()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._update_metrics(batch)
+        x, y = batch
+        self._metrics.update(self(x), y)
 
     def on_test_epoch_end(self) -> None:
         self._log_metrics("test")
-
-    def _update_metrics(self, batch: Batch) -> None:
-        x, y = batch
-        self._metrics.update(self(x), y)
 
     def _log_metrics(self, split: str) -> None:
         if not self._metrics.n_rows:
