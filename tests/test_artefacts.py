@@ -51,7 +51,7 @@ def test_an_earlier_search_is_resumed_where_it_was_stopped(tmp_path: Path) -> No
     ]
     assert after[INTERRUPTED].params == before[INTERRUPTED].params
     assert after[INTERRUPTED].intermediate_values.items() >= before[INTERRUPTED].intermediate_values.items()
-    assert "goes on from" in (folder / str(INTERRUPTED) / "train.log").read_text()
+    assert "resumes from" in (folder / str(INTERRUPTED) / "train.log").read_text()
     if after[INTERRUPTED].state == TrialState.COMPLETE:
         assert epochs_in(folder) == list(range(40))
     assert len(lightsweep.load(folder / "best").predict(load_digits().data[:20])) == 20
