@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 
 from lightsweep.errors import ConfigError
 from lightsweep.search.fork import _lies_in
-from lightsweep.search.space import SearchSpace, parse_request
+from lightsweep.search.request import parse_request
+from lightsweep.search.space import SearchSpace
 
 PARAMS = {
     "lr": "interval(0.1, 0.2)",

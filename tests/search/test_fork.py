@@ -9,7 +9,8 @@ from optuna.trial import TrialState
 from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.errors import ConfigError
 from lightsweep.search.fork import open_source, take_over
-from lightsweep.search.space import SearchSpace, parse_request
+from lightsweep.search.request import parse_request
+from lightsweep.search.space import SearchSpace
 from lightsweep.search.study import record_fingerprint
 from lightsweep.storage.storage import open_storage
 from lightsweep.trial.status import status_of

@@ -11,7 +11,8 @@ from hydra.errors import OverrideParseException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from lightsweep.errors import ConfigError
-from lightsweep.search.space import SearchSpace, parse_request
+from lightsweep.search.request import parse_request
+from lightsweep.search.space import SearchSpace
 
 
 def space_of(*arguments: str, **params: str) -> SearchSpace:

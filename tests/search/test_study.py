@@ -17,7 +17,8 @@ from optuna.trial import TrialState
 from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
-from lightsweep.search.space import SearchSpace, parse_request
+from lightsweep.search.request import parse_request
+from lightsweep.search.space import SearchSpace
 from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint
 from lightsweep.storage.storage import open_storage
 from lightsweep.trial.pruner import build_pruner
@@ -145,7 +146,7 @@ def test_in_a_study_that_has_trials_a_sampler_draws_other_points_than_at_its_sta
     node = sweeper_of(composed, f"hydra/sweeper/sampler={sampler}").sampler
     space = space_of(**MIXED)
     study = sampled(node, space, n_trials=3)
-    study.sampler = build_sampler(node, space=space, n_trials_there=3)
+    study.sampler = build_sampler(node, space=space, n_existing_trials=3)
     searched(study, space, n_trials=3)
     assert len({p["x"] for p in points(study)}) == 6
 
@@ -155,7 +156,7 @@ def test_a_grid_and_a_quasi_random_sequence_go_on_where_they_were(sampler: str, 
     node = sweeper_of(composed, f"hydra/sweeper/sampler={sampler}").sampler
     space = space_of(**COUNTABLE if sampler == "grid" else {"x": "interval(0, 1)"})
     whole, halves = (sampled(node, space, n_trials=n) for n in (8, 4))
-    halves.sampler = build_sampler(node, space=space, n_trials_there=4)
+    halves.sampler = build_sampler(node, space=space, n_existing_trials=4)
     searched(halves, space, n_trials=4)
     assert sorted(map(str, points(halves))) == sorted(map(str, points(whole)))
     assert len(set(map(str, points(halves)))) == 8
@@ -164,15 +165,15 @@ def test_a_grid_and_a_quasi_random_sequence_go_on_where_they_were(sampler: str, 
 def test_a_seed_moves_on_by_the_number_of_trials_and_none_stays_none() -> None:
     space = space_of(x="interval(0, 1)")
 
-    def first_point(seed: int | None, *, n_trials_there: int) -> float:
+    def first_point(seed: int | None, *, n_existing_trials: int) -> float:
         node = OmegaConf.create({"_target_": "optuna.samplers.RandomSampler", "seed": seed})
-        sampler = build_sampler(node, space=space, n_trials_there=n_trials_there)
+        sampler = build_sampler(node, space=space, n_existing_trials=n_existing_trials)
         x = space.suggest(optuna.create_study(sampler=sampler).ask())["x"]
         assert isinstance(x, float)
         return x
 
-    assert first_point(7, n_trials_there=3) == first_point(10, n_trials_there=0)
-    assert first_point(None, n_trials_there=3) != first_point(None, n_trials_there=3)
+    assert first_point(7, n_existing_trials=3) == first_point(10, n_existing_trials=0)
+    assert first_point(None, n_existing_trials=3) != first_point(None, n_existing_trials=3)
 
 
 def test_a_grid_search_visits_every_point_once_and_its_size_is_known(composed: Compose) -> None:
