@@ -34,8 +34,8 @@ from lightsweep.search.config_loader import with_cached_composition
 from lightsweep.search.folder import release_folder, reserve_folder
 from lightsweep.search.fork import open_source, take_over
 from lightsweep.search.jobs import TrialFailed, TrialJobs
-from lightsweep.search.runner import TrialRunner
 from lightsweep.search.request import Request, parse_request
+from lightsweep.search.runner import TrialRunner
 from lightsweep.search.space import group_names
 from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint
 from lightsweep.storage.password import hide_password, masked
