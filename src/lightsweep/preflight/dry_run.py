@@ -26,7 +26,6 @@ from lightsweep.report.progress import short
 from lightsweep.search.folder import cannot_create, nearest_existing, use_folder
 from lightsweep.search.jobs import TrialFailed, TrialJobs
 from lightsweep.search.request import Request
-from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.trial.outcome import Outcome
 
 N_BATCHES = 10
@@ -73,12 +72,7 @@ class DryRun:
 
 
 def dry_run(
-    settings: LightsweepConf,
-    request: Request,
-    *,
-    config: DictConfig,
-    hydra_context: HydraContext,
-    task_function: TaskFunction,
+    request: Request, *, config: DictConfig, hydra_context: HydraContext, task_function: TaskFunction
 ) -> list[DryRun]:
     """Run each model as a job of the search's launcher, in a temporary folder and without a study.
 
@@ -140,7 +134,7 @@ def _run(jobs: TrialJobs, size: str, params: dict[str, Any]) -> DryRun:
     seconds = time.perf_counter() - start
     measured = json.loads((folder / MEASURED).read_text()) if failure is None else {}
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    folder_bytes = sum(math.ceil(size / BLOCK) * BLOCK for size in sizes)
+    folder_bytes = sum(math.ceil(n_bytes / BLOCK) * BLOCK for n_bytes in sizes)
     return DryRun(size, params, seconds, failure, measured, folder_bytes)
 
 

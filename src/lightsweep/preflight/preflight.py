@@ -39,8 +39,8 @@ def run_preflight(
     if "trainer" not in config or "callbacks" not in config:
         print("\nPreflight passed. No model was tried: the config has no trainer and callbacks.")
         return
-    dry_runs = dry_run(settings, request, config=config, hydra_context=hydra_context, task_function=task_function)
-    print("\n" + dry_run_table(dry_runs))
+    dry_runs = dry_run(request, config=config, hydra_context=hydra_context, task_function=task_function)
+    print("\n" + _dry_run_table(dry_runs))
     n_trials = min(settings.n_trials, grid_size(sampler, request.space) or settings.n_trials)
     estimate = Estimate.of(
         dry_runs,
@@ -58,7 +58,7 @@ def run_preflight(
     print(f"\nPreflight passed and left no files behind. Start the search: {shlex.join(['python', *search])}")
 
 
-def dry_run_table(dry_runs: Sequence[DryRun]) -> str:
+def _dry_run_table(dry_runs: Sequence[DryRun]) -> str:
     """Return a table of the measurements of each model, followed by its hyperparameters."""
     header = ("model", "parameters", "checkpoint", "a batch", "batches", "an epoch", "device")
     params = [(f"{run.size}:", run.described()) for run in dry_runs]
