@@ -177,12 +177,6 @@ def test_a_grid_search_visits_every_point_once_and_its_size_is_known(composed: C
     assert grid_size(RandomSampler(), space) is None
 
 
-def test_a_grid_of_a_continuous_space_is_rejected(composed: Compose) -> None:
-    node = sweeper_of(composed, "hydra/sweeper/sampler=grid").sampler
-    with pytest.raises(ConfigError, match="x, lr are continuous"):
-        build_sampler(node, space=space_of(**MIXED))
-
-
 BUILDERS: dict[str, Callable[[DictConfig], Any]] = {
     "sampler": partial(build_sampler, space=space_of(**MIXED)),
     "pruner": build_pruner,
@@ -253,13 +247,6 @@ def test_a_study_is_created_and_opened_again(kind: str, tmp_path: Path) -> None:
     assert (again.sampler, again.pruner) == (sampler, pruner)
     assert again.direction.name == "MAXIMIZE"
     open_storage.cache_clear()
-
-
-def test_studies_of_other_names_share_a_storage() -> None:
-    storage = InMemoryStorage()
-    opened(storage, name="one")
-    other = opened(storage, name="two", direction="minimize")
-    assert other.trials == []
 
 
 @pytest.mark.parametrize(("existing", "requested"), [("maximize", "minimize"), ("minimize", "maximize")])

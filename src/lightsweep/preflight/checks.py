@@ -144,10 +144,7 @@ def _request_problems(request: Request, *, config_loader: ConfigLoader, config: 
             f"nothing is left to search.{fixed} Leave a parameter free, give a range such as"
             " 'optimizer.lr=tag(log,interval(1e-4,1e-1))', or train once without hparams_search and -m."
         ]
-    of_space = request.space.problems()
-    reported = {problem.removeprefix("the search space: ").lstrip("+") for problem in of_space}
-    of_configs = config_problems(request, config_loader=config_loader, config=config)
-    return [*of_space, *(problem for problem in of_configs if problem not in reported)]
+    return config_problems(request, config_loader=config_loader, config=config)
 
 
 def _warnings(settings: LightsweepConf, *, config: DictConfig, n_grid_points: int | None) -> Iterator[str]:

@@ -14,7 +14,6 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from lightsweep.config.validation import problem_of
 from lightsweep.errors import ConfigError
 from lightsweep.search.conditions import Condition
 
@@ -102,15 +101,6 @@ class SearchSpace:
             return {}
         condition = self.conditions[name]
         return {**self._parents(condition.parent), condition.parent: condition.values[0]}
-
-    def problems(self) -> list[str]:
-        """Return what is wrong with the ends of ranges and with choices, by the rules of `config.validation`."""
-        return [
-            f"the search space: {problem}"
-            for name, distribution in self.distributions.items()
-            for value in ends_of(distribution)
-            if (problem := problem_of(name, self.job_value(name, value)))
-        ]
 
     def grid(self) -> dict[str, list[Any]]:
         """Return all values of every parameter.
