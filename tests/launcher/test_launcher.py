@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from lightsweep.errors import ConfigError
 from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.launcher.pool import WorkerDied
+from lightsweep.unofficial import error_of
 from tests.command import ROOT, SMALL, study_in, succeed, the_folder
 from tests.launcher.launched import launcher_in, text_of
 
@@ -38,21 +39,25 @@ def result(launcher: ProcessesLauncher, *overrides: str, number: int = 0) -> Any
 def error(launcher: ProcessesLauncher, *overrides: str) -> BaseException:
     [job] = launcher.launch([list(overrides)], initial_job_idx=0)
     assert job.status == JobStatus.FAILED
-    assert isinstance(job._return_value, BaseException)
-    return job._return_value
+    return error_of(job)
 
 
-def launch_sleeping(launcher: ProcessesLauncher, file: Path) -> tuple[Future[Any], int]:
-    """Launch a sleeping job in a thread. Returns its future result and the process ID of its worker."""
+def launch_in_thread(launcher: ProcessesLauncher, *overrides: str) -> Future[Any]:
     future: Future[Any] = Future()
 
     def launch() -> None:
         try:
-            future.set_result(result(launcher, "do=sleep", f"arg={file}"))
+            future.set_result(result(launcher, *overrides))
         except WorkerDied as died:
             future.set_exception(died)
 
     threading.Thread(target=launch, daemon=True).start()
+    return future
+
+
+def launch_sleeping(launcher: ProcessesLauncher, file: Path) -> tuple[Future[Any], int]:
+    """Launch a sleeping job. Returns its future result and the process ID of its worker."""
+    future = launch_in_thread(launcher, "do=sleep", f"arg={file}")
     return future, int(text_of(file))
 
 
@@ -197,15 +202,7 @@ class SlowToUnpickle:
 
 def test_abort_does_not_wait_for_a_worker_that_is_starting(launcher: ProcessesLauncher) -> None:
     launcher.pool.task_function = SlowToUnpickle()
-    future: Future[Any] = Future()
-
-    def launch() -> None:
-        try:
-            result(launcher)
-        except WorkerDied as died:
-            future.set_exception(died)
-
-    threading.Thread(target=launch, daemon=True).start()
+    future = launch_in_thread(launcher)
     time.sleep(3)
     launcher.abort()
     with pytest.raises(WorkerDied, match="SIGKILL"):

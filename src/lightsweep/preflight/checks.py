@@ -64,7 +64,7 @@ def check_search(
         *build_problems,
         *location_problems(Path(config.hydra.sweep.dir).absolute(), url),
     ]
-    is_checked_when_opened = not problems and not settings.preflight
+    is_checked_when_opened = not problems and not settings.preflight  # opening the study repeats its checks
     if settings.direction in DIRECTIONS and not is_checked_when_opened:
         problems += study_problems(
             url,
