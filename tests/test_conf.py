@@ -19,7 +19,8 @@ from lightsweep.config.targets import ALLOWED_TARGETS
 from lightsweep.config.validation import problems_of
 from lightsweep.model.construction import DATA_ATTRIBUTES
 from lightsweep.model.mlp import ACTIVATIONS
-from lightsweep.search.space import SearchSpace, parse_request
+from lightsweep.search.request import parse_request
+from lightsweep.search.space import SearchSpace
 
 Compose = Callable[..., DictConfig]
 

@@ -1,4 +1,4 @@
-"""A launcher as Hydra would set it up for a sweep, around the task of `tasks.py`."""
+"""A launcher for the task of `tasks.py`, set up as Hydra does for a sweep."""
 
 import time
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def launcher_in(folder: Path, *overrides: str) -> Iterator[ProcessesLauncher]:
 
 
 def text_of(path: Path) -> str:
-    """What a job wrote to the file, once it has."""
+    """Wait until a job has written to the file, and return its content."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not (path.exists() and path.read_text()):
         time.sleep(0.05)

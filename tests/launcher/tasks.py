@@ -1,4 +1,4 @@
-"""A task whose jobs do what the override `do` says, for the tests of the launcher."""
+"""The task function of the launcher tests. The override `do` selects what a job does."""
 
 import os
 import signal

@@ -1,10 +1,10 @@
-"""What Hydra asks of every launcher."""
+"""Hydra's own test suites for launchers."""
 
 import pytest
 from hydra.core.plugins import Plugins
 from hydra.test_utils.launcher_common_tests import BatchedSweeperTestSuite, LauncherTestSuite
 
-Plugins.instance()  # the suites put back the configs that are stored before a test: the plugins' must be among them
+Plugins.instance()  # the suites restore the config store after each test, so the plugins must be registered before
 
 
 @pytest.mark.parametrize(("launcher_name", "overrides"), [("processes", ["hydra.launcher.n_jobs=2"])])

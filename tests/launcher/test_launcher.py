@@ -1,4 +1,4 @@
-"""The launcher: jobs in warm processes, each of which is alone in what happens to it."""
+"""The launcher `processes`: worker processes are reused, and a dead worker affects only its own job."""
 
 import os
 import signal
@@ -20,6 +20,7 @@ from omegaconf import OmegaConf
 from lightsweep.errors import ConfigError
 from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.launcher.pool import WorkerDied
+from lightsweep.unofficial import error_of
 from tests.command import ROOT, SMALL, study_in, succeed, the_folder
 from tests.launcher.launched import launcher_in, text_of
 
@@ -38,21 +39,25 @@ def result(launcher: ProcessesLauncher, *overrides: str, number: int = 0) -> Any
 def error(launcher: ProcessesLauncher, *overrides: str) -> BaseException:
     [job] = launcher.launch([list(overrides)], initial_job_idx=0)
     assert job.status == JobStatus.FAILED
-    assert isinstance(job._return_value, BaseException)
-    return job._return_value
+    return error_of(job)
 
 
-def started(launcher: ProcessesLauncher, file: Path) -> tuple[Future[Any], int]:
-    """A job that sleeps in a thread of its own, and the process that it sleeps in."""
+def launch_in_thread(launcher: ProcessesLauncher, *overrides: str) -> Future[Any]:
     future: Future[Any] = Future()
 
     def launch() -> None:
         try:
-            future.set_result(result(launcher, "do=sleep", f"arg={file}"))
+            future.set_result(result(launcher, *overrides))
         except WorkerDied as died:
             future.set_exception(died)
 
     threading.Thread(target=launch, daemon=True).start()
+    return future
+
+
+def launch_sleeping(launcher: ProcessesLauncher, file: Path) -> tuple[Future[Any], int]:
+    """Launch a sleeping job. Returns its future result and the process ID of its worker."""
+    future = launch_in_thread(launcher, "do=sleep", f"arg={file}")
     return future, int(text_of(file))
 
 
@@ -65,7 +70,7 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def test_jobs_of_one_launch_come_back_in_order_with_number_and_folder(
+def test_jobs_of_one_launch_return_in_order_and_have_their_number_and_folder(
     launcher: ProcessesLauncher, tmp_path: Path
 ) -> None:
     seconds = [0.6, 0.1, 0.3, 0.0]
@@ -75,13 +80,13 @@ def test_jobs_of_one_launch_come_back_in_order_with_number_and_folder(
     assert OmegaConf.load(tmp_path / "jobs" / "7" / ".hydra" / "config.yaml").arg == 0.3
 
 
-def test_one_launch_after_the_other_uses_the_same_process(launcher: ProcessesLauncher) -> None:
+def test_consecutive_launches_reuse_one_process(launcher: ProcessesLauncher) -> None:
     pids = {result(launcher, number=n) for n in range(3)}
     assert len(pids) == 1
     assert os.getpid() not in pids
 
 
-def test_launches_at_the_same_time_use_a_process_each_and_no_more(launcher: ProcessesLauncher) -> None:
+def test_concurrent_launches_use_one_process_each(launcher: ProcessesLauncher) -> None:
     barrier = threading.Barrier(2)
 
     def launch(first: int) -> list[int]:
@@ -97,7 +102,7 @@ def test_launches_at_the_same_time_use_a_process_each_and_no_more(launcher: Proc
     assert len(set(by_thread[0] + by_thread[1])) == 2
 
 
-def test_workers_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_threads_of_all_workers_together_match_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("lightsweep.launcher.pool.cpu_count", lambda: 8)
     with launcher_in(tmp_path, "hydra.launcher.n_jobs=2") as launcher:
@@ -111,17 +116,17 @@ def test_workers_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("do=leave", "its process ended with exit code 3"),
     ],
 )
-def test_a_worker_that_dies_fails_its_own_launch_alone(
+def test_a_dead_worker_fails_only_its_own_launch(
     how: str, message: str, launcher: ProcessesLauncher, tmp_path: Path
 ) -> None:
-    sleeping, pid = started(launcher, tmp_path / "pid")
+    sleeping, pid = launch_sleeping(launcher, tmp_path / "pid")
     with pytest.raises(WorkerDied, match=message):
         result(launcher, how)
     assert not sleeping.done()
     assert result(launcher) not in (pid, os.getpid())
 
 
-def test_a_death_is_noticed_and_complete_although_a_forked_process_holds_the_connection(
+def test_a_dead_worker_with_a_living_forked_child_is_noticed_and_the_child_is_killed(
     launcher: ProcessesLauncher, tmp_path: Path
 ) -> None:
     with pytest.raises(WorkerDied, match="its process ended with exit code 4"):
@@ -129,19 +134,17 @@ def test_a_death_is_noticed_and_complete_although_a_forked_process_holds_the_con
     assert is_gone(int((tmp_path / "child").read_text()))
 
 
-def test_a_worker_that_dies_in_a_launch_of_several_lets_the_others_end(
-    launcher: ProcessesLauncher, tmp_path: Path
-) -> None:
+def test_other_jobs_of_a_launch_finish_after_a_worker_died(launcher: ProcessesLauncher, tmp_path: Path) -> None:
     with pytest.raises(WorkerDied):
         launcher.launch([["do=kill"], ["do=wait", "arg=0.5"], ["do=pid"]], initial_job_idx=0)
     assert {p.name for p in (tmp_path / "jobs").iterdir()} == {"0", "1", "2"}
 
 
-def test_a_worker_that_was_killed_while_idle_is_replaced(launcher: ProcessesLauncher) -> None:
+def test_a_worker_that_is_killed_while_idle_is_replaced(launcher: ProcessesLauncher) -> None:
     pid = result(launcher)
     os.kill(pid, signal.SIGKILL)
     assert is_gone(pid)
-    time.sleep(0.2)  # its other threads may end a moment later
+    time.sleep(0.2)  # its other threads may exit a moment later
     assert result(launcher) != pid
 
 
@@ -155,7 +158,7 @@ def test_a_worker_that_was_killed_while_idle_is_replaced(launcher: ProcessesLaun
         ("do=unreadable", RuntimeError, "its result can't be read: invalid literal for int"),
     ],
 )
-def test_a_job_that_goes_wrong_is_a_failed_job_of_a_worker_that_goes_on(
+def test_a_job_that_raises_or_returns_an_unpicklable_result_fails_and_its_worker_is_reused(
     how: str, type_: type[Exception], message: str, launcher: ProcessesLauncher
 ) -> None:
     pid = result(launcher)
@@ -169,19 +172,19 @@ def test_a_job_that_goes_wrong_is_a_failed_job_of_a_worker_that_goes_on(
     assert result(launcher) == pid
 
 
-def test_a_config_that_does_not_compose_is_raised_as_hydra_says_it(launcher: ProcessesLauncher) -> None:
+def test_a_config_that_can_not_be_composed_raises_hydras_error(launcher: ProcessesLauncher) -> None:
     with pytest.raises(ConfigCompositionException, match="Could not override 'nothing'"):
         result(launcher, "nothing=1")
     assert isinstance(result(launcher), int)
 
 
-def test_a_worker_leaves_sigint_to_the_driver(launcher: ProcessesLauncher) -> None:
+def test_a_worker_ignores_sigint(launcher: ProcessesLauncher) -> None:
     assert result(launcher, "do=sigint") == "alive"
-    assert os.getpgid(result(launcher)) != os.getpgrp()  # a terminal's Ctrl-C does not reach it
+    assert os.getpgid(result(launcher)) != os.getpgrp()  # not in the process group that gets a terminal's Ctrl-C
 
 
-def test_abort_ends_the_launches_under_way_and_all_processes(launcher: ProcessesLauncher, tmp_path: Path) -> None:
-    futures, pids = zip(*(started(launcher, tmp_path / name) for name in ("one", "other")), strict=True)
+def test_abort_kills_all_workers_and_their_launches_raise(launcher: ProcessesLauncher, tmp_path: Path) -> None:
+    futures, pids = zip(*(launch_sleeping(launcher, tmp_path / name) for name in ("one", "other")), strict=True)
     launcher.abort()
     for future in futures:
         with pytest.raises(WorkerDied, match="SIGKILL"):
@@ -190,24 +193,16 @@ def test_abort_ends_the_launches_under_way_and_all_processes(launcher: Processes
     assert result(launcher) not in pids
 
 
-class TakesAMinuteToLoad:
+class SlowToUnpickle:
     def __call__(self, cfg: Any) -> None: ...
 
     def __reduce__(self) -> tuple[Any, ...]:
         return time.sleep, (60,)
 
 
-def test_abort_does_not_wait_for_a_worker_that_is_started(launcher: ProcessesLauncher) -> None:
-    launcher.pool.task_function = TakesAMinuteToLoad()
-    future: Future[Any] = Future()
-
-    def launch() -> None:
-        try:
-            result(launcher)
-        except WorkerDied as died:
-            future.set_exception(died)
-
-    threading.Thread(target=launch, daemon=True).start()
+def test_abort_does_not_wait_for_a_worker_that_is_starting(launcher: ProcessesLauncher) -> None:
+    launcher.pool.task_function = SlowToUnpickle()
+    future = launch_in_thread(launcher)
     time.sleep(3)
     launcher.abort()
     with pytest.raises(WorkerDied, match="SIGKILL"):
@@ -215,7 +210,7 @@ def test_abort_does_not_wait_for_a_worker_that_is_started(launcher: ProcessesLau
 
 
 @pytest.mark.parametrize("n_jobs", ["0", "-1"])
-def test_a_wrong_number_of_jobs_is_the_users_to_mend(n_jobs: str, tmp_path: Path) -> None:
+def test_an_invalid_number_of_jobs_is_a_config_error(n_jobs: str, tmp_path: Path) -> None:
     with (
         pytest.raises(ConfigError, match=f"hydra.launcher.n_jobs is {n_jobs}; it must be"),
         launcher_in(tmp_path, f"hydra.launcher.n_jobs={n_jobs}"),
@@ -237,7 +232,7 @@ with launcher_in(folder) as launcher:
         launch = lambda: launcher.launch([[f"do={do}", f"arg={folder / 'busy'}"]], initial_job_idx=9)
         threading.Thread(target=launch, daemon=True).start()
         pids.append(text_of(folder / "busy"))
-        launcher.abort = abort  # an executor waits for its job, so whoever leaves early aborts
+        launcher.abort = abort  # an executor waits for its job, so leaving early requires an abort
     (folder / "pids").write_text(" ".join(map(str, pids)))
     if sys.argv[3] == "killed":
         time.sleep(60)
@@ -248,7 +243,7 @@ with launcher_in(folder) as launcher:
 @pytest.mark.parametrize(
     ("state", "end"), [("idle", "exits"), ("busy", "exits"), ("idle", "killed"), ("busy", "killed")]
 )
-def test_no_worker_survives_its_driver(state: str, end: str, tmp_path: Path) -> None:
+def test_workers_exit_with_their_driver(state: str, end: str, tmp_path: Path) -> None:
     driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path), state, end], cwd=ROOT)
     pids = [int(pid) for pid in text_of(tmp_path / "pids").split()]
     if end == "killed":
@@ -271,7 +266,7 @@ def test_a_search_runs_its_trials_in_two_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_hydras_own_sweeper_takes_the_launcher_too(tmp_path: Path) -> None:
+def test_hydras_basic_sweeper_works_with_the_launcher(tmp_path: Path) -> None:
     succeed("-m", "seed=1,2", *SMALL, "verbose=false", "hydra/launcher=processes", cwd=tmp_path)
     results = sorted((tmp_path / "outputs" / "multirun").glob("*/*/result.yaml"))
     assert [path.parent.name for path in results] == ["0", "1"]

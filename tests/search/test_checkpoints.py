@@ -1,4 +1,4 @@
-"""Which checkpoints are kept while a search goes on."""
+"""The checkpoints that are kept during a search."""
 
 from pathlib import Path
 
@@ -40,28 +40,32 @@ def kept(sweep_dir: Path) -> dict[int, list[str]]:
         ("MAXIMIZE", [0.1, 0.2], 5, {0, 1}),
     ],
 )
-@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
 def test_only_the_best_trials_keep_their_checkpoint(
-    direction: str, values: list[float], keep: int, numbers: set[int], backwards: bool, tmp_path: Path
+    direction: str, values: list[float], keep: int, numbers: set[int], reverse: bool, tmp_path: Path
 ) -> None:
     keeper = CheckpointKeeper(tmp_path, keep=keep, direction=StudyDirection[direction])
     trials = [finished(number, value, tmp_path) for number, value in enumerate(values)]
-    for trial in reversed(trials) if backwards else trials:
+    for trial in reversed(trials) if reverse else trials:
         keeper.add(trial)
     assert kept(tmp_path) == {number: ["best.ckpt"] for number in numbers}
     assert len(list(tmp_path.glob("*/result.yaml"))) == len(values)
 
 
 @pytest.mark.parametrize("state", [PRUNED, FAIL])
-def test_a_trial_that_did_not_complete_keeps_none(state: TrialState, tmp_path: Path) -> None:
+def test_the_checkpoints_of_a_trial_that_did_not_complete_are_deleted(state: TrialState, tmp_path: Path) -> None:
     keeper = CheckpointKeeper(tmp_path, keep=5, direction=StudyDirection.MAXIMIZE)
     keeper.add(finished(0, 0.9 if state == PRUNED else None, tmp_path, state))
     assert kept(tmp_path) == {}
 
 
-def test_null_keeps_all_and_what_is_gone_or_someone_elses_does_no_harm(tmp_path: Path) -> None:
+def test_null_keeps_all_checkpoints(tmp_path: Path) -> None:
     CheckpointKeeper(tmp_path, keep=None, direction=StudyDirection.MAXIMIZE).add(finished(0, 1.0, tmp_path))
     assert kept(tmp_path) == {0: ["best.ckpt", "last.ckpt"]}
+
+
+def test_missing_folders_are_ignored_and_other_files_are_kept(tmp_path: Path) -> None:
+    finished(0, 0.1, tmp_path)
     keeper = CheckpointKeeper(tmp_path, keep=1, direction=StudyDirection.MAXIMIZE)
     (tmp_path / "0" / "checkpoints" / "notes.txt").touch()
     pruned = create_trial(state=PRUNED, value=0.1)
@@ -71,7 +75,7 @@ def test_null_keeps_all_and_what_is_gone_or_someone_elses_does_no_harm(tmp_path:
     assert kept(tmp_path) == {0: ["notes.txt"]}
 
 
-def test_what_waits_forgets_where_it_was(tmp_path: Path) -> None:
+def test_the_last_checkpoints_of_waiting_trials_can_be_deleted(tmp_path: Path) -> None:
     finished(0, 1.0, tmp_path)
     delete_last_checkpoints(tmp_path)
     assert kept(tmp_path) == {0: ["best.ckpt"]}

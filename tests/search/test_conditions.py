@@ -1,4 +1,4 @@
-"""Parameters that apply only where others have certain values."""
+"""Conditional parameters of the search space."""
 
 from typing import Any
 
@@ -8,7 +8,8 @@ from omegaconf import OmegaConf
 
 from lightsweep.errors import ConfigError
 from lightsweep.search.fork import _lies_in
-from lightsweep.search.space import SearchSpace, parse_request
+from lightsweep.search.request import parse_request
+from lightsweep.search.space import SearchSpace
 
 PARAMS = {
     "lr": "interval(0.1, 0.2)",
@@ -26,23 +27,23 @@ def space_of(*arguments: str, when: dict[str, str], config: Any = CONFIG, **para
     return parse_request({**PARAMS, **params}, arguments, when=when, config=config).space
 
 
-def test_a_parameter_is_drawn_only_where_it_applies() -> None:
+def test_a_conditional_parameter_is_drawn_only_where_its_condition_holds() -> None:
     space = space_of(when={"momentum": "optimizer=sgd,rmsprop", "nesterov": "optimizer=sgd"})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    expected = {"adam": set(), "rmsprop": {"momentum"}, "sgd": {"momentum", "nesterov"}}
+    conditional = {"adam": set(), "rmsprop": {"momentum"}, "sgd": {"momentum", "nesterov"}}
     seen = set()
     for _ in range(30):
         trial = study.ask()
         drawn = space.suggest(trial)
         assert drawn == trial.params
-        assert drawn.keys() == {"lr", "optimizer", "depth"} | expected[drawn["optimizer"]]
+        assert drawn.keys() == {"lr", "optimizer", "depth"} | conditional[drawn["optimizer"]]
         seen.add(drawn["optimizer"])
         assert _lies_in(study.trials[-1], space)
         assert not _lies_in(study.trials[-1], space_of(when={"depth": "optimizer=none"}))
-    assert seen == set(expected)
+    assert seen == set(conditional)
 
 
-def test_what_others_depend_on_comes_first_and_a_chain_is_followed() -> None:
+def test_parents_come_first_and_conditions_can_be_chained() -> None:
     space = space_of(when={"lr": "depth=3", "depth": "nesterov=true", "nesterov": "optimizer=sgd"})
     assert list(space.distributions) == ["momentum", "optimizer", "nesterov", "depth", "lr"]
     assert space.applicable({"optimizer": "adam", "nesterov": True, "depth": 3}) == ["momentum", "optimizer"]
@@ -50,7 +51,7 @@ def test_what_others_depend_on_comes_first_and_a_chain_is_followed() -> None:
     assert len(space.applicable({"optimizer": "sgd", "nesterov": True, "depth": 2})) == 4
 
 
-def test_the_samples_show_every_value_where_it_applies() -> None:
+def test_the_samples_show_every_value_of_conditional_parameters() -> None:
     space = space_of(when={"momentum": "optimizer=sgd", "nesterov": "optimizer=rmsprop", "depth": "nesterov=false"})
     samples = space.samples()
     for sample in [*samples, space.smallest(), space.largest()]:
@@ -62,28 +63,30 @@ def test_the_samples_show_every_value_where_it_applies() -> None:
 @pytest.mark.parametrize(
     ("arguments", "choice", "searched"),
     [
-        (["optimizer=adam"], "adam", False),  # Hydra has written what is fixed into the config
+        (["optimizer=adam"], "adam", False),  # Hydra has set the fixed choice in the config
         (["optimizer=sgd"], "sgd", True),
         (["optimizer=choice(adam,sgd)"], "adam", True),
     ],
 )
-def test_a_condition_on_what_is_fixed_is_decided_at_once(arguments: list[str], choice: str, searched: bool) -> None:
+def test_a_condition_on_a_fixed_parameter_is_decided_by_the_config(
+    arguments: list[str], choice: str, searched: bool
+) -> None:
     config = OmegaConf.merge(CONFIG, {"hydra": {"runtime": {"choices": {"optimizer": choice}}}})
     space = space_of(*arguments, when={"momentum": "optimizer=sgd"}, config=config)
     assert ("momentum" in space.distributions) is searched
     assert ("momentum" in space.conditions) is (searched and "choice" in arguments[0])
 
 
-def test_what_depends_on_what_does_not_apply_does_not_apply_either() -> None:
+def test_a_parameter_whose_parent_does_not_apply_does_not_apply() -> None:
     space = space_of("optimizer=adam", when={"momentum": "optimizer=sgd", "nesterov": "momentum=0.8"})
     assert list(space.distributions) == ["lr", "depth"]
 
 
-def test_a_parameter_that_the_user_fixed_needs_no_condition() -> None:
+def test_the_condition_of_a_parameter_that_the_user_fixed_is_ignored() -> None:
     assert "momentum" not in space_of("momentum=0.5", when={"momentum": "optimizer=sgd"}).distributions
 
 
-def test_two_spaces_differ_by_their_conditions() -> None:
+def test_a_condition_is_part_of_the_description_and_rules_out_a_grid() -> None:
     space = space_of(when={"momentum": "optimizer=sgd"})
     assert space.described()["momentum"] == "0.8 to 0.9 if optimizer=sgd"
     assert space.n_points() is None
@@ -100,7 +103,7 @@ def test_two_spaces_differ_by_their_conditions() -> None:
         ({"lr": "momentum=0.8", "momentum": "lr=0.1"}, "hydra.sweeper.when: lr, momentum depend on each other"),
     ],
 )
-def test_a_condition_that_makes_no_sense_is_refused(when: dict[str, str], message: str) -> None:
+def test_an_invalid_condition_is_rejected(when: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         space_of(when=when)
     assert message in str(caught.value)

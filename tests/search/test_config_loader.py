@@ -1,4 +1,4 @@
-"""The config of a job is the one that Hydra itself would have composed, whatever overrides it has."""
+"""The cached config loader returns the same config as Hydra's own loader for any overrides."""
 
 import pickle
 from collections.abc import Iterator
@@ -7,19 +7,17 @@ from typing import Any
 
 import pytest
 from hydra import initialize_config_dir
-from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from hydra.types import HydraContext, RunMode
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lightsweep.search import config_loader as job_config
-from lightsweep.search.config_loader import CachedConfigLoader, with_cached_composition
+from lightsweep.search.config_loader import CachedConfigLoader
 from lightsweep.search.folder import use_folder
 from tests.conftest import CONF
 
-FIXED = ["hparams_search=mlp", "model.activation=tanh"]  # what the search was started with comes with each job
+FIXED = ["hparams_search=mlp", "model.activation=tanh"]  # every job gets the overrides of the search
 
 JOBS = [
     [],
@@ -27,7 +25,7 @@ JOBS = [
     ["optimizer=sgd", "optimizer.lr=1e-05", "data.batch_size=128"],
     ["optimizer.lr=0.5", "optimizer=sgd"],
     ["optimizer=rmsprop", "callbacks=early_stopping", "callbacks.early_stopping.patience=3", "seed=7"],
-    ["model.activation='gelu'", r"+note='a b,c=d \'e\''", "+empty='null'", "+nothing=null", "+truth='true'"],
+    ["model.activation='gelu'", r"+note='a b,c=d \'e\''", "+empty='null'", "+nothing=null", "+text='true'"],
     ["+model.extra={a: 1, b: [2, 3]}", "++model.n_layers=4", "++model.other.deep=x"],
     ["+model.list=[1,2]", "model.list=[3]", "model.list[0]=4"],
     ["~model.activation", "~callbacks.checkpoint"],
@@ -43,7 +41,7 @@ JOBS = [
     ["hydra/job_logging=none", "model.n_layers=2"],
 ]
 
-REFUSED = [
+REJECTED = [
     ["model.n_layer=3"],
     ["optimizer=sdg"],
     ["+model.n_layers=3"],
@@ -61,28 +59,26 @@ REFUSED = [
 
 class Setup:
     def __init__(self, *overrides: str) -> None:
-        self.usual = GlobalHydra.instance().config_loader()
-        self.config = self.usual.load_configuration("train", overrides=list(overrides), run_mode=RunMode.MULTIRUN)
-        fast = with_cached_composition(HydraContext(config_loader=self.usual, callbacks=Callbacks())).config_loader
-        assert isinstance(fast, CachedConfigLoader)
-        self.fast = fast
+        self.hydras = GlobalHydra.instance().config_loader()
+        self.config = self.hydras.load_configuration("train", overrides=list(overrides), run_mode=RunMode.MULTIRUN)
+        self.cached = CachedConfigLoader(self.hydras)
 
     def job(self, *overrides: str) -> DictConfig:
-        return self.fast.load_sweep_config(self.config, [*FIXED, *overrides])
+        return self.cached.load_sweep_config(self.config, [*FIXED, *overrides])
 
     def expected(self, *overrides: str) -> Any:
-        return as_seen(self.usual.load_sweep_config(self.config, [*FIXED, *overrides]))
+        return nodes_and_yaml(self.hydras.load_sweep_config(self.config, [*FIXED, *overrides]))
 
 
 @pytest.fixture
 def setup() -> Iterator[Setup]:
     with initialize_config_dir(config_dir=str(CONF)):
-        late = "hydra.sweep.dir=${oc.env:HOME}/x"  # not to be resolved where it is told
-        yield Setup(*FIXED, "+hydra.job.env_copy=[HOME]", "hydra.job.chdir=true", late)
+        unresolved = "hydra.sweep.dir=${oc.env:HOME}/x"  # must stay unresolved in hydra.overrides
+        yield Setup(*FIXED, "+hydra.job.env_copy=[HOME]", "hydra.job.chdir=true", unresolved)
 
 
 def nodes_of(cfg: Any, key: str = "") -> Iterator[tuple[Any, ...]]:
-    """Each node with its type, its value, its flags and its place; interpolations unresolved."""
+    """Yield each node with its key, type, flags and value; interpolations stay unresolved."""
     yield key, type(cfg), cfg._metadata.flags, cfg._metadata.ref_type
     if not OmegaConf.is_config(cfg):
         yield key, cfg._value()
@@ -92,7 +88,7 @@ def nodes_of(cfg: Any, key: str = "") -> Iterator[tuple[Any, ...]]:
             yield from nodes_of(cfg._get_node(name), f"{key}.{name}")
 
 
-def as_seen(cfg: DictConfig) -> Any:
+def nodes_and_yaml(cfg: DictConfig) -> Any:
     with open_dict(cfg.hydra.job):
         cfg.hydra.job.num = 3
         cfg.hydra.job.id = "3"
@@ -100,68 +96,72 @@ def as_seen(cfg: DictConfig) -> Any:
 
 
 @pytest.mark.parametrize("overrides", JOBS, ids=" ".join)
-def test_it_equals_what_hydra_composes(overrides: list[str], setup: Setup) -> None:
+def test_the_config_equals_the_one_that_hydra_composes(overrides: list[str], setup: Setup) -> None:
     expected = setup.expected(*overrides)
-    for _ in range(3):  # the first composes, the others copy
-        assert as_seen(setup.job(*overrides)) == expected
+    for _ in range(3):  # the first call composes, the others copy
+        assert nodes_and_yaml(setup.job(*overrides)) == expected
 
 
-def test_a_folder_that_is_chosen_later_is_that_of_the_jobs(setup: Setup, tmp_path: Path) -> None:
+def test_jobs_use_the_output_folder_that_is_set_after_the_first_composition(setup: Setup, tmp_path: Path) -> None:
     setup.job("optimizer=sgd")
     use_folder(setup.config, tmp_path)
     for overrides in (["optimizer=sgd"], ["optimizer=sgd", "hydra.sweep.subdir=best"], ["optimizer=adam"]):
         job = setup.job(*overrides)
-        assert as_seen(job) == setup.expected(*overrides)
+        assert nodes_and_yaml(job) == setup.expected(*overrides)
         assert job.hydra.sweep.dir == str(tmp_path)
 
 
-def test_no_job_leaves_anything_to_the_next(setup: Setup) -> None:
+def test_changes_to_the_config_of_a_job_do_not_reach_the_next_job(setup: Setup) -> None:
     for overrides in JOBS[:6]:
         expected = setup.expected(*overrides)
         for _ in range(2):
             job = setup.job(*overrides)
-            assert as_seen(job) == expected
+            assert nodes_and_yaml(job) == expected
             OmegaConf.set_struct(job, False)
-            job.model = {"spoilt": True}
-            job.hydra.overrides.task.append("spoilt=true")
-            job.hydra.runtime.choices.optimizer = "spoilt"
+            job.model = {"changed": True}
+            job.hydra.overrides.task.append("changed=true")
+            job.hydra.runtime.choices.optimizer = "changed"
 
 
-@pytest.mark.parametrize("overrides", REFUSED, ids=" ".join)
-def test_it_refuses_what_hydra_refuses_in_the_same_words(overrides: list[str], setup: Setup) -> None:
-    def said(loader: ConfigLoaderImpl) -> tuple[type, str]:
+@pytest.mark.parametrize("overrides", REJECTED, ids=" ".join)
+def test_rejected_overrides_raise_the_same_error_as_with_hydras_loader(overrides: list[str], setup: Setup) -> None:
+    def error_of(loader: ConfigLoaderImpl) -> tuple[type, str]:
         with pytest.raises(HydraException) as caught:
             loader.load_sweep_config(setup.config, [*FIXED, *overrides])
         return caught.type, str(caught.value)
 
     setup.job()
-    assert said(setup.fast) == said(setup.usual)
+    assert error_of(setup.cached) == error_of(setup.hydras)
 
 
-def test_another_search_does_not_get_the_configs_of_the_first(setup: Setup) -> None:
+def test_another_master_config_does_not_get_cached_configs_of_the_first(setup: Setup) -> None:
     setup.job()
     other = Setup(*FIXED, "hydra.job.name=other")
-    assert setup.fast.load_sweep_config(other.config, FIXED).hydra.job.name == "other"
+    assert setup.cached.load_sweep_config(other.config, FIXED).hydra.job.name == "other"
 
 
-def test_a_choice_of_groups_is_composed_once_also_for_a_worker(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_choice_of_groups_is_composed_once_and_the_cache_is_sent_to_workers(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for optimizer in ("adam", "sgd"):
         setup.job(f"optimizer={optimizer}", "seed=1")
     others = [[f"optimizer={optimizer}", "seed=2", "model.n_layers=3"] for optimizer in ("sgd", "adam")]
     expected = [setup.expected(*other) for other in others]
-    sent = pickle.loads(pickle.dumps(setup.fast))  # noqa: S301
+    sent = pickle.loads(pickle.dumps(setup.cached))  # noqa: S301
     monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", None)
-    for loader in (setup.fast, sent):
-        assert [as_seen(loader.load_sweep_config(setup.config, [*FIXED, *other])) for other in others] == expected
+    for loader in (setup.cached, sent):
+        assert [
+            nodes_and_yaml(loader.load_sweep_config(setup.config, [*FIXED, *other])) for other in others
+        ] == expected
 
 
-def test_what_is_kept_has_a_limit(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_config, "MAX_COMPOSED", 2)
+def test_the_cache_has_a_limit(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightsweep.search.config_loader.MAX_CACHED_CONFIGS", 2)
     for name in ("adam", "sgd", "rmsprop", "adam"):
-        assert as_seen(setup.job(f"optimizer={name}")) == setup.expected(f"optimizer={name}")
+        assert nodes_and_yaml(setup.job(f"optimizer={name}")) == setup.expected(f"optimizer={name}")
 
 
-def test_a_variable_is_copied_as_it_is_when_the_job_is_composed(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_env_copy_reads_the_environment_when_the_job_is_composed(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
     setup.job()
     monkeypatch.setenv("HOME", "/elsewhere")
     assert setup.job().hydra.job.env_set.HOME == "/elsewhere"

@@ -1,4 +1,4 @@
-"""The study: the shipped samplers and pruners at work, seeds that move on, and studies that don't fit refused."""
+"""The study: the shipped samplers and pruners, the seed of a resumed search, and studies that are rejected."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +17,11 @@ from optuna.trial import TrialState
 from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
-from lightsweep.search.space import SearchSpace, parse_request
+from lightsweep.search.space import SearchSpace
 from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint
 from lightsweep.storage.storage import open_storage
 from lightsweep.trial.pruner import build_pruner
+from tests.search.spaces import space_of
 
 Compose = Callable[..., DictConfig]
 
@@ -38,10 +39,6 @@ def _quiet() -> Iterator[None]:
     optuna.logging.set_verbosity(before)
 
 
-def space_of(**params: str) -> SearchSpace:
-    return parse_request(params, []).space
-
-
 MIXED = {"x": "interval(0, 1)", "lr": "tag(log, interval(1e-5, 1e-2))", "n": "int(interval(1, 3))", "c": "choice(a, b)"}
 COUNTABLE = {"n": "range(64, 257, 64)", "c": "choice(a, b, [1])", "d": "choice(true, 1.5)"}
 
@@ -53,14 +50,14 @@ def sweeper_of(composed: Compose, *overrides: str) -> DictConfig:
 
 
 def learning_curve(space: SearchSpace, trial: optuna.Trial) -> float:
-    """An objective that reports like a training: it rises from epoch to epoch, to a height that the numbers decide."""
-    numbers = [value for value in space.suggest(trial).values() if isinstance(value, int | float)]
-    height = sum(numbers) % 1.0
+    """Report a learning curve that rises linearly to a value that depends on the numeric parameters."""
+    numeric = [value for value in space.suggest(trial).values() if isinstance(value, int | float)]
+    final = sum(numeric) % 1.0
     for epoch in range(N_EPOCHS):
-        trial.report(height * (epoch + 1) / N_EPOCHS, epoch)
+        trial.report(final * (epoch + 1) / N_EPOCHS, epoch)
         if trial.should_prune():
             raise optuna.TrialPruned
-    return height
+    return final
 
 
 def searched(study: optuna.Study, space: SearchSpace, *, n_trials: int = 15) -> optuna.Study:
@@ -73,7 +70,7 @@ def sampled(node: DictConfig, space: SearchSpace, *, n_trials: int) -> optuna.St
 
 
 def pruned(composed: Compose, pruner: str, *, seed: int = 0, x: str = "interval(0, 1)") -> optuna.Study:
-    """A search of `x` with random numbers and this pruner."""
+    """Search `x` with the random sampler and this pruner."""
     built = build_pruner(sweeper_of(composed, f"hydra/sweeper/pruner={pruner}").pruner)
     study = optuna.create_study(direction="maximize", sampler=RandomSampler(seed=seed), pruner=built)
     return searched(study, space_of(x=x), n_trials=40)
@@ -88,7 +85,7 @@ def points(study: optuna.Study) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_each_sampler_of_the_config_runs_a_search_and_repeats_it(sampler: str, composed: Compose) -> None:
+def test_each_sampler_of_the_config_runs_a_reproducible_search(sampler: str, composed: Compose) -> None:
     space = space_for(sampler)
     sweeper = sweeper_of(composed, f"hydra/sweeper/sampler={sampler}")
 
@@ -105,74 +102,70 @@ def test_each_sampler_of_the_config_runs_a_search_and_repeats_it(sampler: str, c
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_the_seed_of_the_config_is_the_samplers(sampler: str, composed: Compose) -> None:
+def test_the_sampler_uses_the_seed_of_the_config(sampler: str, composed: Compose) -> None:
     nodes = (sweeper_of(composed, f"hydra/sweeper/sampler={sampler}", f"seed={seed}").sampler for seed in (0, 1))
     one, other = (sampled(node, space_for(sampler), n_trials=3) for node in nodes)
     assert points(one) != points(other)
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)
-def test_each_pruner_of_the_config_lets_a_search_complete(pruner: str, composed: Compose) -> None:
+def test_each_pruner_of_the_config_completes_some_trials(pruner: str, composed: Compose) -> None:
     study = pruned(composed, pruner)
     states = {t.state for t in study.trials}
     assert TrialState.COMPLETE in states
-    # None prunes nothing, and so does `patient` on curves that rise all the time.
+    # `none` prunes nothing, nor does `patient` on curves that always rise.
     assert (TrialState.PRUNED in states) == (pruner not in ("none", "patient"))
     assert all(len(t.intermediate_values) > 0 for t in study.trials)
 
 
 @pytest.mark.parametrize("pruner", PRUNERS)
-def test_the_best_trial_is_never_pruned_where_curves_do_not_cross(pruner: str, composed: Compose) -> None:
+def test_the_best_trial_is_not_pruned_if_curves_do_not_cross(pruner: str, composed: Compose) -> None:
     study = pruned(composed, pruner, seed=1, x="interval(0.3, 1)")
-    height = {t.number: t.params["x"] for t in study.trials}
-    if pruner != "threshold":  # which knows nothing of the other trials
-        assert study.best_trial.number == max(height, key=height.__getitem__)
+    final = {t.number: t.params["x"] for t in study.trials}
+    if pruner != "threshold":  # which does not compare trials
+        assert study.best_trial.number == max(final, key=final.__getitem__)
 
 
 @pytest.mark.parametrize("pruner", ["median", "percentile"])
-def test_nothing_is_pruned_before_the_start_up_trials_and_much_after_the_first_epoch(
-    pruner: str, composed: Compose
-) -> None:
+def test_pruning_starts_after_the_startup_trials_and_after_the_first_epoch(pruner: str, composed: Compose) -> None:
     ended = [t for t in pruned(composed, pruner).trials if t.state == TrialState.PRUNED]
     assert min(t.number for t in ended) >= 5
     assert min(len(t.intermediate_values) for t in ended) == 1
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "nsgaii"])
-def test_in_a_study_that_has_trials_a_sampler_draws_other_points_than_at_its_start(
-    sampler: str, composed: Compose
-) -> None:
+def test_a_resumed_search_draws_new_points(sampler: str, composed: Compose) -> None:
     node = sweeper_of(composed, f"hydra/sweeper/sampler={sampler}").sampler
     space = space_of(**MIXED)
     study = sampled(node, space, n_trials=3)
-    study.sampler = build_sampler(node, space=space, n_trials_there=3)
+    study.sampler = build_sampler(node, space=space, n_existing_trials=3)
     searched(study, space, n_trials=3)
     assert len({p["x"] for p in points(study)}) == 6
 
 
 @pytest.mark.parametrize("sampler", ["grid", "qmc"])
-def test_a_grid_and_a_quasi_random_sequence_go_on_where_they_were(sampler: str, composed: Compose) -> None:
+def test_a_resumed_grid_or_quasi_random_search_continues_its_sequence(sampler: str, composed: Compose) -> None:
     node = sweeper_of(composed, f"hydra/sweeper/sampler={sampler}").sampler
     space = space_of(**COUNTABLE if sampler == "grid" else {"x": "interval(0, 1)"})
     whole, halves = (sampled(node, space, n_trials=n) for n in (8, 4))
-    halves.sampler = build_sampler(node, space=space, n_trials_there=4)
+    halves.sampler = build_sampler(node, space=space, n_existing_trials=4)
     searched(halves, space, n_trials=4)
     assert sorted(map(str, points(halves))) == sorted(map(str, points(whole)))
     assert len(set(map(str, points(halves)))) == 8
 
 
-def test_a_seed_moves_on_by_the_number_of_trials_and_none_stays_none() -> None:
+def test_the_number_of_existing_trials_is_added_to_a_seed_that_is_given() -> None:
     space = space_of(x="interval(0, 1)")
 
-    def first_point(seed: int | None, *, n_trials_there: int) -> float:
+    def first_point(seed: int | None, *, n_existing_trials: int) -> float:
         node = OmegaConf.create({"_target_": "optuna.samplers.RandomSampler", "seed": seed})
-        sampler = build_sampler(node, space=space, n_trials_there=n_trials_there)
+        sampler = build_sampler(node, space=space, n_existing_trials=n_existing_trials)
         x = space.suggest(optuna.create_study(sampler=sampler).ask())["x"]
         assert isinstance(x, float)
         return x
 
-    assert first_point(7, n_trials_there=3) == first_point(10, n_trials_there=0)
-    assert first_point(None, n_trials_there=3) != first_point(None, n_trials_there=3)
+    assert first_point(7, n_existing_trials=3) == first_point(10, n_existing_trials=0)
+    assert first_point(None, n_existing_trials=3) != first_point(None, n_existing_trials=3)
 
 
 def test_a_grid_search_visits_every_point_once_and_its_size_is_known(composed: Compose) -> None:
@@ -182,12 +175,6 @@ def test_a_grid_search_visits_every_point_once_and_its_size_is_known(composed: C
     assert grid_size(study.sampler, space) == 4 * 3 * 2
     assert len(set(map(str, points(study)))) == 24
     assert grid_size(RandomSampler(), space) is None
-
-
-def test_a_grid_of_a_continuous_space_is_refused(composed: Compose) -> None:
-    node = sweeper_of(composed, "hydra/sweeper/sampler=grid").sampler
-    with pytest.raises(ConfigError, match="x, lr are continuous"):
-        build_sampler(node, space=space_of(**MIXED))
 
 
 BUILDERS: dict[str, Callable[[DictConfig], Any]] = {
@@ -212,16 +199,14 @@ BUILDERS: dict[str, Callable[[DictConfig], Any]] = {
         ("pruner", {"_target_": "optuna.create_study"}, "optuna.create_study"),
     ],
 )
-def test_what_is_no_sampler_or_pruner_is_refused(part: str, node: dict[str, Any], message: str) -> None:
+def test_other_targets_than_samplers_and_pruners_are_rejected(part: str, node: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         BUILDERS[part](OmegaConf.create(node))
 
 
 @pytest.mark.parametrize("max_epochs", [1, 2, 5, 9, 27, 100])
-def test_the_driver_and_its_jobs_put_a_trial_into_the_same_hyperband_bracket(
-    max_epochs: int, composed: Compose
-) -> None:
-    """A pruner of Optuna's "auto" would guess by the trials that it happens to see complete."""
+def test_the_driver_and_its_jobs_agree_on_the_hyperband_bracket_of_a_trial(max_epochs: int, composed: Compose) -> None:
+    """With `max_resource: auto`, Optuna's pruner would take it from the trials that are complete at the time."""
     node = sweeper_of(composed, "hydra/sweeper/pruner=hyperband", f"trainer.max_epochs={max_epochs}").pruner
     driver = build_pruner(node)
     study = optuna.create_study(study_name="mlp", sampler=RandomSampler(seed=0), pruner=driver)
@@ -237,21 +222,21 @@ def test_the_driver_and_its_jobs_put_a_trial_into_the_same_hyperband_bracket(
         assert brackets[0] == brackets[1]
 
 
-def test_hyperbands_resource_is_the_number_of_epochs(composed: Compose) -> None:
+def test_the_resource_of_hyperband_is_the_number_of_epochs(composed: Compose) -> None:
     node = sweeper_of(composed, "hydra/sweeper/pruner=hyperband", "trainer.max_epochs=9").pruner
     assert (node.min_resource, node.max_resource, node.reduction_factor) == (1, 9, 3)
 
 
 def opened(storage: BaseStorage, **changes: Any) -> optuna.Study:
-    usual = {"name": "mlp", "direction": "maximize", "sampler": RandomSampler(), "pruner": NopPruner()}
-    return open_study(storage=storage, **{**usual, **changes})
+    defaults = {"name": "mlp", "direction": "maximize", "sampler": RandomSampler(), "pruner": NopPruner()}
+    return open_study(storage=storage, **{**defaults, **changes})
 
 
 @pytest.mark.parametrize("kind", ["memory", "journal", "sqlite"])
-def test_a_study_is_created_and_then_opened_again(kind: str, tmp_path: Path) -> None:
-    urls = {"journal": str(tmp_path / "kept.journal"), "sqlite": f"sqlite:///{tmp_path}/kept.db"}
+def test_a_study_is_created_and_opened_again(kind: str, tmp_path: Path) -> None:
+    urls = {"journal": str(tmp_path / "study.journal"), "sqlite": f"sqlite:///{tmp_path}/study.db"}
     storage = open_storage(urls[kind]) if kind in urls else InMemoryStorage()
-    signed(storage)
+    record(storage)
     searched(opened(storage), space_of(**MIXED), n_trials=2)
     if kind in urls:
         open_storage.cache_clear()
@@ -264,35 +249,30 @@ def test_a_study_is_created_and_then_opened_again(kind: str, tmp_path: Path) -> 
     open_storage.cache_clear()
 
 
-def test_studies_of_other_names_share_a_storage() -> None:
+@pytest.mark.parametrize(("existing", "requested"), [("maximize", "minimize"), ("minimize", "maximize")])
+def test_a_study_of_the_other_direction_is_rejected(existing: Direction, requested: Direction) -> None:
     storage = InMemoryStorage()
-    opened(storage, name="one")
-    other = opened(storage, name="two", direction="minimize")
-    assert other.trials == []
-
-
-@pytest.mark.parametrize(("there", "here"), [("maximize", "minimize"), ("minimize", "maximize")])
-def test_a_study_of_the_other_direction_is_refused(there: Direction, here: Direction) -> None:
-    storage = InMemoryStorage()
-    searched(opened(storage, direction=there), space_of(**MIXED), n_trials=1)
-    with pytest.raises(ConfigError, match=f"direction is {here}, but the study 'mlp' was made to {there}") as caught:
-        opened(storage, direction=here)
+    searched(opened(storage, direction=existing), space_of(**MIXED), n_trials=1)
+    with pytest.raises(
+        ConfigError, match=f"direction is {requested}, but the study 'mlp' was made to {existing}"
+    ) as caught:
+        opened(storage, direction=requested)
     assert "hydra.sweeper.study_name=" in str(caught.value)
     assert "hydra.sweeper.storage=" in str(caught.value)
 
 
-def signed(storage: BaseStorage, *, allow: Sequence[str] = (), informational: str = "1", **strict: str) -> bool:
+def record(storage: BaseStorage, *, allow: Sequence[str] = (), informational: str = "1", **strict: str) -> bool:
     now = Fingerprint(strict=strict, informational={"version of torch": informational})
     return record_fingerprint(opened(storage), now, allow_changes=allow)
 
 
-def test_a_study_of_other_settings_is_refused_with_every_difference_side_by_side() -> None:
+def test_a_study_with_other_settings_is_rejected_with_a_table_of_the_differences() -> None:
     storage = InMemoryStorage()
-    signed(storage, seed="1", **{"model.activation": "relu", "gone": "x"})
+    record(storage, seed="1", **{"model.activation": "relu", "gone": "x"})
     searched(opened(storage), space_of(**MIXED), n_trials=1)
     before = opened(storage).user_attrs
     with pytest.raises(ConfigError, match="the study 'mlp' was made with other settings") as caught:
-        signed(storage, seed="2", new="y", **{"model.activation": "gelu"})
+        record(storage, seed="2", new="y", **{"model.activation": "gelu"})
     assert str(caught.value).splitlines()[1:6] == [
         "                    then  now",
         "  gone              x     -",
@@ -302,46 +282,44 @@ def test_a_study_of_other_settings_is_refused_with_every_difference_side_by_side
     ]
     assert "'allow_changes=[gone,model.activation,new,seed]'" in str(caught.value)
     assert "fork=<folder>" in str(caught.value)
-    assert opened(storage).user_attrs == before  # it was left as it was
+    assert opened(storage).user_attrs == before  # unchanged
 
 
 @pytest.mark.parametrize("allow", [["model", "seed"], ["model.activation", "seed"]])
-def test_an_allowed_change_is_accepted_once_and_written_down(
-    allow: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_allowed_change_is_recorded(allow: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     storage = InMemoryStorage()
-    signed(storage, seed="1", **{"model.activation": "relu"})
+    record(storage, seed="1", **{"model.activation": "relu"})
     changed = {"seed": "2", "model.activation": "gelu"}
-    assert signed(storage, allow=allow, **changed)
+    assert record(storage, allow=allow, **changed)
     assert "relu  gelu" in capsys.readouterr().err
-    assert not signed(storage, **changed)
+    assert not record(storage, **changed)
 
 
 @pytest.mark.parametrize("allow", [["mode"], ["model.act"], ["seed"], []])
-def test_only_what_is_allowed_is_accepted(allow: list[str]) -> None:
+def test_other_changes_than_the_allowed_ones_are_rejected(allow: list[str]) -> None:
     storage = InMemoryStorage()
-    signed(storage, **{"model.activation": "relu"})
+    record(storage, **{"model.activation": "relu"})
     with pytest.raises(ConfigError, match="other settings"):
-        signed(storage, allow=allow, **{"model.activation": "gelu"})
+        record(storage, allow=allow, **{"model.activation": "gelu"})
 
 
-def test_choices_can_never_change_within_a_study() -> None:
+def test_choices_can_not_change_within_a_study() -> None:
     storage = InMemoryStorage()
-    signed(storage, c="searched: choice('a', 'b')")
+    record(storage, c="searched: choice('a', 'b')")
     with pytest.raises(ConfigError, match=r"the choices of c can't change.*fork="):
-        signed(storage, allow=["c"], c="searched: choice('a')")
+        record(storage, allow=["c"], c="searched: choice('a')")
 
 
-def test_another_version_is_only_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_change_of_versions_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     storage = InMemoryStorage()
-    signed(storage, seed="1", informational="1")
-    assert not signed(storage, seed="1", informational="2")
+    record(storage, seed="1", informational="1")
+    assert not record(storage, seed="1", informational="2")
     assert "  version of torch  1     2" in capsys.readouterr().err
-    signed(storage, seed="1", informational="2")
+    record(storage, seed="1", informational="2")
     assert capsys.readouterr().err == ""
 
 
-def test_a_study_of_someone_else_is_refused() -> None:
+def test_a_study_that_was_not_made_by_lightsweep_is_rejected() -> None:
     storage = InMemoryStorage()
     foreign = optuna.create_study(study_name="mlp", storage=storage, direction="maximize")
     foreign.add_trial(optuna.trial.create_trial(value=1.0))
@@ -349,9 +327,9 @@ def test_a_study_of_someone_else_is_refused() -> None:
         opened(storage)
 
 
-def test_an_empty_study_of_someone_is_taken_and_then_belongs_to_its_settings() -> None:
+def test_an_empty_study_is_accepted_and_gets_the_settings_of_the_search() -> None:
     storage = InMemoryStorage()
     optuna.create_study(study_name="mlp", storage=storage, direction="maximize")
-    assert not signed(storage, seed="1")
+    assert not record(storage, seed="1")
     with pytest.raises(ConfigError, match="other settings"):
-        signed(storage, seed="2")
+        record(storage, seed="2")

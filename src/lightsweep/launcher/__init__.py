@@ -1,1 +1,1 @@
-"""The Hydra launcher that runs jobs in warm processes, each of which can fail alone."""
+"""The Hydra launcher `processes`: jobs run in long-lived worker processes."""

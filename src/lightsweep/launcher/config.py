@@ -9,7 +9,7 @@ from hydra.core.config_store import ConfigStore
 class ProcessesConf:
     _target_: str = "lightsweep.launcher.launcher.ProcessesLauncher"
 
-    # Jobs at the same time, if a sweeper hands over several at once; null is one per core
+    # Jobs that run at the same time if a sweeper launches several at once; null is one per core
     n_jobs: int | None = None
 
 

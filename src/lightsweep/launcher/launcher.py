@@ -1,4 +1,4 @@
-"""The plugin that Hydra finds. Hydra imports this module at every start, so it imports nothing heavy."""
+"""The launcher plugin. Hydra imports this module at every start, so its imports are light."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from lightsweep.launcher import config as config
 
 
 class ProcessesLauncher(Launcher):
-    """Runs each job in a process that is kept for the next one: `hydra/launcher=processes`. The work is in `pool.py`.
+    """`hydra/launcher=processes`: runs jobs in worker processes that are reused; see `pool.py`.
 
-    `launch` may be called from several threads at once.
+    `launch` may be called from several threads at the same time.
     """
 
     def __init__(self, *, n_jobs: int | None) -> None:
@@ -27,9 +27,12 @@ class ProcessesLauncher(Launcher):
         )
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """The jobs' returns, in order. Raises `WorkerDied`, after the other jobs have ended, if a job's process did."""
+        """Return one `JobReturn` per job, in order.
+
+        Raises `WorkerDied` if the process of a job died, after the other jobs have ended.
+        """
         return self.pool.run(job_overrides, initial_job_idx=initial_job_idx)
 
     def abort(self) -> None:
-        """Kill all workers; every `launch` under way raises `WorkerDied`."""
+        """Kill all workers; every running `launch` raises `WorkerDied`."""
         self.pool.abort()

@@ -1,4 +1,4 @@
-"""Long-lived worker processes, each in an executor of its own, such that one that dies takes only its job with it."""
+"""Worker processes that are reused. Each has its own executor, so that a dead worker affects only its own job."""
 
 import contextlib
 import multiprocessing
@@ -24,22 +24,23 @@ from lightsweep.config.validation import POSITIVE_INT
 from lightsweep.errors import ConfigError
 from lightsweep.launcher.worker import App, failed_job, run_pickled, set_up
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-SECONDS_BETWEEN_LOOKS = 1.0
-SECONDS_TO_DIE = 5.0
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+SECONDS_BETWEEN_CHECKS = 1.0
+SECONDS_TO_EXIT = 5.0
 SECONDS_BETWEEN_POLLS = 0.02
 
 T = TypeVar("T")
 
 
-class WorkerDied(Exception):  # noqa: N818  (what happened, like Optuna's TrialPruned)
-    """The process that ran a job is gone; the message says how it ended. Other jobs are not affected."""
+class WorkerDied(Exception):  # noqa: N818  (an outcome, like Optuna's TrialPruned)
+    """The process that ran a job has exited; the message says how. Other jobs are not affected."""
 
 
 class WorkerPool:
-    """As many workers as jobs were in flight at the same time, and no more; idle ones wait for the next job.
+    """Starts a worker whenever none is idle, so it has as many as jobs ran at the same time.
 
-    They end when the pool is garbage and when the interpreter exits. If that is killed, a worker ends its job first.
+    The workers exit when the pool is garbage-collected or the interpreter exits. If the driver is killed, each
+    worker finishes its job first.
     """
 
     def __init__(
@@ -57,10 +58,10 @@ class WorkerPool:
         self._idle: list[Worker] = []
         self._workers: set[Worker] = set()
         self._lock = threading.Lock()
-        weakref.finalize(self, _end, self._workers).atexit = False  # then the executors end by themselves
+        weakref.finalize(self, _shut_down, self._workers).atexit = False  # executors shut down by themselves then
 
     def run(self, job_overrides: Sequence[Sequence[str]], *, initial_job_idx: int) -> list[JobReturn]:
-        """Run the jobs, `n_jobs` at a time, and raise the first error only after all have ended."""
+        """Run the jobs, `n_jobs` at a time. The first error is raised after all jobs have ended."""
         jobs = list(enumerate(job_overrides, start=initial_job_idx))
         if len(jobs) == 1:
             return [self._run_one(*jobs[0])]
@@ -84,9 +85,9 @@ class WorkerPool:
             worker.kill()
 
     def _run_one(self, number: int, overrides: Sequence[str]) -> JobReturn:
-        worker = self._take()
+        worker = self._idle_or_new_worker()
         try:
-            answer = worker.run(number, overrides)
+            result = worker.run(number, overrides)
         except BaseException:
             with self._lock:
                 self._workers.discard(worker)
@@ -95,9 +96,9 @@ class WorkerPool:
         with self._lock:
             if worker in self._workers:  # not aborted
                 self._idle.append(worker)
-        return _returned(answer, overrides)
+        return _unpickled(result, overrides)
 
-    def _take(self) -> "Worker":
+    def _idle_or_new_worker(self) -> "Worker":
         with self._lock:
             while self._idle:
                 worker = self._idle.pop()
@@ -105,8 +106,8 @@ class WorkerPool:
                     return worker
                 self._workers.discard(worker)
             if self._app is None:
-                app: App = (self.hydra_context, self.config, self.task_function, Singleton.get_state())
-                self._app = cloudpickle.dumps(app)  # takes the task function of a script by value
+                app = App(self.hydra_context, self.config, self.task_function, Singleton.get_state())
+                self._app = cloudpickle.dumps(app)  # pickles the task function of a script by value
             assert self._app is not None
             worker = Worker(self._app, n_threads=max(1, cpu_count() // self.n_jobs))
             self._workers.add(worker)
@@ -114,58 +115,58 @@ class WorkerPool:
 
 
 class Worker:
-    """One worker process; it heads a process group, so what it has forked goes with it."""
+    """One worker process. It leads a process group, so that `kill` also ends the processes that it forked."""
 
     def __init__(self, app: bytes, *, n_threads: int) -> None:
         self._executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
-        self._closing = threading.Lock()  # an executor can't be shut down by two threads at once
-        threads = {name: str(n_threads) for name in THREADS if name not in os.environ}  # workers that share cores spin
+        self._shutdown_lock = threading.Lock()  # two threads can't shut down an executor at the same time
+        threads = {name: str(n_threads) for name in THREAD_VARIABLES if name not in os.environ}
         others = multiprocessing.active_children()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a Ctrl-C goes to every process
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a Ctrl-C is sent to every process
         try:
-            with env_override(threads):
+            with env_override(threads):  # workers with more threads than cores slow each other down
                 self._ready = self._executor.submit(set_up, app)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        [self._process] = [each for each in multiprocessing.active_children() if each not in others]
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        [self._process] = [child for child in multiprocessing.active_children() if child not in others]
 
     def run(self, number: int, overrides: Sequence[str]) -> bytes:
-        """Run one job. Raises `WorkerDied`, also if the process ended while it was idle."""
+        """Run one job. Raises `WorkerDied`, also if the process exited while it was idle."""
         try:
-            self._answer(self._ready)
-            return self._answer(self._executor.submit(run_pickled, number, list(overrides)))
-        except (RuntimeError, CancelledError):  # what the executor raises, `BrokenProcessPool` too
-            raise WorkerDied(f"its process {self._how_it_ended()}") from None
+            self._wait_for(self._ready)
+            return self._wait_for(self._executor.submit(run_pickled, number, list(overrides)))
+        except (RuntimeError, CancelledError):  # raised by the executor; includes `BrokenProcessPool`
+            raise WorkerDied(f"its process {self._exit_reason()}") from None
 
     def is_alive(self) -> bool:
-        # Both are asked: a process that it has forked keeps the one from being seen, the executor the other.
+        # Neither check is enough: a forked child keeps the sentinel open, the executor may take the exit code.
         return not connection.wait([self._process.sentinel], timeout=0) and self._process.exitcode is None
 
-    def end(self) -> None:
-        """Let it exit, and wait: an executor that closes while the interpreter exits would print a traceback."""
-        with self._closing:
+    def shut_down(self) -> None:
+        """Let the process exit, and wait: an executor that closes during interpreter exit prints a traceback."""
+        with self._shutdown_lock:
             self._executor.shutdown()
 
     def kill(self) -> None:
-        """End it and what it has forked, now."""
+        """Kill the process and those that it forked."""
         assert self._process.pid is not None
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # it is gone, or heads no group yet
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has exited, or leads no group yet
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
-        with self._closing:
+        with self._shutdown_lock:
             self._executor.shutdown(cancel_futures=True)
 
-    def _answer(self, future: "Future[T]") -> T:
-        while not wait([future], timeout=SECONDS_BETWEEN_LOOKS).done:
-            # The executor does not see the death of a process as long as one that it has forked lives.
+    def _wait_for(self, future: "Future[T]") -> T:
+        while not wait([future], timeout=SECONDS_BETWEEN_CHECKS).done:
+            # The executor notices a dead process only after the processes that it forked have exited.
             if not self.is_alive() and not future.done():
                 raise BrokenProcessPool
         return future.result()
 
-    def _how_it_ended(self) -> str:
-        deadline = time.monotonic() + SECONDS_TO_DIE
+    def _exit_reason(self) -> str:
+        deadline = time.monotonic() + SECONDS_TO_EXIT
         while self._process.exitcode is None and time.monotonic() < deadline:
-            time.sleep(SECONDS_BETWEEN_POLLS)  # a thread of the executor may have the exit code first
+            time.sleep(SECONDS_BETWEEN_POLLS)  # a thread of the executor may read the exit code first
         code = self._process.exitcode
         if code is None:
             return "closed its connection"
@@ -177,18 +178,18 @@ class Worker:
             return f"was killed by signal {-code}"
 
 
-def _end(workers: set[Worker]) -> None:
+def _shut_down(workers: set[Worker]) -> None:
     with ThreadPoolExecutor() as threads:
         for worker in workers:
-            threads.submit(worker.end)
+            threads.submit(worker.shut_down)
 
 
-def _returned(answer: bytes, overrides: Sequence[str]) -> JobReturn:
+def _unpickled(result: bytes, overrides: Sequence[str]) -> JobReturn:
     try:
-        returned: Any = cloudpickle.loads(answer)
-    except Exception as error:  # noqa: BLE001  (anything may go wrong in the methods of another's class)
+        unpickled: Any = cloudpickle.loads(result)
+    except Exception as error:  # noqa: BLE001  (a user's class may raise anything)
         return failed_job(overrides, f"its result can't be read: {error}")
-    if isinstance(returned, Exception):
-        raise returned
-    assert isinstance(returned, JobReturn)
-    return returned
+    if isinstance(unpickled, Exception):
+        raise unpickled
+    assert isinstance(unpickled, JobReturn)
+    return unpickled

@@ -1,4 +1,4 @@
-"""What runs in a worker process: one Hydra job after the other, as long as the driver lives."""
+"""The code of a worker process: it runs one Hydra job after the other until the driver exits."""
 
 import gc
 import multiprocessing
@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 from hydra.core.singleton import Singleton
@@ -16,33 +16,50 @@ from hydra.errors import CompactHydraException
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-App = tuple[HydraContext, DictConfig, TaskFunction, Any]  # what all jobs have in common, and Hydra's singletons
+
+class App(NamedTuple):
+    """What all jobs share."""
+
+    hydra_context: HydraContext
+    config: DictConfig
+    task_function: TaskFunction
+    singletons: Any  # the state of Hydra's singletons in the driver
+
 
 _app: App
-_at_work = threading.Lock()
+_job_is_running = threading.Lock()
 
 
 def set_up(app: bytes) -> None:
-    """Make this process a worker. SIGINT is the driver's to act on."""
+    """Make this process a worker. It ignores SIGINT, which the driver handles."""
     global _app
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    threading.Thread(target=_leave_with_driver, daemon=True).start()
+    threading.Thread(target=_exit_with_driver, daemon=True).start()
     _app = cloudpickle.loads(app)
     setup_globals()
-    Singleton.set_state(_app[3])
+    Singleton.set_state(_app.singletons)
+
+
+def _exit_with_driver() -> None:
+    """Exit when the driver has exited and the current job has ended; the executor's queue would wait forever."""
+    driver = multiprocessing.parent_process()
+    assert driver is not None
+    driver.join()
+    with _job_is_running:
+        os._exit(1)
 
 
 def run_pickled(number: int, overrides: list[str]) -> bytes:
-    """Run a job; gives a pickled `JobReturn`, or an exception if the job did not get as far as its task."""
-    with _at_work:
-        answer = _answer(number, overrides)
-        pickled = _pickled(answer)
-        completed = isinstance(answer, JobReturn) and answer.status == JobStatus.COMPLETED
-        del answer
+    """Run a job and return a pickled `JobReturn`, or a pickled exception if the job failed before its task."""
+    with _job_is_running:
+        result = _result(number, overrides)
+        pickled = _pickled(result)
+        completed = isinstance(result, JobReturn) and result.status == JobStatus.COMPLETED
+        del result
         if not completed:
-            gc.collect()  # an exception and its traceback hold each other, and with them the model
+            gc.collect()  # an exception and its traceback reference each other and keep the model alive
         return pickled
 
 
@@ -52,54 +69,44 @@ def failed_job(overrides: Sequence[str], reason: str) -> JobReturn:
     return job
 
 
-def _leave_with_driver() -> None:
-    """End this process, after its job, when the driver is gone; its queue would wait for ever."""
-    driver = multiprocessing.parent_process()
-    assert driver is not None
-    driver.join()
-    with _at_work:
-        os._exit(1)
-
-
-def _answer(number: int, overrides: list[str]) -> JobReturn | Exception:
+def _result(number: int, overrides: list[str]) -> JobReturn | Exception:
     try:
         return _run_job(number, overrides)
-    except SystemExit as leaving:
-        return failed_job(overrides, f"it called sys.exit({leaving.code})")
+    except SystemExit as error:
+        return failed_job(overrides, f"it called sys.exit({error.code})")
     except Exception as error:  # noqa: BLE001  (raised in the driver)
         return error
     except BaseException as error:  # noqa: BLE001  (a worker outlives its jobs)
         return failed_job(overrides, f"it raised {type(error).__name__}")
     finally:
-        sys.stdout.flush()  # a worker may be killed before it writes the rest
+        sys.stdout.flush()  # a worker may be killed before the buffer is written
 
 
 def _run_job(number: int, overrides: list[str]) -> JobReturn:
-    hydra_context, master_config, task_function, _ = _app
-    config = hydra_context.config_loader.load_sweep_config(master_config, overrides)
+    config = _app.hydra_context.config_loader.load_sweep_config(_app.config, overrides)
     with open_dict(config):
         config.hydra.job.id = f"{config.hydra.job.name}_{number}"
         config.hydra.job.num = number
     return run_job(
-        hydra_context=hydra_context,
+        hydra_context=_app.hydra_context,
         config=config,
-        task_function=task_function,
+        task_function=_app.task_function,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
     )
 
 
-def _pickled(answer: JobReturn | Exception) -> bytes:
-    """Pickle the answer, which `JobReturn` strips of tracebacks; what can't be sent is replaced by what says so."""
+def _pickled(result: JobReturn | Exception) -> bytes:
+    """Pickle a result. One that can't be pickled is replaced by an error with the reason."""
     try:
-        pickled = cloudpickle.dumps(answer)
-        if isinstance(answer, Exception):
-            cloudpickle.loads(pickled)  # many an exception can be written, but not read
-    except Exception as error:  # noqa: BLE001  (anything may go wrong in the methods of another's class)
-        if isinstance(answer, JobReturn):
-            pickled = cloudpickle.dumps(failed_job(answer.overrides or [], f"its result can't be sent: {error}"))
+        pickled = cloudpickle.dumps(result)  # `JobReturn` drops tracebacks
+        if isinstance(result, Exception):
+            cloudpickle.loads(pickled)  # some exceptions can be pickled, but not unpickled
+    except Exception as error:  # noqa: BLE001  (a user's class may raise anything)
+        if isinstance(result, JobReturn):
+            pickled = cloudpickle.dumps(failed_job(result.overrides or [], f"its result can't be sent: {error}"))
         else:
-            plain = CompactHydraException if isinstance(answer, CompactHydraException) else RuntimeError
-            pickled = cloudpickle.dumps(plain(str(answer)))
+            picklable = CompactHydraException if isinstance(result, CompactHydraException) else RuntimeError
+            pickled = cloudpickle.dumps(picklable(str(result)))
     assert isinstance(pickled, bytes)
     return pickled

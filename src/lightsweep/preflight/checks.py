@@ -1,4 +1,4 @@
-"""Checks a search before its first trial: every fault that can be seen from the config is reported at once."""
+"""Check the settings of a search before its first trial. All problems are reported in one error."""
 
 import re
 import sys
@@ -17,15 +17,26 @@ from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.config.validation import INT_FROM_0, POSITIVE, POSITIVE_INT
 from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, format_errors
-from lightsweep.preflight.composition import composition_faults
-from lightsweep.preflight.storage_checks import place_faults, study_faults
-from lightsweep.search.space import Request, SearchSpace
+from lightsweep.preflight.config_checks import config_problems
+from lightsweep.preflight.storage_checks import location_problems, study_problems
+from lightsweep.search.request import Request
+from lightsweep.search.space import SearchSpace
 from lightsweep.search.study import build_sampler, grid_size
 from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.trial.pruner import build_pruner
 
 DIRECTIONS = ("maximize", "minimize")
+RULES = {
+    "n_trials": POSITIVE_INT,
+    "n_jobs": POSITIVE_INT,
+    "timeout": POSITIVE,
+    "trial_timeout": POSITIVE,
+    "keep_checkpoints": POSITIVE_INT,
+    "max_consecutive_failures": POSITIVE_INT,
+    "max_retries": INT_FROM_0,
+}
 MAY_BE_NULL = ("timeout", "trial_timeout", "keep_checkpoints")
+WARM_UP_KEYS = ("n_warmup_steps", "min_resource", "wrapped_pruner.n_warmup_steps", "wrapped_pruner.min_resource")
 
 
 def check_search(
@@ -37,143 +48,119 @@ def check_search(
     url: str,
     fingerprint: Callable[[], Fingerprint],
 ) -> tuple[BaseSampler, BasePruner]:
-    """Raise one `ConfigError` with all that is wrong with a search; else give its sampler and its pruner.
+    """Return the sampler and the pruner of a search, or raise one `ConfigError` with all problems.
 
-    Takes a few tenths of a second, and neither imports torch nor writes anything. `url` is where the study is, or
-    will be, kept; `fingerprint` takes that of the search, which costs as much again.
+    Takes a few tenths of a second, does not import torch and writes nothing. `url` is the storage URL;
+    `fingerprint` is called only where the study is compared, because it is as slow as all other checks.
     """
     launcher = OmegaConf.select(config, "hydra.launcher._target_")
     if launcher is None:  # Hydra can't compose a job then
         raise ConfigError("hydra.launcher has no _target_. Choose one with hydra/launcher=...")
-    sampler, pruner, faults = _built(settings, request.space)
-    faults = [
-        *settings_faults(settings, launcher=launcher, told_with_monitor="direction" in config),
-        *request_faults(request, config_loader=config_loader, config=config),
-        *faults,
-        *place_faults(Path(config.hydra.sweep.dir).absolute(), url),
+    sampler, pruner, build_problems = _build(settings, request.space)
+    problems = [
+        *_settings_problems(settings, direction_is_checked_with_monitor="direction" in config),
+        *_launcher_problems(settings, launcher),
+        *_request_problems(request, config_loader=config_loader, config=config),
+        *build_problems,
+        *location_problems(Path(config.hydra.sweep.dir).absolute(), url),
     ]
-    judged_later = not faults and not settings.preflight  # when the study is opened, in a moment
-    if settings.direction in DIRECTIONS and not judged_later:
-        faults += study_faults(
+    is_checked_when_opened = not problems and not settings.preflight  # opening the study repeats its checks
+    if settings.direction in DIRECTIONS and not is_checked_when_opened:
+        problems += study_problems(
             url,
             name=settings.study_name,
             direction=cast(Direction, settings.direction),
             fingerprint=fingerprint,
             allow_changes=settings.allow_changes,
         )
-    if faults:
-        raise ConfigError(format_errors(faults))
+    if problems:
+        raise ConfigError(format_errors(problems))
     assert sampler is not None
     assert pruner is not None
-    for remark in remarks(settings, config=config, n_points=grid_size(sampler, request.space)):
-        print(remark, file=sys.stderr)
+    for warning in _warnings(settings, config=config, n_grid_points=grid_size(sampler, request.space)):
+        print(warning, file=sys.stderr)
     return sampler, pruner
 
 
-def settings_faults(settings: LightsweepConf, *, launcher: str, told_with_monitor: bool = False) -> list[str]:
-    """What is wrong in `hydra.sweeper` and with the launcher, of which `launcher` is the target.
+def _build(settings: LightsweepConf, space: SearchSpace) -> tuple[BaseSampler | None, BasePruner | None, list[str]]:
+    sampler, pruner, problems = None, None, []
+    try:
+        sampler = build_sampler(settings.sampler, space=space) if space.distributions else None
+    except USER_ERRORS as error:
+        problems.append(str(error))
+    try:
+        pruner = build_pruner(settings.pruner)
+    except USER_ERRORS as error:
+        problems.append(str(error))
+    return sampler, pruner, problems
 
-    `told_with_monitor`: a direction that is not known is among the faults of the config that has the monitor.
-    """
-    problems = [
-        f"hydra.sweeper.{key} is {getattr(settings, key)}; it must be {rule.must_be}."
-        for key, rule in (
-            ("n_trials", POSITIVE_INT),
-            ("n_jobs", POSITIVE_INT),
-            ("timeout", POSITIVE),
-            ("trial_timeout", POSITIVE),
-            ("keep_checkpoints", POSITIVE_INT),
-            ("max_consecutive_failures", POSITIVE_INT),
-            ("max_retries", INT_FROM_0),
+
+def _settings_problems(settings: LightsweepConf, *, direction_is_checked_with_monitor: bool) -> Iterator[str]:
+    for key, rule in RULES.items():
+        value = getattr(settings, key)
+        if not rule.holds(value) and not (key in MAY_BE_NULL and value is None):
+            yield f"hydra.sweeper.{key} is {value}; it must be {rule.must_be}."
+    if settings.max_failure_rate != 0:
+        yield (
+            f"hydra.sweeper.max_failure_rate is {settings.max_failure_rate:g}, which this sweeper does not support."
+            " Leave it at 0, and set hydra.sweeper.max_consecutive_failures to end a search after failures."
         )
-        if not rule.holds(getattr(settings, key)) and not (key in MAY_BE_NULL and getattr(settings, key) is None)
-    ]
-    problems += inherited_settings_faults(settings)
-    if settings.direction not in DIRECTIONS and not (settings.direction is None and told_with_monitor):
-        problems.append(f"hydra.sweeper.direction is '{settings.direction}'; it must be maximize or minimize.")
+    if settings.custom_search_space is not None:
+        yield (
+            f"hydra.sweeper.custom_search_space is '{settings.custom_search_space}', which this sweeper does not"
+            " support. Leave it at null, and set conditions with hydra.sweeper.when."
+        )
+    is_checked = settings.direction is None and direction_is_checked_with_monitor
+    if settings.direction not in DIRECTIONS and not is_checked:
+        yield f"hydra.sweeper.direction is '{settings.direction}'; it must be maximize or minimize."
     if not re.fullmatch(r"\w[\w.-]*", settings.study_name):
-        problems.append(
+        yield (
             f"hydra.sweeper.study_name is '{settings.study_name}'; it also names a folder,"
-            " so it must be made of letters, digits, '_', '-' and '.', and begin with a letter or digit."
+            " so it must consist of letters, digits, '_', '-' and '.', and must not begin with '-' or '.'."
         )
-    if launcher not in (f"{known.__module__}.{known.__qualname__}" for known in Plugins.instance().discover(Launcher)):
-        problems.append(
-            f"hydra.launcher._target_ is '{launcher}', which is no launcher that Hydra has found. Choose one with"
-            " hydra/launcher=... and leave its _target_ alone; one of your own must be an installed Hydra plugin."
+
+
+def _launcher_problems(settings: LightsweepConf, launcher: str) -> Iterator[str]:
+    """Check the launcher with the target `launcher`."""
+    plugins = Plugins.instance().discover(Launcher)
+    if launcher not in (f"{plugin.__module__}.{plugin.__qualname__}" for plugin in plugins):
+        yield (
+            f"hydra.launcher._target_ is '{launcher}', which is not a launcher plugin of Hydra. Choose one with"
+            " hydra/launcher=... and leave its _target_ unchanged; your own launcher must be an installed Hydra plugin."
         )
     if settings.n_jobs > 1 and launcher.endswith(".BasicLauncher"):
-        problems.append(
+        yield (
             f"hydra.sweeper.n_jobs is {settings.n_jobs}, but Hydra's basic launcher runs jobs one by one inside this"
             " process. Add hydra/launcher=processes, which comes with Lightsweep, or any other Hydra launcher that"
             " runs jobs outside this process (submitit_local, submitit_slurm, ray)."
         )
-    return problems
 
 
-def inherited_settings_faults(settings: LightsweepConf) -> list[str]:
-    """What is set of hydra-optuna-sweeper's own settings that have no effect here."""
-    problems = []
-    if settings.max_failure_rate != 0:
-        problems.append(
-            f"hydra.sweeper.max_failure_rate is {settings.max_failure_rate:g}, which this sweeper does not know."
-            " Leave it at 0; how many failures in a row end the search is hydra.sweeper.max_consecutive_failures."
-        )
-    if settings.custom_search_space is not None:
-        problems.append(
-            f"hydra.sweeper.custom_search_space is '{settings.custom_search_space}', which this sweeper does not know."
-            " Leave it at null; where a parameter applies is said with hydra.sweeper.when."
-        )
-    return problems
-
-
-def request_faults(request: Request, *, config_loader: ConfigLoader, config: DictConfig) -> list[str]:
-    """What is wrong with the space, and with what the trials will compose from it."""
+def _request_problems(request: Request, *, config_loader: ConfigLoader, config: DictConfig) -> list[str]:
+    """Check the space and the configs that trials will get."""
     if not request.space.distributions:
         fixed = f" The command line fixes {', '.join(request.fixed_by_user)}." if request.fixed_by_user else ""
         return [
             f"nothing is left to search.{fixed} Leave a parameter free, give a range such as"
             " 'optimizer.lr=tag(log,interval(1e-4,1e-1))', or train once without hparams_search and -m."
         ]
-    of_space = request.space.problems()
-    of_configs = composition_faults(request, config_loader=config_loader, config=config)
-    told = {fault.removeprefix("the search space: ").lstrip("+") for fault in of_space}
-    return [*of_space, *(fault for fault in of_configs if fault not in told)]
+    return config_problems(request, config_loader=config_loader, config=config)
 
 
-def remarks(settings: LightsweepConf, *, config: DictConfig, n_points: int | None) -> Iterator[str]:
-    """What is no fault, but probably not meant; `n_points` is the size of a grid."""
-    if n_points is not None and n_points < settings.n_trials:
+def _warnings(settings: LightsweepConf, *, config: DictConfig, n_grid_points: int | None) -> Iterator[str]:
+    """Warn of settings that are valid, but probably not intended."""
+    if n_grid_points is not None and n_grid_points < settings.n_trials:
         yield (
-            f"note: the grid has {n_points} points, so the search ends after {n_points} of"
+            f"note: the grid has {n_grid_points} points, so the search ends after {n_grid_points} of"
             f" hydra.sweeper.n_trials={settings.n_trials} trials."
         )
     max_epochs = OmegaConf.select(config, "trainer.max_epochs")
-    key, warm_up = _warm_up(settings.pruner)
-    if isinstance(max_epochs, int) and warm_up is not None and warm_up >= max_epochs - 1:
-        lower = f"Lower {key.rsplit('.', 1)[-1]}, train" if warm_up else "Train"
+    values = {key: OmegaConf.select(settings.pruner, key) for key in WARM_UP_KEYS}
+    key, n_epochs = next(((k, value) for k, value in values.items() if isinstance(value, int)), ("", None))
+    if isinstance(max_epochs, int) and n_epochs is not None and n_epochs >= max_epochs - 1:
+        lower = f"Lower {key.rsplit('.', 1)[-1]}, train" if n_epochs else "Train"
         yield (
-            f"warning: no trial can be pruned: {key} is {warm_up}, and of trainer.max_epochs={max_epochs} the pruner"
-            f" is asked after all but the last. {lower} longer, or say hydra/sweeper/pruner=none."
+            f"warning: no trial can be pruned: hydra.sweeper.pruner.{key} is {n_epochs}, and the last of"
+            f" trainer.max_epochs={max_epochs} epochs is never pruned. {lower} longer, or set"
+            " hydra/sweeper/pruner=none."
         )
-
-
-def _warm_up(pruner: DictConfig) -> tuple[str, int | None]:
-    """How many epochs a trial is safe from the pruner, and the key that says so."""
-    for key in ("n_warmup_steps", "min_resource", "wrapped_pruner.n_warmup_steps", "wrapped_pruner.min_resource"):
-        value = OmegaConf.select(pruner, key)
-        if isinstance(value, int):
-            return f"hydra.sweeper.pruner.{key}", value
-    return "", None
-
-
-def _built(settings: LightsweepConf, space: SearchSpace) -> tuple[BaseSampler | None, BasePruner | None, list[str]]:
-    sampler, pruner, faults = None, None, []
-    try:
-        sampler = build_sampler(settings.sampler, space=space) if space.distributions else None
-    except USER_ERRORS as error:
-        faults.append(str(error))
-    try:
-        pruner = build_pruner(settings.pruner)
-    except USER_ERRORS as error:
-        faults.append(str(error))
-    return sampler, pruner, faults

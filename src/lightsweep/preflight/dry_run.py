@@ -1,7 +1,8 @@
-"""Rehearses a search before it starts: its smallest and its largest model, a few batches each, and what all costs."""
+"""The dry run of a preflight: train the smallest and the largest model for a few batches and measure the cost."""
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -22,30 +23,30 @@ from omegaconf import DictConfig
 from lightsweep.errors import USER_ERRORS, ConfigError, format_errors
 from lightsweep.interrupt import handled_by
 from lightsweep.report.formatting import format_value
-from lightsweep.search.folder import cannot_create, nearest_that_exists, use_folder
+from lightsweep.search.folder import cannot_create, nearest_existing, use_folder
 from lightsweep.search.jobs import TrialFailed, TrialJobs
-from lightsweep.search.space import Request
-from lightsweep.sweeper.config import LightsweepConf
+from lightsweep.search.request import Request
 from lightsweep.trial.outcome import Outcome
 
 N_BATCHES = 10
 MEASURED = "measured.json"
-S_PER_EPOCH = 0.005  # Lightning's own time around the batches, measured on the digits
-S_PER_JOB = 0.3  # Hydra's and the launcher's time around a job, measured with joblib
-BLOCK = 4096  # what a small file takes on disk
+S_PER_EPOCH = 0.005  # Lightning's overhead, measured on the digits
+S_PER_JOB = 0.3  # overhead of Hydra and the launcher, measured with joblib
+BLOCK = 4096  # bytes; a file takes a multiple of it on disk
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What one of the two models cost, or why it failed.
+    """The measurements of one model, or the reason why it failed.
 
-    `seconds` are those of the whole job; `folder_bytes` are without checkpoints.
+    `measured` is what the callback `Stopwatch` wrote, empty after a failure. `seconds` is the time of the whole job.
+    `folder_bytes` is the size of its folder without checkpoints.
     """
 
     size: str
     params: Mapping[str, Any]
     seconds: float
-    fault: str | None
+    failure: str | None
     measured: Mapping[str, Any]
     folder_bytes: int
 
@@ -53,17 +54,17 @@ class DryRun:
         return " ".join(f"{name}={format_value(value)}" for name, value in self.params.items())
 
     def epoch_s(self, *, n_batches: int | None) -> float | None:
-        """Seconds of one epoch of so many batches, with validation and checkpoint; None if some number is unknown."""
+        """Return the seconds of an epoch with validation and checkpoint, None if a number of batches is unknown."""
         m = self.measured
         if n_batches is None or m["n_val_batches"] is None:
             return None
         batches = n_batches * m["s_per_batch"] + m["n_val_batches"] * m["s_per_val_batch"]
         return float(batches + m["s_per_checkpoint"] + S_PER_EPOCH)
 
-    def around_s(self, *, warm: bool) -> float:
-        """Seconds of the job that are spent once, whatever the number of epochs.
+    def overhead_s(self, *, warm: bool) -> float:
+        """Return the seconds of the job that do not depend on the number of epochs.
 
-        `warm` leaves out what only the first job of a process pays for, above all importing torch.
+        With `warm`, the costs of the first job of a process are left out, mainly the import of torch.
         """
         m = self.measured
         seconds = m["s_since_set_up"] + S_PER_JOB if warm else self.seconds
@@ -71,16 +72,11 @@ class DryRun:
 
 
 def dry_run(
-    settings: LightsweepConf,
-    request: Request,
-    *,
-    config: DictConfig,
-    hydra_context: HydraContext,
-    task_function: TaskFunction,
+    request: Request, *, config: DictConfig, hydra_context: HydraContext, task_function: TaskFunction
 ) -> list[DryRun]:
-    """Run both models as two ordinary jobs through the search's own launcher, in a folder that is removed again.
+    """Run each model as a job of the search's launcher, in a temporary folder and without a study.
 
-    Nothing is reported to a study. Raises one `ConfigError` with all that went wrong.
+    Raises one `ConfigError` with all failures.
     """
     with _temporary_folder(Path(config.hydra.sweep.dir).absolute()) as folder:
         use_folder(config, folder)
@@ -88,27 +84,24 @@ def dry_run(
             config=config, hydra_context=hydra_context, task_function=task_function
         )
         jobs = TrialJobs(launcher=launcher, space=request.space, fixed=request.fixed, sweep_dir=folder)
-        dry_runs = [_run(jobs, size, params) for size, params in _models(request).items()]
-    if faults := _faults(dry_runs):
-        raise ConfigError(format_errors(faults))
+        smallest, largest = request.space.smallest(), request.space.largest()
+        models = {"only": smallest} if smallest == largest else {"smallest": smallest, "largest": largest}
+        dry_runs = [_run(jobs, size, params) for size, params in models.items()]
+    if problems := _problems(dry_runs):
+        raise ConfigError(format_errors(problems))
     return dry_runs
-
-
-def _models(request: Request) -> dict[str, dict[str, Any]]:
-    smallest, largest = request.space.smallest(), request.space.largest()
-    return {"only": smallest} if smallest == largest else {"smallest": smallest, "largest": largest}
 
 
 @contextmanager
 def _temporary_folder(wanted: Path) -> Iterator[Path]:
-    """A folder on the file system of the search, where every worker can reach it, and that is gone afterwards."""
+    """Create a folder on the file system of the search, which every worker can access, and remove it afterwards."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".preflight-", dir=nearest_that_exists(wanted)))
+        folder = Path(tempfile.mkdtemp(prefix=".preflight-", dir=nearest_existing(wanted)))
     except OSError as error:
         raise ConfigError(cannot_create(wanted, error.strerror)) from None
 
-    def leave(signum: int, _: object) -> None:
-        """There is nothing to save. An exception could be caught on its way, by an import for one."""
+    def exit_at_once(signum: int, _: object) -> None:
+        """Exit at once: there is nothing to save, and other code might catch an exception, such as an import."""
         for worker in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 worker.kill()
@@ -117,7 +110,7 @@ def _temporary_folder(wanted: Path) -> Iterator[Path]:
         os._exit(128 + signum)
 
     try:
-        with handled_by(leave):
+        with handled_by(exit_at_once):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -135,21 +128,18 @@ def _run(jobs: TrialJobs, size: str, params: dict[str, Any]) -> DryRun:
     start = time.perf_counter()
     try:
         outcome = jobs.launch(overrides, number=0)
-        fault = outcome.failed if isinstance(outcome, Outcome) else None
+        failure = outcome.failed if isinstance(outcome, Outcome) else None
     except (*USER_ERRORS, TrialFailed) as error:
-        fault = str(error)
+        failure = str(error)
     seconds = time.perf_counter() - start
-    measured = json.loads((folder / MEASURED).read_text()) if fault is None else {}
-    return DryRun(size, params, seconds, fault, measured, _bytes_in(folder))
-
-
-def _bytes_in(folder: Path) -> int:
+    measured = json.loads((folder / MEASURED).read_text()) if failure is None else {}
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    return sum(-(-size // BLOCK) * BLOCK for size in sizes)
+    folder_bytes = sum(math.ceil(n_bytes / BLOCK) * BLOCK for n_bytes in sizes)
+    return DryRun(size, params, seconds, failure, measured, folder_bytes)
 
 
-def _faults(dry_runs: list[DryRun]) -> list[str]:
-    faults = {r.fault for r in dry_runs if r.fault}
-    if len(dry_runs) == 2 and len(faults) == 1 and all(r.fault for r in dry_runs):
-        return [f"the smallest and the largest model: {dry_runs[0].fault}"]
-    return [f"the {r.size} model ({r.described()}): {r.fault}" for r in dry_runs if r.fault]
+def _problems(dry_runs: list[DryRun]) -> list[str]:
+    failed = [run for run in dry_runs if run.failure]
+    if len(failed) == 2 and failed[0].failure == failed[1].failure:
+        return [f"the smallest and the largest model: {failed[0].failure}"]
+    return [f"the {run.size} model ({run.described()}): {run.failure}" for run in failed]

@@ -1,4 +1,4 @@
-"""What a search will take, time and disk, from what its two rehearsed models took."""
+"""Estimate the time and the disk space of a search from the dry runs of its smallest and largest model."""
 
 import shutil
 from collections.abc import Sequence
@@ -7,24 +7,21 @@ from pathlib import Path
 
 from lightsweep.errors import ConfigError
 from lightsweep.preflight.dry_run import DryRun
-from lightsweep.search.folder import nearest_that_exists
+from lightsweep.search.folder import nearest_existing
 from lightsweep.sweeper.config import LightsweepConf
 
-REUSE_WORKERS = ("joblib", "ray")  # launchers whose workers import torch for their first trial only
-BYTES_PER_TRIAL = 20_000  # its part of the study, its metrics and its result; a rehearsal has none of them
+REUSE_WORKERS = ("joblib", "ray")  # launchers whose workers import torch only for their first trial
+BYTES_PER_TRIAL = 20_000  # study, metrics and result, which a dry run does not write
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Time and disk of a search, from its two rehearsed models.
-
-    Seconds are None where the data do not tell how many batches they have.
-    """
+    """The estimated cost of a search. `seconds_per_trial` is None if the number of batches is unknown."""
 
     n_trials: int
     n_jobs: int
     max_epochs: int
-    seconds_per_trial: tuple[float, float] | None
+    seconds_per_trial: tuple[float, float] | None  # lowest and highest
     checkpoint_bytes: int
     last_checkpoint_bytes: int
     n_checkpoints: int
@@ -53,13 +50,13 @@ class Estimate:
         return rounds * low, rounds * high
 
     def disk_bytes(self) -> int:
-        """With both checkpoints of the running trials, of which the last holds the state of the optimizer, too."""
+        """Return the size of all kept checkpoints and folders, and of both checkpoints of each running trial."""
         running = self.n_jobs * (self.checkpoint_bytes + self.last_checkpoint_bytes)
         return self.n_checkpoints * self.checkpoint_bytes + running + self.n_trials * self.folder_bytes
 
     def lines(self, folder: Path) -> dict[str, str]:
-        """The estimate in words, each line with its label."""
-        where = nearest_that_exists(folder)
+        """Return the lines of the estimate by their labels."""
+        existing = nearest_existing(folder)
         n_at_a_time = f", {self.n_jobs} at a time" if self.n_jobs > 1 else ""
         return {
             "a trial": f"{_span(self.seconds_per_trial)} for {_counted(self.max_epochs, 'epoch')}",
@@ -70,50 +67,53 @@ class Estimate:
                 f"about {in_bytes(self.disk_bytes())}: a checkpoint of up to {in_bytes(self.checkpoint_bytes)} for"
                 f" {_counted(self.n_checkpoints, 'trial')}, and {in_bytes(self.folder_bytes)} for each trial's folder"
             ),
-            "free": f"{in_bytes(shutil.disk_usage(where).free)} in {where}",
+            "free": f"{in_bytes(shutil.disk_usage(existing).free)} in {existing}",
         }
 
     def check_disk(self, folder: Path) -> None:
         """Raise `ConfigError` if the search would fill the disk."""
-        free = shutil.disk_usage(nearest_that_exists(folder)).free
+        free = shutil.disk_usage(nearest_existing(folder)).free
         if self.disk_bytes() > free:
             raise ConfigError(
-                f"hydra.sweep.dir is '{folder}', where {in_bytes(free)} are free, but the search will need about"
-                f" {in_bytes(self.disk_bytes())}. Make space, choose another folder with hydra.sweep.dir=..., or keep"
-                f" fewer checkpoints than hydra.sweeper.keep_checkpoints={self.n_checkpoints}."
+                f"hydra.sweep.dir is '{folder}', where {in_bytes(free)} are free, but the search needs about"
+                f" {in_bytes(self.disk_bytes())}. Free some space, choose another folder with hydra.sweep.dir=..., or"
+                f" keep fewer checkpoints than hydra.sweeper.keep_checkpoints={self.n_checkpoints}."
             )
 
-    def remarks(self, settings: LightsweepConf) -> list[str]:
-        """What the time-outs will do to a search of this length."""
+    def timeout_warnings(self, settings: LightsweepConf) -> list[str]:
+        """Return warnings about timeouts that are shorter than the estimated times."""
         if self.seconds_per_trial is None:
             return []
         _, trial_s = self.seconds_per_trial
         _, search_s = self.search_seconds() or (0.0, 0.0)
-        remarks = []
+        warnings = []
         if settings.trial_timeout is not None and trial_s > settings.trial_timeout:
-            remarks.append(
+            warnings.append(
                 f"warning: hydra.sweeper.trial_timeout is {settings.trial_timeout:g} s, but the slowest trial takes"
                 f" about {in_time(trial_s)}; trials that take longer will fail."
             )
         if settings.timeout is not None and search_s > settings.timeout:
-            remarks.append(
+            warnings.append(
                 f"note: hydra.sweeper.timeout of {settings.timeout:g} s may end the search before all trials are run."
             )
-        return remarks
+        return warnings
 
 
 def _seconds_per_trial(dry_runs: Sequence[DryRun], *, launcher: str, max_epochs: int) -> tuple[float, float] | None:
-    """From the cheaper model with the fewest batches to the dearer one with the most: a space mixes them."""
+    """Return the time of the faster model with the fewest batches and of the slower model with the most batches.
+
+    A trial may combine the model of one with the batch size of the other.
+    """
     warm = len({r.measured["pid"] for r in dry_runs}) > 1 and any(name in launcher for name in REUSE_WORKERS)
-    around = min(r.around_s(warm=warm) for r in dry_runs)
+    overhead = min(r.overhead_s(warm=warm) for r in dry_runs)
     counts = [r.measured["n_batches"] for r in dry_runs]
     epochs = [r.epoch_s(n_batches=n_batches) for r in dry_runs for n_batches in counts]
-    seconds = [around + max_epochs * epoch for epoch in epochs if epoch is not None]
+    seconds = [overhead + max_epochs * epoch for epoch in epochs if epoch is not None]
     return (min(seconds), max(seconds)) if len(seconds) == len(epochs) else None
 
 
 def in_time(seconds: float) -> str:
-    """A duration with about two digits: 0.08 s, 12 s, 4 min, 3 h 20 min, 2 d 4 h."""
+    """Return a duration with about two digits: 0.08 s, 12 s, 4 min, 3 h 20 min, 2 d 4 h."""
     if seconds < 10:
         return f"{seconds:.2g} s"
     if seconds < 120:
@@ -129,7 +129,7 @@ def in_time(seconds: float) -> str:
 
 
 def in_bytes(n: float) -> str:
-    """A size with two or three digits: 12 kB, 3.4 MB, 120 GB."""
+    """Return a size with two or three digits: 12 kB, 3.4 MB, 120 GB."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if n < 1000 or unit == "TB":
             break
@@ -139,7 +139,7 @@ def in_bytes(n: float) -> str:
 
 def _span(seconds: tuple[float, float] | None) -> str:
     if seconds is None:
-        return "unknown, because the data do not tell how many batches they have,"
+        return "unknown, because the data module does not report its number of batches,"
     low, high = map(in_time, seconds)
     return f"about {high}" if low == high else f"about {low} to {high}"
 

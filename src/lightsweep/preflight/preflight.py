@@ -1,4 +1,4 @@
-"""`preflight=true`: all that can be known of a search before it starts, shown to whoever is about to start it."""
+"""`preflight=true`: show the search space, try the smallest and the largest model, and estimate time and disk space."""
 
 import shlex
 import sys
@@ -10,12 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
 
 from lightsweep.errors import aligned
-from lightsweep.preflight.composition import group_names
 from lightsweep.preflight.dry_run import DryRun, dry_run
 from lightsweep.preflight.estimate import Estimate, in_bytes, in_time
 from lightsweep.preflight.space_table import space_table
 from lightsweep.preflight.storage_checks import existing_study
-from lightsweep.search.space import Request
+from lightsweep.search.request import Request
+from lightsweep.search.space import group_names
 from lightsweep.search.study import grid_size
 from lightsweep.sweeper.config import LightsweepConf
 
@@ -30,44 +30,45 @@ def run_preflight(
     task_function: TaskFunction,
     url: str,
 ) -> None:
-    """Show the space, rehearse its smallest and its largest model, and estimate time and disk.
+    """Print what is known of a search that passed the checks. Leaves no file and no study behind.
 
-    Leaves no file, no folder and no study. Raises one `ConfigError` with all that went wrong.
+    Raises one `ConfigError` with all problems.
     """
-    folder = Path(config.hydra.sweep.dir).absolute()
     groups = group_names(request.space, hydra_context.config_loader)
     print(space_table(request.space, groups=groups), flush=True)
     if "trainer" not in config or "callbacks" not in config:
         print("\nPreflight passed. No model was tried: the config has no trainer and callbacks.")
         return
-    dry_runs = dry_run(settings, request, config=config, hydra_context=hydra_context, task_function=task_function)
-    print("\n" + dry_run_table(dry_runs))
-    n_finished = _n_finished(url, name=settings.study_name)
+    dry_runs = dry_run(request, config=config, hydra_context=hydra_context, task_function=task_function)
+    print("\n" + _dry_run_table(dry_runs))
+    n_trials = min(settings.n_trials, grid_size(sampler, request.space) or settings.n_trials)
     estimate = Estimate.of(
         dry_runs,
         settings,
         launcher=config.hydra.launcher._target_,
-        n_trials=max(0, min(settings.n_trials, grid_size(sampler, request.space) or settings.n_trials) - n_finished),
+        n_trials=max(0, n_trials - _n_finished(url, name=settings.study_name)),
         max_epochs=OmegaConf.select(config, "trainer.max_epochs") or 1,
     )
+    folder = Path(config.hydra.sweep.dir).absolute()
     print("\n" + "\n".join(["Estimate", *aligned([*estimate.lines(folder).items()])]), flush=True)
     estimate.check_disk(folder)
-    for remark in estimate.remarks(settings):
-        print(remark, file=sys.stderr)
-    print(f"\nPreflight passed, and left nothing behind. Start the search: {_command()}")
+    for warning in estimate.timeout_warnings(settings):
+        print(warning, file=sys.stderr)
+    search = [argument for argument in sys.argv if not argument.startswith("hydra.sweeper.preflight=")]
+    print(f"\nPreflight passed and left no files behind. Start the search: {shlex.join(['python', *search])}")
 
 
-def dry_run_table(dry_runs: Sequence[DryRun]) -> str:
-    """Each rehearsed model with what was measured, and below which hyperparameters it has."""
-    rows = [("model", "parameters", "checkpoint", "a batch", "batches", "an epoch", "on"), *map(_row, dry_runs)]
-    params = [(f"{r.size}:", r.described()) for r in dry_runs]
-    return "\n".join(["Rehearsal", *aligned(rows), *aligned(params)])
+def _dry_run_table(dry_runs: Sequence[DryRun]) -> str:
+    """Return a table of the measurements of each model, followed by its hyperparameters."""
+    header = ("model", "parameters", "checkpoint", "a batch", "batches", "an epoch", "device")
+    params = [(f"{run.size}:", run.described()) for run in dry_runs]
+    return "\n".join(["Dry run", *aligned([header, *map(_row, dry_runs)]), *aligned(params)])
 
 
-def _row(r: DryRun) -> tuple[str, ...]:
-    measured, epoch_s = r.measured, r.epoch_s(n_batches=r.measured["n_batches"])
+def _row(run: DryRun) -> tuple[str, ...]:
+    measured, epoch_s = run.measured, run.epoch_s(n_batches=run.measured["n_batches"])
     return (
-        r.size,
+        run.size,
         f"{measured['n_parameters']:,}",
         in_bytes(measured["checkpoint_bytes"]),
         f"{1000 * measured['s_per_batch']:.3g} ms",
@@ -80,8 +81,3 @@ def _row(r: DryRun) -> tuple[str, ...]:
 def _n_finished(url: str, *, name: str) -> int:
     study = existing_study(url, name=name)
     return 0 if study is None else sum(t.state.is_finished() for t in study.get_trials(deepcopy=False))
-
-
-def _command() -> str:
-    """The command of this preflight, without the word that made it one."""
-    return shlex.join(["python", *(a for a in sys.argv if not a.startswith("hydra.sweeper.preflight="))])

@@ -1,29 +1,23 @@
-"""The search space as a person reads it."""
+"""The search space as a table for the user."""
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from lightsweep.errors import aligned
 from lightsweep.search.space import SearchSpace
 
-HEADER = ("parameter", "kind", "values", "type")
-
 
 def space_table(space: SearchSpace, *, groups: Sequence[str]) -> str:
-    """One line per parameter; the last column is what a trial's config holds, as Hydra reads it back.
+    """Return a table with one row per parameter. Its type is the type that the job's config has.
 
-    `groups` are the parameters whose values choose a config and are no values themselves.
+    `groups` are the parameters that choose from a config group.
     """
-    rows: list[tuple[str, ...]] = [
-        HEADER,
-        *(_row(space, name, is_group=name in groups) for name in space.distributions),
-    ]
+    rows = [("parameter", "kind", "values", "type"), *(_row(space, n, groups=groups) for n in space.distributions)]
     if space.conditions:
-        where = [space.conditions[name].text if name in space.conditions else "" for name in space.distributions]
-        rows = [(*row, text) for row, text in zip(rows, ["where", *where], strict=True)]
+        conditions = [space.conditions[name].text if name in space.conditions else "" for name in space.distributions]
+        rows = [(*row, text) for row, text in zip(rows, ["where", *conditions], strict=True)]
     return "\n".join([f"Search space ({_size(space)})", *aligned(rows)])
 
 
@@ -33,36 +27,31 @@ def _size(space: SearchSpace) -> str:
         return f"{n_points:,} points"
     continuous = [name for name, d in space.distributions.items() if isinstance(d, FloatDistribution) and not d.step]
     if not continuous:
-        return "some parameters apply only where others have certain values"
-    return f"without end: {', '.join(continuous)} {'is' if len(continuous) == 1 else 'are'} continuous"
+        return "some parameters are conditional"
+    return f"infinite: {', '.join(continuous)} {'is' if len(continuous) == 1 else 'are'} continuous"
 
 
-def _row(space: SearchSpace, name: str, *, is_group: bool) -> tuple[str, str, str, str]:
+def _row(space: SearchSpace, name: str, *, groups: Sequence[str]) -> tuple[str, ...]:
     distribution = space.distributions[name]
-    kind, values = _kind_and_values(space, name, distribution)
-    return name, kind, values, "config group" if is_group else _types(space, name, distribution)
-
-
-def _kind_and_values(space: SearchSpace, name: str, distribution: BaseDistribution) -> tuple[str, str]:
-    if isinstance(distribution, CategoricalDistribution):
-        texts = [o.partition("=")[2] or "''" for c in distribution.choices for o in space.to_overrides({name: c})]
-        return "choice", ", ".join(texts)
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    values = f"{distribution.low:g} to {distribution.high:g}"
-    if isinstance(distribution, IntDistribution):
-        values = f"{distribution.low} to {distribution.high}"
-    if distribution.step not in (None, 1):
-        values += f", step {distribution.step:g}"
-    if distribution.log:
-        values += f", log ({math.log10(distribution.high / distribution.low):.3g} decades)"
-    return "int" if isinstance(distribution, IntDistribution) else "float", values
-
-
-def _types(space: SearchSpace, name: str, distribution: BaseDistribution) -> str:
     if not isinstance(distribution, CategoricalDistribution):
-        return "int" if isinstance(distribution, IntDistribution) else "float"
-    return " or ".join(dict.fromkeys(_type_of(space.meant(name, choice)) for choice in distribution.choices))
+        kind = "int" if isinstance(distribution, IntDistribution) else "float"
+        return name, kind, _range(distribution), kind
+    overrides = [override for choice in distribution.choices for override in space.to_overrides({name: choice})]
+    choices = ", ".join(override.partition("=")[2] or "''" for override in overrides)
+    types = dict.fromkeys(_type_of(space.job_value(name, choice)) for choice in distribution.choices)
+    return name, "choice", choices, "config group" if name in groups else " or ".join(types)
 
 
-def _type_of(value: Any) -> str:
+def _range(distribution: BaseDistribution) -> str:
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    number = "d" if isinstance(distribution, IntDistribution) else "g"
+    text = f"{distribution.low:{number}} to {distribution.high:{number}}"
+    if distribution.step not in (None, 1):
+        text += f", step {distribution.step:g}"
+    if distribution.log:
+        text += f", log ({math.log10(distribution.high / distribution.low):.3g} decades)"
+    return text
+
+
+def _type_of(value: object) -> str:
     return {"NoneType": "null", "dict": "mapping"}.get(type(value).__name__, type(value).__name__)

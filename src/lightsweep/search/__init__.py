@@ -1,1 +1,1 @@
-"""The search itself: space, study, runner, jobs, and the folder that they write."""
+"""Parts of a search: search space, study, trial runner and jobs, and the output folder."""

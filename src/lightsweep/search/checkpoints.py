@@ -1,4 +1,4 @@
-"""Which checkpoints are worth their disk space."""
+"""Delete the checkpoints that a search no longer needs."""
 
 import bisect
 import contextlib
@@ -11,25 +11,25 @@ from lightsweep.trial.status import status_of
 
 
 def delete_last_checkpoints(sweep_dir: Path) -> None:
-    """Let the trials that wait begin anew: what they have trained so far was trained with other settings."""
+    """Let waiting trials start from scratch, because their last checkpoints were trained with other settings."""
     for path in sweep_dir.glob("*/checkpoints/last.ckpt"):
         path.unlink(missing_ok=True)
 
 
 class CheckpointKeeper:
-    """Keeps the checkpoints of the best `keep` complete trials, deletes those of all other finished ones.
+    """Keeps the checkpoints of the `keep` best complete trials and deletes those of all other finished trials.
 
-    Only `<sweep_dir>/<trial number>/checkpoints/*.ckpt` is ever deleted. With `keep=None` nothing is.
+    Only `<sweep_dir>/<trial number>/checkpoints/*.ckpt` is deleted; nothing if `keep` is None.
     """
 
     def __init__(self, sweep_dir: Path, *, keep: int | None, direction: StudyDirection) -> None:
         self.sweep_dir = sweep_dir
         self.keep = keep
         self.sign = -1 if direction == StudyDirection.MAXIMIZE else 1
-        self._best: list[tuple[float, int]] = []  # from the best to the worst; of equal ones the earlier is better
+        self._best: list[tuple[float, int]] = []  # best first; of equal values the lower trial number is better
 
     def add(self, trial: FrozenTrial) -> None:
-        """Take in one more finished trial. Its last checkpoint goes in any case: it will not be continued."""
+        """Add a finished trial. Its last checkpoint is always deleted, because it will not be resumed."""
         if self.keep is None:
             return
         self._delete(trial.number, "last.ckpt")
@@ -45,8 +45,8 @@ class CheckpointKeeper:
 
     def _delete(self, number: int, pattern: str) -> None:
         folder = self.sweep_dir / str(number) / "checkpoints"
-        with contextlib.suppress(FileNotFoundError):  # another driver of the search was quicker
+        with contextlib.suppress(FileNotFoundError):  # another driver of the search has deleted it
             for path in folder.glob(pattern):
                 path.unlink()
-        with contextlib.suppress(OSError):  # it does not exist, or something else lies in it
+        with contextlib.suppress(OSError):  # it does not exist, or holds other files
             folder.rmdir()

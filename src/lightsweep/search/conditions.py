@@ -1,4 +1,4 @@
-"""Parameters that are searched only where another one has a certain value, such as the momentum of one optimizer."""
+"""Conditional parameters (`hydra.sweeper.when`), such as the momentum of one optimizer."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,53 +13,28 @@ from lightsweep.errors import ConfigError
 
 @dataclass(frozen=True)
 class Condition:
-    """Holds where the parameter `parent` has one of `values`; `text` is as it was written."""
+    """Holds if the parameter `parent` has one of `values`; `text` is the condition as the user wrote it."""
 
     parent: str
     values: tuple[Any, ...]
     text: str
 
     def holds(self, params: Mapping[str, Any]) -> bool:
-        return self.parent in params and any(_is_same(params[self.parent], value) for value in self.values)
+        if self.parent not in params:
+            return False
+        actual = params[self.parent]
+        return any(type(actual) is type(value) and bool(actual == value) for value in self.values)
 
 
 def parse_conditions(when: Mapping[str, str], *, known: Iterable[str]) -> dict[str, Condition]:
-    """Read `hydra.sweeper.when`: by parameter `other=value`, or `other=value,value`.
+    """Parse `hydra.sweeper.when`, which maps a parameter to `other=value` or `other=value,value`.
 
-    Raises `ConfigError` if a parameter is not among the `known` ones, or the text is not of that form.
+    Raises `ConfigError` if a parameter is not one of `known`, or a text does not have that form.
     """
     known = {name.lstrip("+~") for name in known}
     if unknown := [name for name in when if name not in known]:
         raise ConfigError(f"hydra.sweeper.when names {', '.join(unknown)}, which hydra.sweeper.params does not have.")
     return {name: _condition(name, text) for name, text in when.items()}
-
-
-def settled(
-    names: Iterable[str], conditions: Mapping[str, Condition], *, config: DictConfig | None
-) -> tuple[list[str], dict[str, Condition]]:
-    """The parameters that may apply, each after the one that it depends on, and the conditions that are left to ask.
-
-    A condition on what is not searched is decided by the config. Raises `ConfigError` if some depend on each other.
-    """
-    waiting = list(names)
-    searched = set(waiting)
-    order: list[str] = []
-    left: dict[str, Condition] = {}
-    while waiting:
-        ready = [n for n in waiting if n not in conditions or conditions[n].parent not in waiting]
-        if not ready:
-            raise ConfigError(f"hydra.sweeper.when: {', '.join(waiting)} depend on each other.")
-        for name in ready:
-            waiting.remove(name)
-            condition = conditions.get(name)
-            if condition is None:
-                order.append(name)
-            elif condition.parent in order:
-                order.append(name)
-                left[name] = condition
-            elif condition.parent not in searched and condition.holds(_fixed(condition.parent, config)):
-                order.append(name)
-    return [n for n in names if n in order and n not in left] + [n for n in order if n in left], left
 
 
 def _condition(name: str, text: str) -> Condition:
@@ -74,14 +49,39 @@ def _condition(name: str, text: str) -> Condition:
     return Condition(override.get_key_element(), tuple(map(Transformer.encode, values)), text)
 
 
-def _fixed(name: str, config: DictConfig | None) -> dict[str, Any]:
-    """What the config has for a parameter that is not searched; nothing if it has no such key."""
+def resolve_conditions(
+    names: Iterable[str], conditions: Mapping[str, Condition], *, config: DictConfig | None
+) -> tuple[list[str], dict[str, Condition]]:
+    """Return the parameters that can apply, each after its parent, and the conditions that depend on a trial.
+
+    A condition on a parameter that is not searched is decided by its value in the config.
+    Raises `ConfigError` if conditions depend on each other.
+    """
+    waiting = list(names)
+    searched = set(waiting)
+    order: list[str] = []
+    open_conditions: dict[str, Condition] = {}
+    while waiting:
+        ready = [n for n in waiting if n not in conditions or conditions[n].parent not in waiting]
+        if not ready:
+            raise ConfigError(f"hydra.sweeper.when: {', '.join(waiting)} depend on each other.")
+        for name in ready:
+            waiting.remove(name)
+            condition = conditions.get(name)
+            if condition is None:
+                order.append(name)
+            elif condition.parent in order:
+                order.append(name)
+                open_conditions[name] = condition
+            elif condition.parent not in searched and condition.holds(_config_value(condition.parent, config)):
+                order.append(name)
+    unconditional = [name for name in names if name in order and name not in open_conditions]
+    return [*unconditional, *(name for name in order if name in open_conditions)], open_conditions
+
+
+def _config_value(name: str, config: DictConfig | None) -> dict[str, Any]:
+    """Return the name with its value in the config: the chosen option of a config group, or the value of a key."""
     if config is None:
         return {}
     choices = OmegaConf.select(config, "hydra.runtime.choices") or {}
-    value = choices[name] if name in choices else OmegaConf.select(config, name)
-    return {name: value}
-
-
-def _is_same(there: Any, value: Any) -> bool:
-    return type(there) is type(value) and bool(there == value)
+    return {name: choices[name] if name in choices else OmegaConf.select(config, name)}

@@ -1,4 +1,4 @@
-"""The schema of `hydra/sweeper=lightsweep`: hydra-optuna-sweeper's, with a pruner and what else a search needs."""
+"""The schema of `hydra/sweeper=lightsweep`. It extends hydra-optuna-sweeper's by a pruner, limits and resuming."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,9 +7,9 @@ from hydra.core.config_store import ConfigStore
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
 from omegaconf import MISSING
 
-import lightsweep.config.validation  # noqa: F401  (registers the resolver that `direction` may stand behind)
+import lightsweep.config.validation  # noqa: F401  (registers the resolver that `direction` uses)
 
-DRIVER = "LIGHTSWEEP_DRIVER"  # the environment variable that tells workers who the driver is
+DRIVER = "LIGHTSWEEP_DRIVER"  # environment variable by which workers identify the driver
 SWEEPER_TARGET = "lightsweep.sweeper.sweeper.LightsweepSweeper"
 
 
@@ -20,56 +20,56 @@ class LightsweepConf(OptunaSweeperConf):
     # Sampler and pruner are chosen by the defaults list of conf/hydra/sweeper/lightsweep.yaml
     defaults: list[Any] = field(default_factory=list)
 
-    # Draws the hyperparameters: an optuna.samplers class, from conf/hydra/sweeper/sampler
+    # Draws the hyperparameters: a class of optuna.samplers, see conf/hydra/sweeper/sampler
     sampler: Any = MISSING
 
-    # Decides after each epoch whether a trial goes on: an optuna.pruners class, from conf/hydra/sweeper/pruner
+    # Decides after each epoch whether a trial is pruned: a class of optuna.pruners, see conf/hydra/sweeper/pruner
     pruner: Any = MISSING
 
-    # maximize or minimize the monitored metric
+    # Direction of the monitored metric: maximize or minimize
     direction: str | None = MISSING
 
-    # Where the study is kept: null is study.journal in the folder of the search; else the path of a journal file,
-    # or any URL that Optuna takes, such as sqlite:///study.db
+    # Storage of the study: null for study.journal in the folder of the search, the path of a journal file, or a
+    # storage URL of Optuna, such as sqlite:///study.db
     storage: str | None = None
 
-    # Also the name of the folder below outputs/
+    # Name of the study and of its folder in outputs/
     study_name: str = MISSING
 
-    # Trials in all; those that the study holds already are counted
+    # Total number of trials, including those that the study has already
     n_trials: int = 20
 
-    # Trials at the same time; more than 1 needs a launcher that runs jobs outside this process
+    # Trials that run at the same time; more than 1 needs a launcher that runs jobs in other processes
     n_jobs: int = 1
 
-    # Seconds for the whole search: then no new trial starts, and the running ones stop and wait to be resumed
+    # Time limit of the search in seconds; then no trial starts, and running trials stop and can be resumed
     timeout: float | None = None
 
-    # Seconds for one trial: a longer one is a failure, and its worker is free again
+    # Time limit of one trial in seconds; a longer trial fails and frees its worker
     trial_timeout: float | None = None
 
-    # So many failures in a row end the search
+    # Number of consecutive failed trials that end the search
     max_consecutive_failures: int = 5
 
-    # A trial whose process died under it is run again so many times
+    # How often a trial is run again after its process died
     max_retries: int = 1
 
-    # Of so many of the best trials the checkpoints are kept; null keeps all
+    # Number of best trials whose checkpoints are kept; null keeps all checkpoints
     keep_checkpoints: int | None = 5
 
-    # Config keys that may differ from those of the search that is resumed
+    # Config keys that may have other values than when the resumed search was started
     allow_changes: list[str] = field(default_factory=list)
 
-    # Folder of an earlier search whose trials are the start of this one
+    # Folder of an earlier search whose trials are copied into this one
     fork: str | None = None
 
-    # Check the search, print its space, estimate its time and disk, and run no trial
+    # Dry run: check the search, print its space, and estimate its time and disk space; no trial runs
     preflight: bool = False
 
-    # The search space: config path or group to a sweep of Hydra's override grammar
+    # Search space: maps a config path or config group to a sweep in Hydra's override grammar
     params: dict[str, str] = field(default_factory=dict)
 
-    # Where a parameter of the space applies, if not everywhere: config path to other=value, or other=value,value
+    # Conditions: maps a parameter to other=value or other=value,value; it is searched only where that holds
     when: dict[str, str] = field(default_factory=dict)
 
 

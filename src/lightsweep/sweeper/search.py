@@ -21,7 +21,6 @@ from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
 from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.preflight.checks import check_search
-from lightsweep.preflight.composition import group_names
 from lightsweep.preflight.preflight import run_preflight
 from lightsweep.report import summary
 from lightsweep.report.page import write_report
@@ -33,8 +32,9 @@ from lightsweep.search.config_loader import with_cached_composition
 from lightsweep.search.folder import release_folder, reserve_folder
 from lightsweep.search.fork import open_source, take_over
 from lightsweep.search.jobs import TrialJobs
+from lightsweep.search.request import Request, parse_request
 from lightsweep.search.runner import TrialRunner
-from lightsweep.search.space import Request, parse_request
+from lightsweep.search.space import group_names
 from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint
 from lightsweep.storage.password import hide_password, masked
 from lightsweep.storage.storage import open_storage, storage_url
@@ -179,7 +179,7 @@ class Search:
             print(take_over(source, study, space=request.space, now=fingerprint), file=sys.stderr)
             n_there = len(study.get_trials(deepcopy=False))
         if n_there:
-            study.sampler = build_sampler(self.settings.sampler, space=request.space, n_trials_there=n_there)
+            study.sampler = build_sampler(self.settings.sampler, space=request.space, n_existing_trials=n_there)
         return study
 
     def _fingerprint(self, request: Request) -> Fingerprint:
