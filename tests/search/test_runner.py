@@ -1,4 +1,4 @@
-"""The loop of trials: what is run, what is counted, and what ends it; on a real in-memory study."""
+"""The runner of trials: what is run, what is counted, and what ends it; on a real in-memory study."""
 
 import contextlib
 import os
@@ -19,15 +19,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind
-from lightsweep.search.jobs import TrialFailed, TrialInterrupted, WorkerLost
+from lightsweep.search.jobs import outcome_of
 from lightsweep.search.runner import TrialRunner
 from lightsweep.trial import heartbeat as signs
 from lightsweep.trial.heartbeat import HeartbeatMonitor, heartbeat
 from lightsweep.trial.identity import ProcessIdentity
+from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.requeue import is_stale
 from lightsweep.trial.status import status_of
 from lightsweep.trial.stop import StopReason
 
+Job = Callable[[optuna.Trial], Outcome | float]
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 
 
@@ -42,30 +44,30 @@ def journal_study(tmp_path: Path) -> optuna.Study:
     return optuna.create_study(storage=JournalStorage(backend))
 
 
-def objective_of(script: str) -> Callable[[optuna.Trial], float]:
-    """An objective that does what the letter at its trial's number says.
+def job_of(script: str) -> Job:
+    """A job that does what the letter at its trial's number says.
 
     Complete, prune, fail, infeasible, misconfigured, bug.
     """
 
-    def objective(trial: optuna.Trial) -> float:
+    def job(trial: optuna.Trial) -> Outcome | float:
         match script[trial.number % len(script)]:
             case "p":
-                raise optuna.TrialPruned
+                return Outcome(pruned="pruned")
             case "f":
-                raise TrialFailed("it broke")
+                return Outcome.failure("it broke")
             case "i":
-                raise TrialFailed("the loss is nan", Kind.DIVERGED)
+                return Outcome.failure("the loss is nan", Kind.DIVERGED)
             case "m":
                 raise ConfigError("model.x is 3; it must be 2.")
             case "b":
                 raise ZeroDivisionError
         return float(trial.number)
 
-    return objective
+    return job
 
 
-def loop_of(study: optuna.Study, objective: Callable[[optuna.Trial], float], **settings: object) -> TrialRunner:
+def runner_of(study: optuna.Study, job: Job, **settings: object) -> TrialRunner:
     defaults: dict[str, object] = {
         "n_trials": 6,
         "n_jobs": 1,
@@ -73,18 +75,18 @@ def loop_of(study: optuna.Study, objective: Callable[[optuna.Trial], float], **s
         "trial_timeout": None,
         "max_consecutive_failures": 3,
         "max_retries": 1,
-        "watch": HeartbeatMonitor(Path("no such folder")),
+        "heartbeats": HeartbeatMonitor(Path("no such folder")),
         "on_finished": lambda trial: None,
         "request_stop": lambda at_once: None,
         "abort_jobs": lambda: None,
     }
-    return TrialRunner(study, objective, **{**defaults, **settings})  # type: ignore[arg-type]
+    return TrialRunner(study, lambda trial: outcome_of(job(trial)), **{**defaults, **settings})  # type: ignore[arg-type]
 
 
-def ran(objective: Callable[[optuna.Trial], float], **settings: object) -> tuple[optuna.Study, StopReason | None]:
+def ran(job: Job, **settings: object) -> tuple[optuna.Study, StopReason | None]:
     """A study in memory after its search, and what ended that before its time."""
     study = optuna.create_study()
-    return study, loop_of(study, objective, **settings).run()
+    return study, runner_of(study, job, **settings).run()
 
 
 @pytest.mark.parametrize("n_jobs", [1, 3])
@@ -95,20 +97,20 @@ def ran(objective: Callable[[optuna.Trial], float], **settings: object) -> tuple
 def test_every_trial_ends_in_the_state_that_it_earned(script: str, states: list[TrialState], n_jobs: int) -> None:
     study = optuna.create_study()
     finished: list[FrozenTrial] = []
-    loop = loop_of(study, objective_of(script), n_jobs=n_jobs, on_finished=finished.append, max_consecutive_failures=9)
-    assert loop.run() is None
+    runner = runner_of(study, job_of(script), n_jobs=n_jobs, on_finished=finished.append, max_consecutive_failures=9)
+    assert runner.run() is None
     assert [t.state for t in study.trials] == states
     assert sorted(t.number for t in finished) == list(range(6))
 
 
 @pytest.mark.parametrize("kind", list(Kind))
 def test_out_of_memory_and_divergence_are_infeasible_and_all_else_is_a_failure(kind: Kind) -> None:
-    def objective(trial: optuna.Trial) -> float:
+    def job(trial: optuna.Trial) -> Outcome | float:
         if trial.number:
-            raise TrialFailed("the reason", kind)
+            return Outcome.failure("the reason", kind)
         return 0.0
 
-    study, _ = ran(objective, n_trials=2)
+    study, _ = ran(job, n_trials=2)
     good, bad = study.trials
     assert (status_of(good), good.constraints) == ("complete", {"feasibility": 0})
     assert bad.user_attrs["fail_reason"] == "the reason"
@@ -119,26 +121,38 @@ def test_out_of_memory_and_divergence_are_infeasible_and_all_else_is_a_failure(k
         assert (status_of(bad), bad.state, bad.constraints) == ("failed", FAIL, {})
 
 
+def test_a_pruned_trial_keeps_what_is_known_of_its_epochs() -> None:
+    outcome = Outcome(value=0.5, best_epoch=1, n_epochs=3, max_epochs=5, pruned="below the median")
+    study, _ = ran(lambda _: outcome, n_trials=1)
+    assert study.trials[0].state == PRUNED
+    assert study.trials[0].user_attrs == {
+        "best_epoch": 1,
+        "n_epochs": 3,
+        "max_epochs": 5,
+        "pruned_reason": "below the median",
+    }
+
+
 @pytest.mark.parametrize(("script", "n_run"), [("iiiiii", 3), ("ciiiii", 6), ("ffciif", 6), ("cffiff", 5)])
 def test_infeasible_trials_end_a_search_only_while_nothing_has_worked(script: str, n_run: int) -> None:
-    study, stop_reason = ran(objective_of(script))
+    study, stop_reason = ran(job_of(script))
     assert len(study.trials) == n_run
     assert (stop_reason is None) == (n_run == 6)
 
 
 def test_the_sampler_keeps_away_from_where_trials_are_infeasible() -> None:
-    """The objective always diverges above 0.5 and grows towards it: Optuna alone spends most of its trials there."""
+    """The job always diverges above 0.5 and grows towards it: Optuna alone spends most of its trials there."""
 
     def n_trials_in_the_failing_half(kind: Kind, seed: int) -> int:
         study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
 
-        def objective(trial: optuna.Trial) -> float:
+        def job(trial: optuna.Trial) -> Outcome | float:
             x = trial.suggest_float("x", 0, 1)
             if x > 0.5:
-                raise TrialFailed("the loss is nan", kind)
+                return Outcome.failure("the loss is nan", kind)
             return x
 
-        loop_of(study, objective, n_trials=60, max_consecutive_failures=60).run()
+        runner_of(study, job, n_trials=60, max_consecutive_failures=60).run()
         return sum(t.params["x"] > 0.5 for t in study.trials)
 
     told, forgotten = (
@@ -150,13 +164,13 @@ def test_the_sampler_keeps_away_from_where_trials_are_infeasible() -> None:
 def test_a_full_disk_ends_the_search_and_its_trial_waits(tmp_path: Path) -> None:
     study = journal_study(tmp_path)
 
-    def objective(trial: optuna.Trial) -> float:
+    def job(trial: optuna.Trial) -> Outcome | float:
         if trial.number == 2:
             raise DiskFullError(tmp_path)
         return 0.0
 
     with pytest.raises(DiskFullError, match="is full"):
-        loop_of(study, objective).run()
+        runner_of(study, job).run()
     assert [t.state for t in study.trials] == [COMPLETE, COMPLETE, TrialState.WAITING]
 
 
@@ -167,14 +181,14 @@ def test_a_worker_that_is_gone_after_its_trials_time_was_over_ended_itself(
     study = journal_study(tmp_path)
     runs: list[int] = []
 
-    def objective(trial: optuna.Trial) -> float:
+    def job(trial: optuna.Trial) -> Outcome | float:
         runs.append(trial.number)
         if len(runs) == 1:
             time.sleep(0.05)
-            raise WorkerLost("its worker was lost")
+            return Outcome.failure("its worker was lost", Kind.WORKER_LOST)
         return 0.0
 
-    loop_of(study, objective, n_trials=2, trial_timeout=trial_timeout).run()
+    runner_of(study, job, n_trials=2, trial_timeout=trial_timeout).run()
     assert runs.count(0) == n_runs
     assert study.trials[0].state == state
     assert study.trials[0].user_attrs.get("fail_kind") == (Kind.TIMEOUT if state == FAIL else None)
@@ -182,13 +196,13 @@ def test_a_worker_that_is_gone_after_its_trials_time_was_over_ended_itself(
 
 def test_a_config_error_after_a_good_trial_fails_that_trial_alone() -> None:
     study = optuna.create_study()
-    assert loop_of(study, objective_of("cm")).run() is None
+    assert runner_of(study, job_of("cm")).run() is None
     assert [t.state for t in study.trials] == [COMPLETE, FAIL] * 3
     assert study.trials[1].user_attrs["fail_reason"] == "model.x is 3; it must be 2."
 
 
 def test_failures_in_a_row_end_the_search_with_the_last_reason() -> None:
-    study, stop_reason = ran(objective_of("cfffff"))
+    study, stop_reason = ran(job_of("cfffff"))
     assert [t.state for t in study.trials] == [COMPLETE, FAIL, FAIL, FAIL]
     assert stop_reason is not None
     assert stop_reason.exit_code == 1
@@ -203,13 +217,13 @@ def test_a_wrong_config_and_a_bug_are_raised_and_leave_no_running_trial(
 ) -> None:
     study = optuna.create_study()
     with pytest.raises(error):
-        loop_of(study, objective_of(script), n_jobs=n_jobs).run()
+        runner_of(study, job_of(script), n_jobs=n_jobs).run()
     assert all(t.state.is_finished() for t in study.trials)
     assert len(study.trials) < 6
 
 
 def test_no_trial_starts_after_the_timeout() -> None:
-    def slow(trial: optuna.Trial) -> float:
+    def slow(trial: optuna.Trial) -> Outcome | float:
         time.sleep(0.2)
         return 0.0
 
@@ -226,17 +240,17 @@ def test_no_trial_starts_after_the_timeout() -> None:
 def test_a_trial_that_does_not_react_to_the_timeout_is_ended_and_waits(
     n_jobs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightsweep.search.runner.SECONDS_TO_REACT", 0.2)
+    monkeypatch.setattr("lightsweep.search.runner.STOP_TIMEOUT_S", 0.2)
     study = journal_study(tmp_path)
     gone = threading.Event()
 
-    def hangs(trial: optuna.Trial) -> float:
+    def hangs(trial: optuna.Trial) -> Outcome | float:
         if trial.number == 0:
             return 0.0
         assert gone.wait(timeout=30)
-        raise WorkerLost("the worker is gone")
+        return Outcome.failure("the worker is gone", Kind.WORKER_LOST)
 
-    stop_reason = loop_of(study, hangs, timeout=0.2, n_jobs=n_jobs, abort_jobs=gone.set).run()
+    stop_reason = runner_of(study, hangs, timeout=0.2, n_jobs=n_jobs, abort_jobs=gone.set).run()
     assert stop_reason is not None
     assert stop_reason.exit_code == 0
     assert study.trials[0].state == COMPLETE
@@ -247,7 +261,7 @@ def test_nobody_waits_for_the_slowest_trial() -> None:
     others_done = threading.Event()
     n_done = 0
 
-    def first_waits_for_all_others(trial: optuna.Trial) -> float:
+    def first_waits_for_all_others(trial: optuna.Trial) -> Outcome | float:
         if trial.number == 0:
             assert others_done.wait(timeout=30)
         return 0.0
@@ -269,19 +283,17 @@ def test_the_first_signal_lets_the_running_trials_stop_and_wait(signum: signal.S
     finished: list[FrozenTrial] = []
     asked = threading.Event()
 
-    def objective(trial: optuna.Trial) -> float:
+    def job(trial: optuna.Trial) -> Outcome | float:
         trial.report(0.5, step=0)
         if trial.number < 2:
             return 0.0
         if trial.number == 2:
             os.kill(os.getpid(), signum)
         assert asked.wait(timeout=30)
-        raise TrialInterrupted
+        return Outcome(interrupted=True)
 
-    loop = loop_of(
-        study, objective, n_jobs=n_jobs, on_finished=finished.append, request_stop=lambda at_once: asked.set()
-    )
-    stop_reason = loop.run()
+    runner = runner_of(study, job, n_jobs=n_jobs, on_finished=finished.append, request_stop=lambda at_once: asked.set())
+    stop_reason = runner.run()
     assert stop_reason is not None
     assert stop_reason.exit_code == 128 + signum
     assert stop_reason.is_interrupt
@@ -296,7 +308,7 @@ def test_the_second_signal_ends_the_running_trials_at_once_and_they_wait(n_jobs:
     study = optuna.create_study()
     asked, gone = threading.Event(), threading.Event()
 
-    def objective(trial: optuna.Trial) -> float:
+    def job(trial: optuna.Trial) -> Outcome | float:
         if trial.number == 0:
             return 0.0
         if trial.number == 1:
@@ -304,10 +316,10 @@ def test_the_second_signal_ends_the_running_trials_at_once_and_they_wait(n_jobs:
             assert asked.wait(timeout=30)
             os.kill(os.getpid(), signal.SIGINT)
         assert gone.wait(timeout=30)
-        raise WorkerLost("the worker is gone")
+        return Outcome.failure("the worker is gone", Kind.WORKER_LOST)
 
-    loop = loop_of(study, objective, n_jobs=n_jobs, request_stop=lambda at_once: asked.set(), abort_jobs=gone.set)
-    stop_reason = loop.run()
+    runner = runner_of(study, job, n_jobs=n_jobs, request_stop=lambda at_once: asked.set(), abort_jobs=gone.set)
+    stop_reason = runner.run()
     assert stop_reason is not None
     assert stop_reason.exit_code == 130
     assert study.trials[0].state == COMPLETE
@@ -318,14 +330,14 @@ def test_a_trial_that_waits_is_run_again_under_its_number_with_its_parameters() 
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=2))
     seen: list[tuple[int, float]] = []
 
-    def objective(trial: optuna.Trial) -> float:
+    def job(trial: optuna.Trial) -> Outcome | float:
         seen.append((trial.number, trial.suggest_float("x", 0, 1)))
         if len(seen) == 3:
-            raise TrialInterrupted
+            return Outcome(interrupted=True)
         return seen[-1][1]
 
     for _ in range(2):
-        loop_of(study, objective, n_trials=6).run()
+        runner_of(study, job, n_trials=6).run()
     assert [number for number, _ in seen] == [0, 1, 2, 2, 3, 4, 5]
     assert seen[2] == seen[3]
     assert [t.state for t in study.trials] == [COMPLETE] * 6
@@ -334,12 +346,12 @@ def test_a_trial_that_waits_is_run_again_under_its_number_with_its_parameters() 
 def test_a_trial_that_exits_by_itself_fails_and_the_search_goes_on() -> None:
     study = optuna.create_study()
 
-    def objective(trial: optuna.Trial) -> float:
+    def job(trial: optuna.Trial) -> Outcome | float:
         if trial.number == 1:
             sys.exit(3)
         return 0.0
 
-    assert loop_of(study, objective, n_trials=3).run() is None
+    assert runner_of(study, job, n_trials=3).run() is None
     assert [t.state for t in study.trials] == [COMPLETE, FAIL, COMPLETE]
     assert study.trials[1].user_attrs["fail_reason"] == "it called sys.exit(3)"
 
@@ -352,13 +364,13 @@ def test_a_trial_that_lost_its_worker_is_run_again_but_not_for_ever(
     study = journal_study(tmp_path)
     runs: list[int] = []
 
-    def objective(trial: optuna.Trial) -> float:
+    def job(trial: optuna.Trial) -> Outcome | float:
         runs.append(trial.number)
         if trial.number == 1 and runs.count(1) <= n_losses:
-            raise WorkerLost("its worker was lost")
+            return Outcome.failure("its worker was lost", Kind.WORKER_LOST)
         return 0.0
 
-    assert loop_of(study, objective, n_trials=4, n_jobs=n_jobs).run() is None
+    assert runner_of(study, job, n_trials=4, n_jobs=n_jobs).run() is None
     assert [t.state for t in study.trials] == [COMPLETE, state, COMPLETE, COMPLETE]
     assert runs.count(1) == 2
 
@@ -377,7 +389,7 @@ def test_a_running_trial_whose_process_is_gone_is_taken_over(
     if owner == "gone":
         left.set_user_attr("owner", {"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0})
     finished: list[FrozenTrial] = []
-    assert loop_of(study, objective_of("c"), n_trials=3, on_finished=finished.append).run() is None
+    assert runner_of(study, job_of("c"), n_trials=3, on_finished=finished.append).run() is None
     assert [t.state for t in study.trials] == states
     assert sorted(t.number for t in finished) == [0, 1, 2]
     if states[0] == FAIL:
@@ -418,7 +430,7 @@ def test_a_trial_that_another_driver_runs_is_left_to_it_and_waited_for(
     others = begun_by_another(study, host=host)
     other_driver = threading.Timer(0.5, lambda: study.tell(others.number, 7.0))
     other_driver.start()
-    assert loop_of(study, objective_of("c"), n_trials=3).run() is None
+    assert runner_of(study, job_of("c"), n_trials=3).run() is None
     assert [t.state for t in study.trials] == [COMPLETE] * 3
     assert study.trials[0].value == 7.0
     assert capsys.readouterr().err == message
@@ -442,12 +454,12 @@ def test_a_trial_of_another_host_is_taken_over_once_it_gives_no_sign_of_life(
 
     threading.Timer(1.2, other_driver_is_killed).start()
 
-    def objective(trial: optuna.Trial) -> float:
+    def job(trial: optuna.Trial) -> Outcome | float:
         if trial.number == 0:
             started.append(time.monotonic())
         return 0.0
 
-    loop_of(study, objective, n_trials=2, watch=HeartbeatMonitor(tmp_path)).run()
+    runner_of(study, job, n_trials=2, heartbeats=HeartbeatMonitor(tmp_path)).run()
     killed, taken_over = started
     assert taken_over - killed > 0.5
     assert [t.state for t in study.trials] == [COMPLETE] * 2
@@ -491,17 +503,17 @@ def test_a_fork_gives_its_own_signs_of_life(tmp_path: Path, monkeypatch: pytest.
 
 def test_two_drivers_that_ask_at_once_run_no_more_trials_than_were_asked_for(tmp_path: Path) -> None:
     study = journal_study(tmp_path)
-    loop = loop_of(study, objective_of("c"), n_trials=3)
-    take_ticket = loop._take_ticket
+    runner = runner_of(study, job_of("c"), n_trials=3)
+    may_ask = runner._may_ask
 
     def and_another_driver_asks_first() -> bool:
-        is_given = take_ticket()
+        is_given = may_ask()
         if len(study.trials) == 2:
             study.tell(study.ask(), 0.5)
         return is_given
 
-    loop._take_ticket = and_another_driver_asks_first  # type: ignore[method-assign]
-    loop.run()
+    runner._may_ask = and_another_driver_asks_first  # type: ignore[method-assign]
+    runner.run()
     assert [t.state for t in study.trials] == [COMPLETE] * 3 + [TrialState.WAITING]
-    loop_of(study, objective_of("c"), n_trials=4).run()
+    runner_of(study, job_of("c"), n_trials=4).run()
     assert [t.state for t in study.trials] == [COMPLETE] * 4

@@ -1,7 +1,8 @@
-"""One trial as one Hydra job: parameters out, value back."""
+"""One trial as one Hydra job: parameters out, outcome back."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +29,8 @@ class TrialFailed(Exception):  # noqa: N818  (named like Optuna's TrialPruned, i
         self.kind = kind
 
 
-class WorkerLost(TrialFailed):
-    """The process that ran the trial is gone; joblib then ends those of all other trials in flight, too."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason, Kind.WORKER_LOST)
-
-
-class TrialInterrupted(BaseException):
-    """A trial that was ended before its time, by whoever stopped the search. It waits to be run again.
-
-    Not an `Exception`, because Optuna would tell such a trial as failed.
-    """
-
-
-class TrialRequeued(BaseException):
-    """A trial that lost its worker and waits to be run again, in the same search."""
-
-
 class TrialJobs:
-    """Runs trials through a launcher; called by Optuna as its objective.
+    """Runs trials through a Hydra launcher.
 
     The folder of a trial is `<sweep_dir>/<trial number>`.
     """
@@ -58,34 +41,39 @@ class TrialJobs:
         self.fixed = list(fixed)
         self.sweep_dir = sweep_dir
 
-    def __call__(self, trial: optuna.Trial) -> float:
-        """The trial's value. Raises `TrialPruned`, `TrialFailed`, or `ConfigError` if the config is at fault."""
+    def run(self, trial: optuna.Trial) -> Outcome:
+        """Draw the trial's parameters, run its job, and return the outcome; a failure is an outcome, too.
+
+        Raises `ConfigError` if the config is at fault, and `DiskFullError`.
+        """
         with heartbeat(self.sweep_dir, trial.number):
-            trial.set_user_attr(OWNER, ProcessIdentity.here().to_record())  # until the job's own process signs
+            trial.set_user_attr(OWNER, ProcessIdentity.here().to_record())  # the job's own process replaces it
             trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
             overrides = self.overrides(self.space.suggest(trial))
-            return value_of(self.launch(overrides, number=trial.number), trial)
+            try:
+                return outcome_of(self.launch(overrides, number=trial.number))
+            except TrialFailed as failure:
+                return Outcome.failure(str(failure), failure.kind)
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
-        """What a job with these parameters is started with."""
+        """Return the overrides of a job with these parameters."""
         return [*self.fixed, *self.space.to_overrides(params)]
 
     def launch(self, overrides: Sequence[str], *, number: int) -> Any:
-        """Run one job and give back what it returned.
+        """Run one job and return what its task function returned.
 
-        Raises `TrialFailed` if the job raised and `WorkerLost` if its worker died; what Hydra says of the config
-        passes through.
+        Raises `TrialFailed` if the job raised or its worker died. Hydra's errors about the config pass through.
         """
         try:
             [job] = self.launcher.launch([list(overrides)], initial_job_idx=number)
         except CompactHydraException:
             raise
-        except Exception as error:  # noqa: BLE001  (the launcher's engine broke: a killed worker, a lost node)
+        except Exception as error:  # noqa: BLE001  (each launcher has its own: a killed worker, a lost node)
             self._check_disk(error)
-            raise WorkerLost(f"its worker was lost: {in_one_line(error)}") from None
+            raise TrialFailed(f"its worker was lost: {in_one_line(error)}", Kind.WORKER_LOST) from None
         if job.status == JobStatus.COMPLETED:
             return job.return_value
-        raised = error_of(job).with_traceback(None)  # which would keep the model alive
+        raised = error_of(job).with_traceback(None)  # the traceback would keep the model alive
         self._check_disk(raised)
         if isinstance(raised, ConfigError | CompactHydraException):
             raise raised
@@ -96,7 +84,7 @@ class TrialJobs:
             raise DiskFullError(self.sweep_dir) from None
 
     def abort(self) -> None:
-        """End the running jobs now. Without it joblib's pool would keep the interpreter from exiting."""
+        """Kill the running jobs. Joblib's pool would otherwise keep the interpreter from exiting."""
         if isinstance(self.launcher, ProcessesLauncher):
             self.launcher.abort()
         elif type(self.launcher).__name__ == "JoblibLauncher":
@@ -105,37 +93,18 @@ class TrialJobs:
             get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
 
 
-def value_of(returned: Any, trial: optuna.Trial) -> float:
-    """The value of a trial from what its job returned: an `Outcome`, or a plain number from another task function.
+def outcome_of(returned: Any) -> Outcome:
+    """Return the outcome of a job from what its task function returned: an `Outcome`, or a plain number.
 
-    Raises `TrialPruned` or `TrialFailed`, each with its reason, or `TrialInterrupted`.
+    A value that is not a finite number is a failure.
     """
-    value = returned
-    if isinstance(returned, Outcome):
-        if returned.interrupted:
-            raise TrialInterrupted
-        _note(trial, returned)
-        if returned.failed:
-            raise TrialFailed(returned.failed, Kind(returned.kind or Kind.ERROR))
-        if returned.pruned:
-            raise optuna.TrialPruned(returned.pruned)
-        value = returned.value
+    outcome = returned if isinstance(returned, Outcome) else Outcome(value=returned)
+    if outcome.interrupted or outcome.failed or outcome.pruned:
+        return outcome
     try:
-        number = float(value)
+        value = float(outcome.value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        raise TrialFailed(f"it returned {value!r}, which is not a number") from None
-    if not math.isfinite(number):
-        raise TrialFailed(f"it returned {number}", Kind.DIVERGED)
-    return number
-
-
-def _note(trial: optuna.Trial, outcome: Outcome) -> None:
-    facts = {
-        "best_epoch": outcome.best_epoch,
-        "n_epochs": outcome.n_epochs,
-        "max_epochs": outcome.max_epochs,
-        "pruned_reason": outcome.pruned,
-    }
-    for name, fact in facts.items():
-        if fact is not None:
-            trial.set_user_attr(name, fact)
+        return replace(outcome, failed=f"it returned {outcome.value!r}, which is not a number", kind=Kind.ERROR.value)
+    if not math.isfinite(value):
+        return replace(outcome, failed=f"it returned {value}", kind=Kind.DIVERGED.value)
+    return replace(outcome, value=value)

@@ -1,4 +1,4 @@
-"""Keeps `n_jobs` trials in flight until enough are finished or something ends the search."""
+"""Runs `n_jobs` trials at a time until enough are finished or the search is stopped."""
 
 import contextlib
 import signal
@@ -14,28 +14,36 @@ from optuna.trial import FrozenTrial, TrialState
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind
 from lightsweep.interrupt import Interrupted, handled_by
-from lightsweep.search.jobs import TrialFailed, TrialInterrupted, TrialRequeued, WorkerLost
+from lightsweep.search.jobs import TrialFailed
 from lightsweep.trial.heartbeat import HeartbeatMonitor
+from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.requeue import RETRIES, is_stale, recover_stale_trials, requeue, waiting_message
 from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, FEASIBILITY, status_of
 from lightsweep.trial.stop import StopReason
 
-SECONDS_TO_SETTLE = 5
-SECONDS_TO_REACT = 10
-SECONDS_BETWEEN_LOOKS = 0.1
+ABORT_TIMEOUT_S = 5  # for the threads to see that their jobs were killed
+STOP_TIMEOUT_S = 10  # for the jobs to stop by themselves after the timeout of the search
+POLL_INTERVAL_S = 0.1
+
+
+INTERRUPTED = Outcome(interrupted=True)
+
+
+class TrialRequeued(BaseException):
+    """The trial waits to be run again. Not an `Exception`, because Optuna would record it as failed."""
 
 
 @dataclass(eq=False)
 class TrialRunner:
-    """Runs trials, `n_jobs` at a time, each in Optuna's own `optimize`, until the study has `n_trials` in all.
+    """Runs trials, each in a call of Optuna's `optimize`, until the study has `n_trials` in all.
 
-    With one job everything happens in the calling thread, as in-process launchers need it. With more, each of
-    `n_jobs` daemon threads keeps one job in flight: nobody waits for the slowest, and an interrupt is not held
-    up by an executor that insists on finishing.
+    One job at a time runs in the calling thread, as in-process launchers need it. For more, each of `n_jobs` daemon
+    threads runs one job after the other: no thread waits for the slowest trial of a batch, and daemon threads do not
+    delay an interrupt.
     """
 
     study: optuna.Study
-    objective: Callable[[optuna.Trial], float]
+    run_job: Callable[[optuna.Trial], Outcome]
     _: KW_ONLY
     n_trials: int
     n_jobs: int
@@ -43,21 +51,21 @@ class TrialRunner:
     trial_timeout: float | None
     max_consecutive_failures: int
     max_retries: int
-    watch: HeartbeatMonitor
+    heartbeats: HeartbeatMonitor
     on_finished: Callable[[FrozenTrial], None]
     request_stop: Callable[[bool], None]
     abort_jobs: Callable[[], None]
 
     def __post_init__(self) -> None:
         self.stop_reason: StopReason | None = None
-        self._n_asking = 0  # tickets given out whose trial is not in the study yet
+        self._n_asking = 0  # threads that may ask the study for a trial and have not got it yet
         self._stop = False
         self._aborted = False
         self._signalled = False
-        self._is_overdue = False  # by the search's timeout, although it was asked to stop
+        self._is_overdue = False  # the jobs did not stop within STOP_TIMEOUT_S after the timeout
         self._is_over = threading.Event()
         self._in_flight: dict[int, optuna.Trial] = {}  # by number
-        self._awaited: set[int] = set()  # the trials of other drivers that the user was told of
+        self._awaited: set[int] = set()  # trials of other drivers, already printed
         self._failures_in_a_row = 0
         self._any_good = any(status_of(t) == "complete" for t in self.study.get_trials(deepcopy=False))
         self._error: BaseException | None = None
@@ -65,30 +73,30 @@ class TrialRunner:
         self._ended: list[threading.Event] = []  # one per thread
 
     def run(self) -> StopReason | None:
-        """Run the trials; give back what ended the search early, None if nothing did.
+        """Run the trials. Return the reason if the search ended early.
 
-        The first SIGINT or SIGTERM lets the running trials end at their next epoch, the second ends them at once.
-        Either way they wait in the study to be run again. A bug, or a config that is at fault from the first trial
-        on, is raised after the running trials ended.
+        The first SIGINT or SIGTERM ends the running trials at their next epoch, the second ends them at once. Their
+        state is WAITING then, so that a later start runs them again. Raises, after the running trials have ended, a bug
+        of the task function, or a `ConfigError` that came before any trial worked.
         """
         with handled_by(self._on_signal):
             if self.timeout is not None:
-                threading.Thread(target=self._end_in_time, args=(self.timeout,), daemon=True).start()
+                threading.Thread(target=self._stop_after_timeout, args=(self.timeout,), daemon=True).start()
             try:
                 if self.n_jobs == 1:
                     self._work()
                 else:
                     self._work_in_threads()
             except (KeyboardInterrupt, SystemExit):
-                self._end_at_once()
+                self._abort()
             finally:
                 self._is_over.set()
         if self._error is not None:
             raise self._error
         return self.stop_reason
 
-    def _end_in_time(self, timeout: float) -> None:
-        """Let the running trials stop where they are; end at once what does not react."""
+    def _stop_after_timeout(self, timeout: float) -> None:
+        """Stop the running trials in the middle of an epoch; interrupt those that do not react."""
         if self._is_over.wait(timeout):
             return
         self._stop = True
@@ -96,7 +104,7 @@ class TrialRunner:
             f"hydra.sweeper.timeout of {timeout:g} s is over", exit_code=0
         )
         self.request_stop(True)
-        if self._is_over.wait(SECONDS_TO_REACT):
+        if self._is_over.wait(STOP_TIMEOUT_S):
             return
         self._is_overdue = True
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
@@ -118,36 +126,34 @@ class TrialRunner:
     def _work_in_threads(self) -> None:
         self._ended = [threading.Event() for _ in range(self.n_jobs)]
         for ended in self._ended:
-            threading.Thread(target=self._work_until_the_end, args=(ended,), daemon=True).start()
+            threading.Thread(target=self._work_and_signal, args=(ended,), daemon=True).start()
         self._wait_for_threads(until=float("inf"))
 
     def _wait_for_threads(self, *, until: float) -> None:
-        # Neither `Thread.join` nor a lock: in Python 3.11 one that an exception interrupts is left in disorder.
+        # Not `Thread.join`, nor a lock: in Python 3.11 an exception in the middle of either leaves it inconsistent.
         while not all(ended.is_set() for ended in self._ended) and time.monotonic() < until:
-            time.sleep(SECONDS_BETWEEN_LOOKS / 2)
+            time.sleep(POLL_INTERVAL_S / 2)
 
-    def _work_until_the_end(self, ended: threading.Event) -> None:
+    def _work_and_signal(self, ended: threading.Event) -> None:
         try:
             self._work()
         finally:
             ended.set()
 
     def _work(self) -> None:
-        while self._take_ticket():
+        while self._may_ask():
             try:
-                self.study.optimize(self._run_trial, n_trials=1, catch=(TrialFailed,), callbacks=[self._finished])
-            except TrialInterrupted:
-                self._stop = True
+                self.study.optimize(self._objective, n_trials=1, catch=(TrialFailed,), callbacks=[self._finished])
             except TrialRequeued:
                 continue
             except Exception as error:  # noqa: BLE001  (raised again by `run`, in the main thread)
                 self._error = self._error or error
                 self._stop = True
 
-    def _take_ticket(self) -> bool:
-        """Whether there is a trial to run, of the first `n_trials`: a new one, or one that waits.
+    def _may_ask(self) -> bool:
+        """Return True if one of the first `n_trials` is to be run: a new one, or one that waits.
 
-        While another driver runs the last trials of the study this waits for them, because they may come back.
+        While another driver runs the last trials of the study, wait: its process may die, and the trials come back.
         """
         while True:
             with self._lock:
@@ -163,11 +169,11 @@ class TrialRunner:
                     running = [t for t in trials if t.state == TrialState.RUNNING and t.number not in self._in_flight]
                     if not running and not self._in_flight:
                         return False
-                    self._take_over_or_wait(running)
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+                    self._recover_or_wait(running)
+            time.sleep(POLL_INTERVAL_S)
 
-    def _take_over_or_wait(self, running: Sequence[FrozenTrial]) -> None:
-        stale = [trial for trial in running if is_stale(trial, self.watch)]
+    def _recover_or_wait(self, running: Sequence[FrozenTrial]) -> None:
+        stale = [trial for trial in running if is_stale(trial, self.heartbeats)]
         for trial in recover_stale_trials(self.study, stale, max_retries=self.max_retries):
             self.on_finished(trial)
         if self._in_flight:
@@ -175,76 +181,83 @@ class TrialRunner:
         for trial in running:
             if trial not in stale and trial.number not in self._awaited:
                 self._awaited.add(trial.number)
-                print(waiting_message(trial, self.watch), file=sys.stderr, flush=True)
+                print(waiting_message(trial, self.heartbeats), file=sys.stderr, flush=True)
 
-    def _run_trial(self, trial: optuna.Trial) -> float:
+    def _objective(self, trial: optuna.Trial) -> float:
         with self._lock:
             self._in_flight[trial.number] = trial
             self._n_asking -= 1
         if trial.number >= self.n_trials:  # another driver asked for the last one at the same time
             self._requeue(trial.number)
             raise TrialRequeued
+        return self._report(trial, self._outcome(trial))
+
+    def _outcome(self, trial: optuna.Trial) -> Outcome:
+        """Run the trial's job and return its outcome.
+
+        Raises what ends the search: a bug, or a `ConfigError` while no trial has worked.
+        """
         start = time.monotonic()
         try:
-            if self._aborted:  # while the trial was drawn
-                raise TrialInterrupted
-            value = self.objective(trial)
-        except TrialFailed as failure:
-            if isinstance(failure, WorkerLost):
-                failure = self._judged(failure, trial, seconds=time.monotonic() - start)
-            reason, kind = str(failure), failure.kind
-        except optuna.TrialPruned:
-            _set_feasible(trial, True)
-            raise
-        except (TrialInterrupted, KeyboardInterrupt):
-            self._requeue(trial.number)
-            if not self._stop:  # only its worker was asked to end, by a scheduler perhaps
-                raise TrialRequeued from None
-            raise TrialInterrupted from None
+            outcome = INTERRUPTED if self._aborted else self.run_job(trial)
+        except KeyboardInterrupt:
+            return INTERRUPTED
         except SystemExit as leaving:
             if self._signalled or self._is_overdue:  # Lightning makes this of SIGTERM and KeyboardInterrupt
-                self._requeue(trial.number)
-                raise TrialInterrupted from None
-            reason, kind = f"it called sys.exit({leaving.code})", Kind.ERROR
+                self._stop = True
+                return INTERRUPTED
+            return Outcome.failure(f"it called sys.exit({leaving.code})")
         except DiskFullError as error:
-            self._error = error
-            with contextlib.suppress(OSError):  # else it is taken for abandoned by the next start
-                self._requeue(trial.number)
-            raise TrialInterrupted from None
+            self._error, self._stop = error, True
+            return INTERRUPTED
         except ConfigError as error:
             if not self._any_good:
-                raise  # no trial can do better than this config
-            reason, kind = str(error), Kind.ERROR
-        else:
-            _set_feasible(trial, True)
-            return value
-        trial.set_user_attr(FAIL_REASON, reason)
-        trial.set_user_attr(FAIL_KIND, kind.value)
-        if kind.is_infeasible:
-            # Samplers don't look at failed trials, and would come back; a violated constraint they remember.
-            _set_feasible(trial, False)
-            raise optuna.TrialPruned(reason)
-        raise TrialFailed(reason, kind)
+                raise  # no trial can do better with this config
+            return Outcome.failure(str(error))
+        if outcome.kind == Kind.WORKER_LOST:
+            return self._outcome_of_lost_worker(outcome, trial, seconds=time.monotonic() - start)
+        return outcome
 
-    def _judged(self, lost: WorkerLost, trial: optuna.Trial, *, seconds: float) -> TrialFailed:
-        """What a lost worker means for its trial; one that may be run again is put back.
-
-        Raises `TrialInterrupted` if the search ended the worker, `TrialRequeued` if the trial is run again.
-        """
+    def _outcome_of_lost_worker(self, outcome: Outcome, trial: optuna.Trial, *, seconds: float) -> Outcome:
         if self._aborted:
-            self._requeue(trial.number)
-            raise TrialInterrupted from None
+            return INTERRUPTED
         if self.trial_timeout is not None and seconds > self.trial_timeout:  # the worker ended itself, see `limit_time`
-            return TrialFailed(f"it took longer than hydra.sweeper.trial_timeout={self.trial_timeout:g}", Kind.TIMEOUT)
+            reason = f"it took longer than hydra.sweeper.trial_timeout={self.trial_timeout:g}"
+            return Outcome.failure(reason, Kind.TIMEOUT)
         retries = int(trial.user_attrs.get(RETRIES, 0))
         if retries < self.max_retries:
             trial.set_user_attr(RETRIES, retries + 1)
-            self._requeue(trial.number)
-            raise TrialRequeued from None
-        return lost
+            return INTERRUPTED
+        return outcome
+
+    def _report(self, trial: optuna.Trial, outcome: Outcome) -> float:
+        """Turn an outcome into the state of its trial. This is the only place that does.
+
+        A value completes the trial. `TrialPruned` prunes it, `TrialFailed` fails it, and `TrialRequeued` leaves it
+        waiting in the study. Samplers ignore failed trials, so one whose hyperparameters are to blame is pruned, with
+        a violated constraint from which they learn: it is infeasible.
+        """
+        if outcome.interrupted:
+            with contextlib.suppress(OSError):  # of a full disk: the next start finds a stale trial
+                self._requeue(trial.number)
+            raise TrialRequeued
+        _record(trial, outcome)
+        if outcome.failed is None:
+            _set_feasible(trial, True)
+            if outcome.pruned:
+                raise optuna.TrialPruned(outcome.pruned)
+            assert outcome.value is not None
+            return outcome.value
+        kind = Kind(outcome.kind or Kind.ERROR)
+        trial.set_user_attr(FAIL_REASON, outcome.failed)
+        trial.set_user_attr(FAIL_KIND, kind.value)
+        if kind.is_infeasible:
+            _set_feasible(trial, False)
+            raise optuna.TrialPruned(outcome.failed)
+        raise TrialFailed(outcome.failed, kind)
 
     def _requeue(self, number: int) -> None:
-        """Let the trial wait in the study: whoever asks next gets it, under its number and with its parameters."""
+        """Let the trial wait in the study, under its number and with its parameters."""
         with self._lock:
             trial = self._in_flight.pop(number, None)
         if trial is not None:
@@ -264,7 +277,7 @@ class TrialRunner:
             self.on_finished(trial)
 
     def _count(self, trial: FrozenTrial) -> None:
-        """An infeasible trial is a failure only while nothing has worked: later the sampler has learnt from it."""
+        """Count failures in a row. An infeasible trial is one until a trial has worked: later the sampler avoids it."""
         match status_of(trial):
             case "failed":
                 self._failures_in_a_row += 1
@@ -274,17 +287,29 @@ class TrialRunner:
                 self._failures_in_a_row = 0
                 self._any_good = True
 
-    def _end_at_once(self) -> None:
-        """End the running trials, and leave none of them RUNNING in the study."""
+    def _abort(self) -> None:
+        """Kill the running jobs, and leave no trial RUNNING in the study."""
         self._stop = self._aborted = True
         self.abort_jobs()
-        deadline = time.monotonic() + SECONDS_TO_SETTLE
-        self._wait_for_threads(until=deadline)  # most of them learn from their launcher that the job is gone
+        deadline = time.monotonic() + ABORT_TIMEOUT_S
+        self._wait_for_threads(until=deadline)  # their launcher raises when a job was killed
         for number in list(self._in_flight):
             self._requeue(number)
 
 
+def _record(trial: optuna.Trial, outcome: Outcome) -> None:
+    attributes = {
+        "best_epoch": outcome.best_epoch,
+        "n_epochs": outcome.n_epochs,
+        "max_epochs": outcome.max_epochs,
+        "pruned_reason": outcome.pruned,
+    }
+    for name, value in attributes.items():
+        if value is not None:
+            trial.set_user_attr(name, value)
+
+
 def _set_feasible(trial: optuna.Trial, feasible: bool) -> None:
-    """Say it once: a trial may have been interrupted between this and its end, and Optuna would warn."""
+    """Set the constraint once: a trial may have been interrupted after it, and Optuna would warn."""
     if not trial.constraints:
         trial.set_constraint(FEASIBILITY, 0 if feasible else 1)

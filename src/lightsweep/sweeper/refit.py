@@ -1,21 +1,88 @@
-"""For how long the best model of a search is trained once more."""
+"""The refit of the best trial: one more job, on the rows of training and validation."""
 
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
 from optuna.trial import FrozenTrial
 
-AS_GOOD = 0.05  # of the trial's own range
+from lightsweep.errors import ConfigError
+from lightsweep.files import locked, shown
+from lightsweep.interrupt import Interrupted, interruptible
+from lightsweep.report.results import Results, read_shipped, shipped_record
+from lightsweep.search.jobs import TrialFailed, TrialJobs
+from lightsweep.trial.outcome import Outcome
+
+BEST = "best"
+LOCK = ".shipping.lock"
+METRICS = "metrics.json"  # written last, so that a folder with it is complete
+TOLERANCE = 0.05  # of the range of the trial's values
+
+
+def refit_best(
+    study: optuna.Study, *, jobs: TrialJobs, results: Results, refitted_before: Mapping[str, Any]
+) -> Outcome | None:
+    """Refit the best trial, unless that has been done, and record it. Return None if no trial is complete.
+
+    One driver at a time refits in this folder; the next one finds what the first has done. Raises `Interrupted` if a
+    signal ends the refit or the waiting, and `ConfigError` if the refit fails.
+    """
+    waiting = f"another search in {shown(results.folder)} ships its best model; waiting for it"
+    with interruptible(), locked(results.folder / LOCK, waiting=waiting):
+        results.sync(study)
+        best = results.statistics.best
+        results_before = read_shipped(results.folder) or refitted_before
+        results.write()  # the refit reads the results for its model card
+        refitted = None
+        if best is not None:
+            refitted = _kept(best, results_before, folder=jobs.sweep_dir) or _refit(best, jobs=jobs)
+        results.write(**shipped_record(best, refitted))
+    return refitted
 
 
 def epochs_to_refit(trial: FrozenTrial) -> int:
-    """The epochs up to the last one that was as good as the best, within a twentieth of the trial's own range.
+    """Return the number of epochs up to the last one that was as good as the best, within `TOLERANCE`.
 
-    Over a few hundred validation rows it is luck which of nearly equal epochs is the best, and after an early one the
-    model would be left half trained; an epoch that is clearly worse, because the model has begun to overfit, is not
-    reached.
+    Over a few hundred validation rows it is chance which of nearly equal epochs is the best, and after an early one the
+    model would be left half trained. An epoch that is clearly worse, because the model overfits, is not reached.
     """
     values = trial.intermediate_values
     best_epoch: int = trial.user_attrs["best_epoch"]
     if best_epoch not in values:
         return best_epoch + 1
     best = values[best_epoch]
-    tolerance = AS_GOOD * max(abs(value - best) for value in values.values())
+    tolerance = TOLERANCE * max(abs(value - best) for value in values.values())
     return 1 + max(epoch for epoch, value in values.items() if abs(value - best) <= tolerance)
+
+
+def _kept(best: FrozenTrial, before: Mapping[str, Any], *, folder: Path) -> Outcome | None:
+    """Return the outcome of an earlier refit of the same trial whose files are complete."""
+    if before.get("shipped_trial") != best.number or not (folder / BEST / METRICS).is_file():
+        return None
+    n_epochs = epochs_to_refit(best)
+    return Outcome(n_epochs=n_epochs, max_epochs=n_epochs, test_metrics=dict(before["shipped"]))
+
+
+def _refit(best: FrozenTrial, *, jobs: TrialJobs) -> Outcome:
+    folder = jobs.sweep_dir / BEST
+    shutil.rmtree(folder, ignore_errors=True)  # files of an earlier best trial
+    overrides = [f"trainer.max_epochs={epochs_to_refit(best)}", "refit=true", f"hydra.sweep.subdir={BEST}"]
+    try:
+        with interruptible():
+            outcome = jobs.launch([*jobs.overrides(best.params), *overrides], number=best.number)
+    except TrialFailed as failure:
+        raise _failed(str(failure)) from None
+    except Interrupted:
+        jobs.abort()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    assert isinstance(outcome, Outcome)
+    if outcome.failed:
+        raise _failed(outcome.failed)
+    return outcome
+
+
+def _failed(reason: str) -> ConfigError:
+    return ConfigError(f"the search is done, but refitting its best trial failed: {reason}. Everything else is there.")

@@ -1,9 +1,7 @@
-"""The search as a whole: check, open, run the trials, report, ship the best."""
+"""The search as a whole: check, open the study, run the trials, report, refit the best."""
 
-import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +19,6 @@ from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
-from lightsweep.files import locked, shown
 from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.preflight.checks import check_search
 from lightsweep.preflight.composition import group_names
@@ -34,22 +31,18 @@ from lightsweep.search.checkpoints import CheckpointKeeper, delete_last_checkpoi
 from lightsweep.search.config_loader import with_cached_composition
 from lightsweep.search.folder import release_folder, reserve_folder
 from lightsweep.search.fork import open_source, take_over
-from lightsweep.search.jobs import TrialFailed, TrialJobs
+from lightsweep.search.jobs import TrialJobs
 from lightsweep.search.runner import TrialRunner
 from lightsweep.search.space import Request, parse_request
 from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint
 from lightsweep.storage.password import hide_password, masked
 from lightsweep.storage.storage import open_storage, storage_url
 from lightsweep.sweeper.config import LightsweepConf
-from lightsweep.sweeper.refit import epochs_to_refit
+from lightsweep.sweeper.refit import refit_best
 from lightsweep.trial.driver import register_driver
 from lightsweep.trial.heartbeat import HeartbeatMonitor
-from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.stop import StopReason, clear_stop_request, request_stop
 
-BEST = "best"
-SHIPPING = ".shipping.lock"
-METRICS = "metrics.json"
 REPORT = "report.html"
 
 
@@ -72,10 +65,10 @@ class Search:
         self.monitor = str(OmegaConf.select(config, "monitor", default="value"))
 
     def run(self, arguments: Sequence[str]) -> None:
-        """Search until `n_trials` are finished, then ship the best; nothing is written before all is checked.
+        """Search until `n_trials` are finished, then refit the best. Nothing is written before everything is checked.
 
-        Raises `ConfigError` for what the user can mend, also if no trial completed. Exits with another code than 0
-        if something else than the budget ended the search.
+        Raises `ConfigError` for what the user can mend, also if no trial completed. Exits with a code other than 0
+        if anything but the budget ended the search.
         """
         register_driver()
         hide_password(self.config, self.settings.storage)
@@ -125,22 +118,26 @@ class Search:
         clear_stop_request(folder)
         jobs = TrialJobs(launcher=self._launcher(), space=request.space, fixed=request.fixed, sweep_dir=folder)
         results = self._results(folder, study=study, jobs=jobs)
-        shipped_before = read_shipped(folder)
+        refitted_before = read_shipped(folder)
         stop_reason = self._run_trials(study, jobs=jobs, results=results)
 
         print(summary.of_trials(results, stop_reason=stop_reason), flush=True)
-        shipped = None
+        refitted = None
         try:
             self._report(study, folder=folder, statistics=results.statistics)
-            if stop_reason is None or not stop_reason.exit_code:
-                shipped = self._ship_in_turn(study, jobs=jobs, results=results, shipped_before=shipped_before)
+            if "refit" in self.config and not (stop_reason and stop_reason.exit_code):  # else another project's config
+                refitted = refit_best(study, jobs=jobs, results=results, refitted_before=refitted_before)
         except Interrupted as interrupted:
             print(f"{interrupted}, before the best model was shipped", file=sys.stderr)
             stop_reason = StopReason(str(interrupted), exit_code=interrupted.exit_code)
-        if shipped is None:
+        if refitted is None:
             results.write(**shipped_record(results.statistics.best, None))
-        print(summary.of_model(folder, results=results, shipped=shipped, url=self._url(folder)))
-        if results.statistics.best is None and not (stop_reason and stop_reason.is_interrupt):
+        print(summary.of_model(folder, results=results, shipped=refitted, url=self._url(folder)))
+        self._exit(study, best=results.statistics.best, stop_reason=stop_reason)
+
+    def _exit(self, study: optuna.Study, *, best: FrozenTrial | None, stop_reason: StopReason | None) -> None:
+        """Raise `ConfigError` if no trial completed; exit with the code of what ended the search early."""
+        if best is None and not (stop_reason and stop_reason.is_interrupt):
             raise ConfigError(summary.why_nothing_completed(study, stop_reason=stop_reason))
         if stop_reason and stop_reason.exit_code:
             sys.exit(stop_reason.exit_code)
@@ -233,22 +230,22 @@ class Search:
             sync()
             results.write(durable=False)
 
-        loop = TrialRunner(
+        runner = TrialRunner(
             study,
-            jobs,
+            jobs.run,
             n_trials=total,
             n_jobs=self.settings.n_jobs,
             timeout=self.settings.timeout,
             trial_timeout=self.settings.trial_timeout,
             max_consecutive_failures=self.settings.max_consecutive_failures,
             max_retries=self.settings.max_retries,
-            watch=HeartbeatMonitor(results.folder),
+            heartbeats=HeartbeatMonitor(results.folder),
             on_finished=on_finished,
             request_stop=lambda at_once: request_stop(results.folder, at_once=at_once),
             abort_jobs=jobs.abort,
         )
         try:
-            stop_reason = loop.run()
+            stop_reason = runner.run()
             sync()  # what other drivers have run in the meantime
             return stop_reason
         finally:
@@ -260,56 +257,3 @@ class Search:
         facts = summary.facts(statistics, monitor=self.monitor)
         with interruptible():
             write_report(study, folder / REPORT, title=study.study_name, monitor=self.monitor, facts=facts)
-
-    def _ship_in_turn(
-        self, study: optuna.Study, *, jobs: TrialJobs, results: Results, shipped_before: Mapping[str, Any]
-    ) -> Outcome | None:
-        """Ship while no other driver does so in this folder: the later one finds what the first has shipped.
-
-        Raises `Interrupted` if a signal ends the refit or the waiting.
-        """
-        waiting = f"another search in {shown(results.folder)} ships its best model; waiting for it"
-        with interruptible(), locked(results.folder / SHIPPING, waiting=waiting):
-            results.sync(study)
-            best = results.statistics.best
-            shipped_before = read_shipped(results.folder) or shipped_before
-            results.write()  # from which the refit learns of the search
-            shipped = self._ship(jobs, best=best, shipped_before=shipped_before)
-            results.write(**shipped_record(best, shipped))
-        return shipped
-
-    def _ship(self, jobs: TrialJobs, *, best: FrozenTrial | None, shipped_before: Mapping[str, Any]) -> Outcome | None:
-        """Refit the best hyperparameters in one more job, for as many epochs as served the trial.
-
-        None if there is nothing to ship, or if the config is another project's and knows no `refit`. Raises
-        `Interrupted`, and leaves no half of a model, if a signal ends the refit.
-        """
-        if best is None or "refit" not in self.config:
-            return None
-        n_epochs = epochs_to_refit(best)
-        if shipped_before.get("shipped_trial") == best.number and (jobs.sweep_dir / BEST / METRICS).is_file():
-            outcome = Outcome(monitor=self.monitor, value=None, best_epoch=None, n_epochs=n_epochs, max_epochs=n_epochs)
-            return replace(outcome, test_metrics=dict(shipped_before["shipped"]))
-        shutil.rmtree(jobs.sweep_dir / BEST, ignore_errors=True)  # half of it could be of a former best
-        overrides = [
-            f"trainer.max_epochs={n_epochs}",
-            "refit=true",
-            f"hydra.sweep.subdir={BEST}",
-        ]
-        try:
-            with interruptible():
-                outcome = jobs.launch([*jobs.overrides(best.params), *overrides], number=best.number)
-        except TrialFailed as failure:
-            raise ConfigError(
-                f"the search is done, but refitting its best trial failed: {failure}. Everything else is there."
-            ) from None
-        except Interrupted:
-            jobs.abort()
-            shutil.rmtree(jobs.sweep_dir / BEST, ignore_errors=True)
-            raise
-        assert isinstance(outcome, Outcome)
-        if outcome.failed:
-            raise ConfigError(
-                f"the search is done, but refitting its best trial failed: {outcome.failed}. Everything else is there."
-            )
-        return outcome

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from lightsweep.failures import Kind
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -14,16 +16,21 @@ class Outcome:
     `n_epochs` of `max_epochs` were trained. `test_metrics` is there after a refit.
     """
 
-    monitor: str
-    value: float | None
-    best_epoch: int | None
-    n_epochs: int | None
-    max_epochs: int | None
+    monitor: str = ""
+    value: float | None = None
+    best_epoch: int | None = None
+    n_epochs: int | None = None
+    max_epochs: int | None = None
     pruned: str | None = None
     failed: str | None = None
     kind: str | None = None
     interrupted: bool = False
     test_metrics: dict[str, float] | None = None
+
+    @classmethod
+    def failure(cls, reason: str, kind: Kind = Kind.ERROR) -> "Outcome":
+        """Return the outcome of a job that ended without one of its own."""
+        return cls(failed=reason, kind=kind.value)
 
     def summary(self) -> str:
         """One clause for the closing line of a run."""
