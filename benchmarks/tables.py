@@ -25,8 +25,9 @@ from omegaconf import OmegaConf
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from lightsweep.data.table.labels import Table, encoded, find_target
+from lightsweep.data.table.labels import encode, find_target
 from lightsweep.data.table.reading import read_frame
+from lightsweep.data.table.source import Table, TableSettings
 from lightsweep.data.table.splitting import TEST, split_rows
 
 HERE = Path(__file__).resolve().parent
@@ -103,20 +104,19 @@ def test_rows(path: Path, *, seed: int) -> npt.NDArray[np.bool_]:
     """Which rows `data=table` keeps for the test, found by the functions that it uses."""
     table = Table(path.name, read_frame(path), lambda row: f"row {row}")
     target = find_target([table], names=(TARGET,), task=None)
-    y, missing = encoded(table, target)
-    settings = OmegaConf.load(HERE.parent / "conf" / "data" / "table.yaml")
-    parts = split_rows(
-        table,
-        y,
-        ~missing,
-        target=target,
-        how=None,
-        by=None,
-        val_fraction=settings.val_fraction,
-        test_fraction=settings.test_fraction,
+    y, missing = encode(table, target)
+    shipped = OmegaConf.load(HERE.parent / "conf" / "data" / "table.yaml")
+    settings = TableSettings(
+        target=TARGET,
+        task=None,
+        split=None,
+        val_fraction=shipped.val_fraction,
+        test_fraction=shipped.test_fraction,
+        scale=shipped.scale,
         seed=seed,
+        refit=False,
     )
-    is_test: npt.NDArray[np.bool_] = parts == TEST
+    is_test: npt.NDArray[np.bool_] = split_rows(table, y, ~missing, target=target, settings=settings) == TEST
     return is_test
 
 

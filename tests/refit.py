@@ -1,4 +1,4 @@
-"""Refits in this process as `python train.py refit=true` does in one of its own."""
+"""`python train.py refit=true`, run in the process of the tests."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from train import main
 
 
 def refit(folder: Path, *overrides: str) -> Outcome:
-    """Train with these overrides and ship into `folder`."""
+    """Train with these overrides, and export into `folder`."""
     settings = ["refit=true", "verbose=false", "trainer=cpu", "logger.csv=null", "threads=1", *overrides]
     with initialize_config_dir(config_dir=str(CONF)):
         cfg = compose("train", overrides=settings, return_hydra_config=True)

@@ -1,4 +1,4 @@
-"""What an earlier version left on disk: its models predict the same, and its search goes on."""
+"""Compatibility with an earlier version: its models predict the same, and its search can be resumed."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ def test_an_earlier_model_predicts_the_same(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_an_earlier_search_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+def test_an_earlier_search_is_resumed_where_it_was_stopped(tmp_path: Path) -> None:
     folder = tmp_path / "outputs" / "mlp" / "search"
     shutil.copytree(ARTEFACTS / "search", folder)
     before = study_in(folder).trials
@@ -51,13 +51,13 @@ def test_an_earlier_search_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     ]
     assert after[INTERRUPTED].params == before[INTERRUPTED].params
     assert after[INTERRUPTED].intermediate_values.items() >= before[INTERRUPTED].intermediate_values.items()
-    assert "goes on from" in (folder / str(INTERRUPTED) / "train.log").read_text()
+    assert "resumes from" in (folder / str(INTERRUPTED) / "train.log").read_text()
     if after[INTERRUPTED].state == TrialState.COMPLETE:
         assert epochs_in(folder) == list(range(40))
     assert len(lightsweep.load(folder / "best").predict(load_digits().data[:20])) == 20
 
 
 def epochs_in(folder: Path) -> list[int]:
-    """The epochs that the CSV log of the interrupted trial has, in order, each once."""
+    """Return the distinct epochs in the CSV log of the interrupted trial, in order."""
     with (folder / str(INTERRUPTED) / "csv" / "metrics.csv").open(newline="") as file:
         return list(dict.fromkeys(int(row["epoch"]) for row in csv.DictReader(file)))

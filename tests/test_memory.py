@@ -18,16 +18,16 @@ from lightsweep.cli import app
 from lightsweep.trial.outcome import Outcome
 
 N_TRIALS = 300
-MEGABYTES_OF_A_MODEL = 1
-MEGABYTES_OF_NOISE = 60
+MODEL_MB = 1
+TOLERANCE_MB = 60
 
 
 class Model(nn.Module):
-    """It and its trainer refer to each other, as Lightning's do."""
+    """A model in a reference cycle with its trainer, as in Lightning."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.weights = torch.ones(MEGABYTES_OF_A_MODEL * 2**18)
+        self.weights = torch.ones(MODEL_MB * 2**18)
         self.trainer = {"model": self}
 
 
@@ -40,7 +40,7 @@ def trains(cfg: DictConfig) -> Outcome:
 
 
 def fails(cfg: DictConfig) -> Outcome:
-    model = Model()  # held by the traceback
+    model = Model()  # the traceback refers to it
     models.append(weakref.ref(model))
     try:
         raise KeyError("first")
@@ -50,7 +50,7 @@ def fails(cfg: DictConfig) -> Outcome:
 
 @pytest.fixture
 def job(composed: Callable[..., DictConfig], tmp_path: Path) -> Iterator[DictConfig]:
-    """The config of a job of a search."""
+    """Hydra's config of a job of a search, set for this process."""
     config = copy.deepcopy(composed("hparams_search=mlp", "hydra/job_logging=none"))
     OmegaConf.set_readonly(config.hydra, False)
     config.hydra.mode = RunMode.MULTIRUN
@@ -65,7 +65,7 @@ def job(composed: Callable[..., DictConfig], tmp_path: Path) -> Iterator[DictCon
 
 
 @pytest.mark.parametrize("task", [trains, fails])
-def test_a_trial_leaves_nothing_to_the_next(task: Callable[[DictConfig], Outcome], job: DictConfig) -> None:
+def test_the_memory_of_a_trial_is_freed(task: Callable[[DictConfig], Outcome], job: DictConfig) -> None:
     run = app.handle_failures(task)
     process = psutil.Process()
     for number in range(N_TRIALS):
@@ -74,10 +74,10 @@ def test_a_trial_leaves_nothing_to_the_next(task: Callable[[DictConfig], Outcome
         assert models[number]() is None
         if number == N_TRIALS // 10:
             before = process.memory_info().rss
-    assert process.memory_info().rss - before < MEGABYTES_OF_NOISE * 2**20
+    assert process.memory_info().rss - before < TOLERANCE_MB * 2**20
 
 
-def test_the_libraries_are_spared_once(job: DictConfig) -> None:
+def test_the_objects_of_libraries_are_frozen_once(job: DictConfig) -> None:
     run = app.handle_failures(trains)
     run(job)
     frozen = gc.get_freeze_count()

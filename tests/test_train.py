@@ -1,4 +1,4 @@
-"""One run: the shipped config, composed with small overrides and trained for real."""
+"""One run of the default config with small overrides."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_a_run_ends_with_one_line_of_metric_epoch_and_folder(run: tuple[Path, Ra
 
 
 def test_training_beats_an_untrained_network(run: tuple[Path, Ran]) -> None:
-    assert OmegaConf.load(run[0] / "result.yaml").value > 0.8  # ten classes: guessing gives 0.1
+    assert OmegaConf.load(run[0] / "result.yaml").value > 0.8  # ten classes: chance is 0.1
 
 
 def test_a_run_leaves_its_config_metrics_and_best_checkpoint(run: tuple[Path, Ran]) -> None:
@@ -43,28 +43,26 @@ def test_a_run_leaves_its_config_metrics_and_best_checkpoint(run: tuple[Path, Ra
     assert list((folder / "tensorboard").glob("events.*"))
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(run: tuple[Path, Ran], tmp_path: Path) -> None:
+def test_the_weights_depend_on_the_seed_alone(run: tuple[Path, Ran], tmp_path: Path) -> None:
     folder, _ = run
 
-    def weights(there: Path) -> dict[str, torch.Tensor]:
-        return torch.load(there / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    def weights_in(folder: Path) -> dict[str, torch.Tensor]:
+        return torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
 
-    first = weights(folder)
-    same = {}
-    for seed in ("42", "1"):
+    expected = weights_in(folder)
+    for seed, same in {"42": True, "1": False}.items():
         arguments = ("verbose=false", "trainer.max_epochs=4", f"seed={seed}", f"hydra.run.dir={tmp_path / seed}")
         succeed(*arguments, cwd=tmp_path)
-        again = weights(tmp_path / seed)
-        same[seed] = all(torch.equal(first[name], again[name]) for name in first)
-    assert same == {"42": True, "1": False}
+        found = weights_in(tmp_path / seed)
+        assert all(torch.equal(expected[name], found[name]) for name in expected) is same
 
 
-def test_verbose_shows_lightnings_own_progress(tmp_path: Path) -> None:
+def test_verbose_shows_the_progress_bar_of_lightning(tmp_path: Path) -> None:
     ran = succeed("trainer.max_epochs=1", cwd=tmp_path)
     assert "Epoch 0" in ran.out + ran.err
 
 
-def test_a_plain_multirun_is_still_hydras_own(tmp_path: Path) -> None:
+def test_a_multirun_without_a_search_runs_each_job(tmp_path: Path) -> None:
     ran = succeed("-m", "seed=1,2", "trainer.max_epochs=1", "verbose=false", cwd=tmp_path)
     assert len(ran.out.splitlines()) == 2
     assert len(list(tmp_path.glob("outputs/multirun/*/[01]/result.yaml"))) == 2

@@ -13,12 +13,10 @@ __all__ = ["load"]
 
 
 def load(folder: str | os.PathLike[str]) -> Predictor:
-    """Read back the model that a search or `refit=true` wrote, ready to predict raw rows.
+    """Load the model that a search or `refit=true` exported, to predict raw rows.
 
     `load("outputs/mlp/2026-11-24_12-00-00/best").predict(rows)` takes a DataFrame, or an array of shape `(n, d_in)` if
-    the model was trained on an array.
-
-    Raises `ConfigError` if the folder does not hold such a model.
+    the model was trained on an array. Raises `ConfigError` if the folder holds no such model.
     """
     from lightsweep.export.predictor import Predictor
 

@@ -1,13 +1,14 @@
-"""Predicts the rows of a file: python -m lightsweep.predict outputs/.../best new.csv -o predictions.csv"""
+"""Predict the rows of a file: python -m lightsweep.predict outputs/.../best new.csv -o predictions.csv"""
 
 import argparse
 import functools
+import itertools
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lightsweep.errors import ConfigError
 from lightsweep.files import replacing, shown
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from lightsweep.export.predictor import Predictor
+    from lightsweep.export.predictor import Predictor, Rows
+
+    Batch = tuple[Rows, Callable[[int], str] | None]  # rows, and the location of each in its file
 
 BATCH_ROWS = 50_000
 ARRAYS = (".npy", ".npz")
@@ -27,7 +30,7 @@ OUTPUTS = (".csv", ".parquet")
 def main() -> None:
     arguments = _parser().parse_args()
     try:
-        with _warnings_in_one_line():
+        with _warnings_on_one_line():
             n_rows = predict_file(arguments.model, arguments.data, arguments.output)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -38,75 +41,9 @@ def main() -> None:
     print(f"{n_rows} predictions, in {shown(arguments.output)}")
 
 
-@contextmanager
-def _warnings_in_one_line() -> Iterator[None]:
-    """And each once, of all batches together."""
-    told: set[str] = set()
-
-    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
-        if str(message) not in told:
-            told.add(str(message))
-            print(f"warning: {message}", file=sys.stderr)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = tell
-        yield
-
-
-def predict_file(model: Path, data: Path, output: Path) -> int:
-    """Predict every row of a table or an array, a batch at a time, and give their number.
-
-    The output has a row per row of the data, in its order: the class and a probability per class, or the values. It
-    appears, and replaces one that is there, when it is complete. Raises `ConfigError` for what the user can mend.
-    """
-    _check_paths(data, output)
-
-    from lightsweep.export.predictor import Predictor
-
-    predictor = Predictor.from_folder(model)
-    n_rows = 0
-    with _writer(output) as writer:
-        for rows, place in _batches(data, predictor=predictor):
-            with _file_is_named(data):
-                outputs = predictor.outputs(rows, **place)
-            predictions = table_of(predictor, outputs)
-            writer.write(predictions)
-            n_rows += len(predictions)
-    return n_rows
-
-
-@contextmanager
-def _file_is_named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except ConfigError as error:
-        told = str(error)
-        raise ConfigError(told if told.startswith(shown(path)) else f"{shown(path)}: {told}") from error
-
-
-def table_of(predictor: "Predictor", outputs: "npt.NDArray[np.float32]") -> "pd.DataFrame":
-    """The predictions as columns: `<target>` and `probability_<class>` for each class, or one for each target.
-
-    A target that is itself named like one of these probabilities has them as `probability_<target>_<class>`.
-    """
-    import pandas as pd
-
-    names = list(predictor.target.names)
-    if not predictor.classes:
-        return pd.DataFrame(outputs, columns=names)
-    labels = pd.DataFrame({names[0]: predictor.named(outputs)})
-    return labels.join(pd.DataFrame(outputs, columns=_probability_names(names[0], predictor.classes)))
-
-
-def _probability_names(target: str, classes: Sequence[int | str]) -> list[str]:
-    names = [f"probability_{name}" for name in classes]
-    return [f"probability_{target}_{name}" for name in classes] if target in names else names
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m lightsweep.predict", description="Predict the rows of a file.")
-    parser.add_argument("model", type=Path, help="folder of a shipped model: best/ of a search, or that of refit=true")
+    parser.add_argument("model", type=Path, help="folder of a model: best/ of a search, or the folder of refit=true")
     parser.add_argument(
         "data", type=Path, help="rows to predict: .csv, .csv.gz, .tsv, .parquet, .feather, .npy or .npz"
     )
@@ -114,38 +51,80 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@contextmanager
+def _warnings_on_one_line() -> Iterator[None]:
+    """Print each warning without its location, and once, although every batch may raise it."""
+    printed: set[str] = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in printed:
+            printed.add(str(message))
+            print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+def predict_file(model: Path, data: Path, output: Path) -> int:
+    """Predict every row of a table or an array, in batches, and return the number of rows.
+
+    The output has the columns of `table_of`, and the rows in the order of the data. It appears, and replaces an earlier
+    one, only when it is complete. Raises `ConfigError` if the model, the data or the output can't be used.
+    """
+    _check_paths(data, output)
+
+    from lightsweep.export.predictor import Predictor
+
+    predictions = _predictions(Predictor.from_folder(model), data)
+    try:
+        with replacing(output) as temporary:
+            return {".csv": _write_csv, ".parquet": _write_parquet}[output.suffix](temporary, predictions)
+    except OSError as error:
+        raise ConfigError(f"{output} can't be written: {error.strerror or error}") from error
+
+
 def _check_paths(data: Path, output: Path) -> None:
-    """Before the seconds that the model takes to load."""
+    """Check the paths first, because loading the model takes seconds."""
     if not data.is_file():
-        raise ConfigError(f"{data} is no file; give the rows to predict as a table or an array.")
+        raise ConfigError(f"{data} is not a file; give the rows to predict as a table or an array.")
     if output.suffix not in OUTPUTS:
-        raise ConfigError(f"-o is {output}; predictions are written as {' or '.join(OUTPUTS)}, told by the ending.")
+        raise ConfigError(f"-o is {output}; its name must end in {' or '.join(OUTPUTS)}.")
     if output.resolve() == data.resolve():
         raise ConfigError(f"-o is {output}, which holds the rows to predict; give another file.")
-    if output.is_dir() or not output.parent.is_dir():
-        raise ConfigError(
-            f"-o is {output}; {output if output.is_dir() else output.parent} must be a folder that exists."
-        )
+    if output.is_dir():
+        raise ConfigError(f"-o is {output}, which is a folder; give a file.")
+    if not output.parent.is_dir():
+        raise ConfigError(f"-o is {output}; {output.parent} must be a folder that exists.")
 
 
-def _batches(data: Path, *, predictor: "Predictor") -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Some rows at a time, with how to say where one is."""
-    if data.suffix in ARRAYS:
-        if not predictor.takes_arrays:
-            raise ConfigError(f"{data} is an array, but this model was trained on a table and needs its column names.")
-        yield from ((rows, {}) for rows in _array_batches(data))
-        return
-    if not predictor.takes_frames:
+def _predictions(predictor: "Predictor", data: Path) -> "Iterator[pd.DataFrame]":
+    is_array = data.suffix in ARRAYS
+    if is_array and not predictor.takes_arrays:
+        raise ConfigError(f"{data} is an array, but this model was trained on a table and needs its column names.")
+    if not is_array and predictor.columns is None:
         raise ConfigError(f"{data}: this model was trained on an array and takes one, as {' or '.join(ARRAYS)}.")
-    from lightsweep.data.table.reading import place, read_batches
+    for rows, where in _array_batches(data) if is_array else _table_batches(data, predictor=predictor):
+        try:
+            outputs = predictor.outputs(rows, where=where)
+        except ConfigError as error:
+            message = str(error)
+            raise ConfigError(message if message.startswith(shown(data)) else f"{shown(data)}: {message}") from error
+        yield table_of(predictor, outputs)
 
-    where = functools.partial(place, data)
-    frames = read_batches(data, rows=BATCH_ROWS, missing=predictor.missing, decimal=predictor.decimal)
-    yield from ((frame, {"where": where}) for frame in frames)
+
+def _table_batches(path: Path, *, predictor: "Predictor") -> "Iterator[Batch]":
+    from lightsweep.data.table.reading import read_batches, row_location
+
+    assert predictor.columns is not None
+    where, columns = functools.partial(row_location, path), predictor.columns
+    for frame in read_batches(path, rows=BATCH_ROWS, missing=columns.missing, decimal=columns.decimal):
+        yield frame, where
 
 
-def _array_batches(path: Path) -> "Iterator[npt.NDArray[Any]]":
-    """Slices of the file: a `.npy` is never in memory as a whole, the only array of an `.npz` or its `x` is."""
+def _array_batches(path: Path) -> "Iterator[Batch]":
+    """Yield slices of the array in the file. A `.npy` is mapped into memory; an `.npz` is read as a whole."""
     import numpy as np
 
     try:
@@ -154,58 +133,50 @@ def _array_batches(path: Path) -> "Iterator[npt.NDArray[Any]]":
             array = array["x" if "x" in array.files else array.files[0]]
         n_rows = len(array)
     except Exception as error:
-        why = "it holds Python objects" if "allow_pickle" in str(error) else error
-        raise ConfigError(f"{path} can't be read as an array: {why}") from error
+        reason = "it holds Python objects" if "allow_pickle" in str(error) else error
+        raise ConfigError(f"{path} can't be read as an array: {reason}") from error
     for start in range(0, max(n_rows, 1), BATCH_ROWS):
-        yield array[start : start + BATCH_ROWS]
+        yield array[start : start + BATCH_ROWS], None
 
 
-class _Writer(Protocol):
-    def write(self, predictions: "pd.DataFrame") -> None: ...
+def table_of(predictor: "Predictor", outputs: "npt.NDArray[np.float32]") -> "pd.DataFrame":
+    """Return the columns `<target>` and `probability_<class>` for each class, or one for each target of a regression.
+
+    If the target itself has the name of such a column, the probabilities are `probability_<target>_<class>`.
+    """
+    import pandas as pd
+
+    names = list(predictor.target.names)
+    if not predictor.classes:
+        return pd.DataFrame(outputs, columns=names)
+    columns = [f"probability_{name}" for name in predictor.classes]
+    if names[0] in columns:
+        columns = [f"probability_{names[0]}_{name}" for name in predictor.classes]
+    labels = pd.DataFrame({names[0]: predictor.most_probable(outputs)})
+    return labels.join(pd.DataFrame(outputs, columns=columns))
 
 
-class _CsvWriter:
-    def __init__(self, path: Path) -> None:
-        self.file = path.open("w", encoding="utf-8", newline="")
-        self.header = True
-
-    def write(self, predictions: "pd.DataFrame") -> None:
-        predictions.to_csv(self.file, index=False, header=self.header)
-        self.header = False
-
-    def close(self) -> None:
-        self.file.close()
+def _write_csv(path: Path, tables: "Iterator[pd.DataFrame]") -> int:
+    n_rows = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for i, table in enumerate(tables):
+            table.to_csv(file, index=False, header=i == 0)
+            n_rows += len(table)
+    return n_rows
 
 
-class _ParquetWriter:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.writer: Any = None
+def _write_parquet(path: Path, tables: "Iterator[pd.DataFrame]") -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    def write(self, predictions: "pd.DataFrame") -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.Table.from_pandas(predictions, preserve_index=False)
-        self.writer = self.writer or pq.ParquetWriter(self.path, table.schema)
-        self.writer.write_table(table)
-
-    def close(self) -> None:
-        if self.writer:
-            self.writer.close()
-
-
-@contextmanager
-def _writer(output: Path) -> Iterator[_Writer]:
-    try:
-        with replacing(output) as temporary:
-            writer = _CsvWriter(temporary) if output.suffix == ".csv" else _ParquetWriter(temporary)
-            try:
-                yield writer
-            finally:
-                writer.close()
-    except OSError as error:
-        raise ConfigError(f"{output} can't be written: {error.strerror or error}") from error
+    n_rows = 0
+    batches = (pa.Table.from_pandas(table, preserve_index=False) for table in tables)
+    first = next(batches)  # there is always one, of no rows for an array of no rows
+    with pq.ParquetWriter(path, first.schema) as writer:
+        for batch in itertools.chain([first], batches):
+            writer.write_table(batch)
+            n_rows += len(batch)
+    return n_rows
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A module whose validations give the values of a script, and the fit that takes it through a real trainer."""
+"""A module whose validations log given values, and its fit with a real trainer."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ class Scripted(L.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=1.0)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        return self.weight.sum()  # each step takes 1 from the weight, which so counts the steps
+        return self.weight.sum()  # each step subtracts 1 from the weight, so that it counts the steps
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         if batch_idx == 0:
@@ -40,7 +40,7 @@ def batches() -> TensorBatches:
 def fit(
     values: Sequence[float], *, callbacks: Sequence[L.Callback], ckpt_path: Path | None = None, **arguments: Any
 ) -> L.Trainer:
-    """Train as many epochs as there are values, unless `max_epochs` says otherwise."""
+    """Train for `max_epochs`, by default one epoch for each value."""
     trainer = L.Trainer(callbacks=list(callbacks), **{"max_epochs": len(values), "logger": False, **arguments})
     trainer.fit(Scripted(values), batches(), batches(), ckpt_path=ckpt_path, weights_only=True)
     return trainer

@@ -119,7 +119,7 @@ def refused(*arguments: str, cwd: Path) -> str:
         (["monitor=val/surprise"], ["direction is not known: ", "Add direction=maximize or direction=minimize."]),
         (
             ["monitor=val/rmse"],
-            ["monitor is 'val/rmse', but the task of the data is multiclass", "Say monitor=val/acc"],
+            ["monitor is 'val/rmse', but the task of the data is multiclass", "Set monitor=val/acc"],
         ),
         (["direction=up"], ["direction is 'up'; it must be maximize or minimize."]),
         (["data=synthetic", "data.n_samples=20"], ["data: 20 rows of ", "are too few", "Give more rows"]),

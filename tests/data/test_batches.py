@@ -1,4 +1,4 @@
-"""The batches: which rows, in which order, and that Lightning moves the order on from epoch to epoch."""
+"""Batches: their rows, the order in each epoch, and the epochs of Lightning."""
 
 import itertools
 
@@ -11,7 +11,7 @@ from lightsweep.data.batches import EpochOrder, TensorBatches
 
 
 def batches(n_rows: int, *, batch_size: int, seed: int | None = 0) -> TensorBatches:
-    """Row i holds i, its label too."""
+    """Return batches of rows whose feature and label are the row number."""
     rows = torch.arange(n_rows)
     return TensorBatches(rows[:, None].float(), rows, batch_size=batch_size, shuffle_seed=seed)
 
@@ -46,20 +46,20 @@ def test_features_and_labels_stay_together(seed: int | None) -> None:
         assert x[:, 0].tolist() == y.tolist()
 
 
-def test_without_shuffling_the_rows_come_as_they_are() -> None:
+def test_without_shuffling_rows_keep_their_order() -> None:
     assert labels(batches(5, batch_size=2, seed=None)) == [[0, 1], [2, 3], [4]]
 
 
-def test_the_order_is_a_function_of_seed_and_epoch_alone() -> None:
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     one = batches(50, batch_size=8, seed=1)
     forwards = [labels(one, epoch=epoch) for epoch in range(4)]
-    torch.manual_seed(99)  # the global state plays no part, nor what was drawn before
+    torch.manual_seed(99)  # neither the global state nor earlier draws matter
     backwards = [labels(batches(50, batch_size=8, seed=1), epoch=epoch) for epoch in reversed(range(4))]
     assert forwards == backwards[::-1]
     assert labels(one, epoch=2) == labels(one) == forwards[2]
 
 
-def test_drawing_an_order_leaves_torchs_own_generator_alone() -> None:
+def test_shuffling_does_not_use_the_generator_of_torch() -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
@@ -67,7 +67,7 @@ def test_drawing_an_order_leaves_torchs_own_generator_alone() -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_neighbouring_seeds_and_epochs_have_orders_of_their_own() -> None:
+def test_neighbouring_seeds_and_epochs_have_different_orders() -> None:
     orders = {}
     for seed in (0, 1, 2, 2**32 - 1):
         for epoch in range(20):
@@ -78,7 +78,7 @@ def test_neighbouring_seeds_and_epochs_have_orders_of_their_own() -> None:
 
 
 class Recorder(L.LightningModule):
-    """Keeps the rows of each epoch in the order in which they came."""
+    """A model that records the rows of each epoch in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Recorder(L.LightningModule):
         return self.weight.sum() * 0
 
 
-def test_lightning_moves_the_order_on_from_epoch_to_epoch(quiet_trainer: dict[str, object]) -> None:
+def test_lightning_sets_the_epoch_of_the_order(quiet_trainer: dict[str, object]) -> None:
     model = Recorder()
     L.Trainer(**quiet_trainer, max_epochs=3, logger=False).fit(model, batches(12, batch_size=5, seed=4))
     loader = batches(12, batch_size=5, seed=4)
@@ -102,11 +102,11 @@ def test_lightning_moves_the_order_on_from_epoch_to_epoch(quiet_trainer: dict[st
 
 
 @pytest.mark.parametrize("at_once", [1, 6, 7, 1000])
-def test_how_many_rows_are_gathered_at_once_changes_no_batch(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+def test_the_number_of_gathered_rows_does_not_change_the_batches(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     x, y = torch.arange(46.0).reshape(23, 2), torch.arange(23)
     batches = TensorBatches(x, y, batch_size=3, shuffle_seed=5)
     expected = list(batches)
-    monkeypatch.setattr("lightsweep.data.batches.SHUFFLED_AT_ONCE", at_once)
+    monkeypatch.setattr("lightsweep.data.batches.GATHERED_VALUES", at_once)
     gathered = list(batches)
     assert [len(part) for _, part in gathered] == [3, 3, 3, 3, 3, 3, 3, 2]
     assert all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(gathered, expected, strict=True))

@@ -1,4 +1,4 @@
-"""The data modules: what the shipped data sets hold and which loader gives which split."""
+"""The data modules of digits and synthetic data: their content and the batches of each split."""
 
 from functools import partial
 from pathlib import Path
@@ -36,7 +36,7 @@ def n_rows(loader: Any) -> int:
 
 
 @pytest.mark.parametrize(("refit", "sizes"), [(False, (1151, 287, 359)), (True, (1438, 0, 359))])
-def test_the_digits_are_cut_as_documented(refit: bool, sizes: tuple[int, int, int]) -> None:
+def test_the_digits_are_split_as_documented(refit: bool, sizes: tuple[int, int, int]) -> None:
     data = digits(refit=refit)
     assert (data.d_in, data.d_out) == (64, 10)
     assert list(data.classes) == list(range(10))
@@ -44,7 +44,7 @@ def test_the_digits_are_cut_as_documented(refit: bool, sizes: tuple[int, int, in
     assert tuple(map(n_rows, loaders)) == sizes
 
 
-def test_the_facts_that_a_model_may_ask_for_have_defaults(tmp_path: Path) -> None:
+def test_data_attributes_have_defaults(tmp_path: Path) -> None:
     data = digits()
     assert (data.task, data.targets, data.target.classes) == (Task.MULTICLASS, ("target",), tuple(range(10)))
     assert (data.cardinalities, data.class_weights, data.target_scaler) == ((), None, None)
@@ -57,44 +57,46 @@ def test_the_facts_that_a_model_may_ask_for_have_defaults(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("x", "told"),
+    ("x", "message"),
     [
         (np.zeros((3, 63)), r"the rows have the shape \(3, 63\); this model takes \(n, 64\)"),
         (np.full((3, 64), np.inf), "row 0, column 0 is inf"),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(x: np.ndarray, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_rows_that_do_not_fit_are_refused(x: np.ndarray, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         digits().preprocessing.transform(x)
 
 
-def test_the_digits_are_scikit_learns_own_in_their_own_unit() -> None:
+def test_the_digits_are_those_of_scikit_learn() -> None:
     data = digits()
     x, y = load_digits(return_X_y=True)
     parts = [data.splits.train, data.splits.val, data.splits.test]
-    back = np.concatenate([p[0].numpy() for p in parts if p]) * data.scaler.std + data.scaler.mean
-    labelled = np.column_stack([back.round(), np.concatenate([p[1].numpy() for p in parts if p])])
+    unscaled = np.concatenate([p[0].numpy() for p in parts if p]) * data.scaler.std + data.scaler.mean
+    labelled = np.column_stack([unscaled.round(), np.concatenate([p[1].numpy() for p in parts if p])])
     assert sorted(map(tuple, labelled)) == sorted(map(tuple, np.column_stack([x, y])))
 
 
 @pytest.mark.parametrize(("rows", "features", "classes"), [(60, 1, 2), (150, 30, 5)])
-def test_the_synthetic_data_has_the_sizes_that_it_was_given(rows: int, features: int, classes: int) -> None:
+def test_synthetic_data_has_the_given_sizes(rows: int, features: int, classes: int) -> None:
     data = synthetic(n_samples=rows, n_features=features, n_classes=classes)
     assert (data.d_in, data.d_out) == (features, classes)
     assert sum(map(n_rows, (data.train_dataloader(), data.val_dataloader(), data.test_dataloader()))) == rows
     assert set(torch.cat([data.splits.train[1], data.splits.test[1]]).tolist()) == set(range(classes))
 
 
-def test_too_few_synthetic_rows_are_the_users_to_mend() -> None:
+def test_too_few_synthetic_rows_are_a_config_error() -> None:
     with pytest.raises(ConfigError, match=r"5 rows of \d classes are too few"):
         _ = synthetic(n_samples=5).d_in
 
 
 @pytest.mark.parametrize("make", [digits, synthetic])
-def test_the_same_seed_gives_the_same_data_and_another_seed_other_data(make: Any) -> None:
+def test_the_seed_decides_the_data_and_the_order_of_the_batches(make: Any) -> None:
     same, again, other = make(seed=3), make(seed=3), make(seed=4)
     assert torch.equal(same.splits.train[0], again.splits.train[0])
     assert not torch.equal(same.splits.train[0], other.splits.train[0])
+    first, repeated = (next(iter(data.train_dataloader()))[1] for data in (same, again))
+    assert torch.equal(first, repeated)
 
 
 @pytest.mark.parametrize("make", [digits, synthetic])
@@ -119,12 +121,7 @@ def test_only_training_batches_are_small_and_shuffled(shuffle: bool, ordered: bo
     assert torch.equal(torch.cat([y for _, y in test]), data.splits.test[1])
 
 
-def test_the_seed_also_decides_the_order_of_the_batches() -> None:
-    first, again = (next(iter(synthetic(seed=2).train_dataloader()))[1] for _ in range(2))
-    assert torch.equal(first, again)
-
-
-def test_a_trainer_takes_the_module_as_it_is(quiet_trainer: dict[str, object]) -> None:
+def test_a_trainer_fits_and_tests_with_the_module(quiet_trainer: dict[str, object]) -> None:
     data = synthetic()
     model = MLPModule(**settings(d_in=data.d_in, d_out=data.d_out, optimizer=partial(torch.optim.SGD, lr=0.1)))
     trainer = L.Trainer(**quiet_trainer, max_epochs=1, logger=False)
@@ -134,7 +131,7 @@ def test_a_trainer_takes_the_module_as_it_is(quiet_trainer: dict[str, object]) -
 
 
 @pytest.mark.parametrize(("free_bytes", "fits"), [(10_000, True), (700, False)])
-def test_data_that_would_fill_a_gpu_stay_where_they_are(
+def test_data_larger_than_half_of_the_free_gpu_memory_stays_on_the_host(
     monkeypatch: pytest.MonkeyPatch, free_bytes: int, fits: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free_bytes, 80_000))

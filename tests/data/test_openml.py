@@ -1,4 +1,4 @@
-"""A data set of OpenML, fetched by scikit-learn's own code from a server that the test plays."""
+"""A data set of OpenML, downloaded by scikit-learn from a fake server."""
 
 import gzip
 import hashlib
@@ -95,7 +95,7 @@ def ask(tmp_path: Path) -> Ask:
 
 
 @pytest.mark.parametrize("by", [{"name": "flowers"}, {"id": 61}])
-def test_a_data_set_is_fetched_by_name_or_id_and_once(by: dict[str, Any], server: Server, ask: Ask) -> None:
+def test_a_data_set_is_downloaded_once_by_name_or_id(by: dict[str, Any], server: Server, ask: Ask) -> None:
     data = ask(**by)
     assert (data.task, list(data.classes), data.targets) == (Task.BINARY, ["lily", "rose"], ("kind",))
     assert data.preprocessing.features == ["length", "colour_", "colour_blue", "colour_red"]  # type: ignore[attr-defined]
@@ -114,10 +114,10 @@ def refuse(*_: Any, **__: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:A network error occurred", "ignore:Invalid cache")
-def test_what_is_not_there_or_not_reached_is_one_message(
+def test_an_unknown_data_set_and_an_unreachable_server_are_config_errors(
     server: Server, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ConfigError, match="OpenML's data set name=trees version=active can't be had"):
+    with pytest.raises(ConfigError, match="OpenML's data set name=trees version=active can't be loaded"):
         _ = ask(name="trees").splits
     with pytest.raises(ConfigError, match=r"data\.name is None and data\.id is None; give one of them"):
         ask()

@@ -1,4 +1,4 @@
-"""Exports: they compute what the model computes, in batches of any size, and one that does not is not kept."""
+"""Exported files compute what the model computes, in batches of any size; others are deleted."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ import lightsweep.export.formats
 from lightsweep.config.targets import ALLOWED_TARGETS
 from lightsweep.data.splits import Scaler
 from lightsweep.data.target import Target
-from lightsweep.export.formats import ABOUT, FILES, export_model
+from lightsweep.export.formats import FILES, METADATA, export_model
 from lightsweep.export.inference import InferenceModel
 from lightsweep.model.construction import build_model, stored_attributes
 from lightsweep.task import Task
@@ -26,7 +26,7 @@ CLASSES = Target(task=Task.MULTICLASS, names=("target",), classes=("a", "b", "c"
 SCALER = Scaler(mean=np.array([5.0, -3.0], dtype=np.float32), std=np.array([2.0, 100.0], dtype=np.float32))
 PRICES = Target(task=Task.REGRESSION, names=("price", "weight"), scaler=SCALER)
 
-EVERYTHING = {
+EVERY_OPTION = {
     "layer_sizes": [8, 8],
     "normalization": "batch",
     "residual": True,
@@ -35,7 +35,7 @@ EVERYTHING = {
 }
 
 
-def outputs_of(target: Target, *, scaler: Scaler | None = None, **settings: Any) -> InferenceModel:
+def build_inference_model(target: Target, *, scaler: Scaler | None = None, **settings: Any) -> InferenceModel:
     torch.manual_seed(0)
     node = OmegaConf.merge(OmegaConf.load(CONF / "model" / "mlp.yaml"), {"hidden_size": 8, **settings})
     assert isinstance(node, DictConfig)
@@ -57,57 +57,61 @@ def run_onnx(path: Path) -> Callable[[Tensor], Tensor]:
 
 @pytest.mark.parametrize(
     ("name", "target", "scaler", "settings", "run"),
-    [("torch", CLASSES, SCALER, {}, run_torch), ("onnx", PRICES, None, EVERYTHING, run_onnx)],
+    [("torch", CLASSES, SCALER, {}, run_torch), ("onnx", PRICES, None, EVERY_OPTION, run_onnx)],
 )
 def test_an_export_computes_what_the_model_does(
     name: str, target: Target, scaler: Scaler | None, settings: dict[str, Any], run: Any, tmp_path: Path
 ) -> None:
     if name == "onnx":
         pytest.importorskip("onnxscript")
-    outputs, x = outputs_of(target, scaler=scaler, **settings), torch.tensor([[i / 2, i % 3] for i in range(7)])
-    [export] = export_model(tmp_path, formats=[name], outputs=outputs, x=x, about={"columns": ["h", "w"]})
-    assert export.kept, export.told
+    model, x = (
+        build_inference_model(target, scaler=scaler, **settings),
+        torch.tensor([[i / 2, i % 3] for i in range(7)]),
+    )
+    [export] = export_model(tmp_path, formats=[name], model=model, x=x, metadata={"columns": ["h", "w"]})
+    assert export.is_kept, export.message
     path = tmp_path / FILES[name]
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     computed = run(path)
     for n in (1, 3, 7):
-        torch.testing.assert_close(computed(x[:n]), outputs.eval()(x[:n]), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(computed(x[:n]), model.eval()(x[:n]), rtol=1e-4, atol=1e-4)
     if name == "torch":
-        files = {ABOUT: ""}
+        files = {METADATA: ""}
         torch.export.load(path, extra_files=files)
-        about = files[ABOUT]
+        metadata = files[METADATA]
     else:
-        about = pytest.importorskip("onnxruntime").InferenceSession(path).get_modelmeta().custom_metadata_map[ABOUT]
-    assert json.loads(about) == {"columns": ["h", "w"]}
+        session = pytest.importorskip("onnxruntime").InferenceSession(path)
+        metadata = session.get_modelmeta().custom_metadata_map[METADATA]
+    assert json.loads(metadata) == {"columns": ["h", "w"]}
 
 
-class Loops(nn.Module):
-    """Its path depends on values, which no export can follow."""
+class BranchesOnValues(nn.Module):
+    """Control flow that depends on values, which torch.export refuses."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x if x.sum().item() > 0 else -x
 
 
-class IsNoNumber(nn.Module):
+class ReturnsNan(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.log()
 
 
 @pytest.mark.parametrize(
-    ("model", "tolerance", "told"),
+    ("model", "tolerance", "message"),
     [
         (nn.Identity(), -1.0, "no model.pt2, because it differs by 0.0e+00 of a probability"),
-        (IsNoNumber(), 1e-4, "no model.pt2, because it differs by nan"),
-        (Loops(), 1e-4, "no model.pt2, because of "),
+        (ReturnsNan(), 1e-4, "no model.pt2, because it differs by nan"),
+        (BranchesOnValues(), 1e-4, "no model.pt2, because of "),
     ],
 )
-def test_one_that_fails_or_differs_is_not_kept(
-    model: nn.Module, tolerance: float, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_export_that_fails_or_differs_is_deleted(
+    model: nn.Module, tolerance: float, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lightsweep.export.formats, "TOLERANCE", tolerance)
-    (tmp_path / FILES["torch"]).write_text("of a former refit")
-    outputs = InferenceModel(model, CLASSES)
-    [export] = export_model(tmp_path, formats=["torch"], outputs=outputs, x=-torch.ones(3, 3), about={})
-    assert not export.kept
-    assert export.told.startswith(told)
+    (tmp_path / FILES["torch"]).write_text("of an earlier refit")
+    inference_model, x = InferenceModel(model, CLASSES), -torch.ones(3, 3)
+    [export] = export_model(tmp_path, formats=["torch"], model=inference_model, x=x, metadata={})
+    assert not export.is_kept
+    assert export.message.startswith(message)
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""The card of a shipped model: what it tells, and that what comes from data is shown and never obeyed."""
+"""The model card: its content, and that names from data never become markup."""
 
 import importlib.util
 import xml.etree.ElementTree as ET
@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from lightsweep.data.splits import Scaler
 from lightsweep.data.target import Target
-from lightsweep.export.model_card import CARD, CONFUSION, RESIDUALS, Facts, plain, write_card
+from lightsweep.export.model_card import CARD, CONFUSION, RESIDUALS, ModelCard, plain, write_card
 from lightsweep.task import Task
 
 CONFIG = OmegaConf.create(
@@ -34,10 +34,10 @@ SEARCH = {
     "best_params": {"model.n_layers": 2},
     "command": "python train.py model.n_layers=2",
 }
-EVIL = "</text><script>|`x`|\n# $\\frac"
+MARKUP = "</text><script>|`x`|\n# $\\frac"
 
 
-def facts(**changes: Any) -> Facts:
+def model_card(**changes: Any) -> ModelCard:
     classes = ("no", "yes", "maybe")
     defaults: dict[str, Any] = {
         "config": CONFIG,
@@ -48,12 +48,7 @@ def facts(**changes: Any) -> Facts:
         "predicted": torch.eye(3)[[0, 1, 1, 2]],
         "actual": torch.tensor([0, 1, 0, 2]),
     }
-    return Facts(**{**defaults, **changes})
-
-
-def test_what_became_of_a_setting_that_was_null_is_told(tmp_path: Path) -> None:
-    write_card(tmp_path, facts(found={"model.schedule": "one_cycle"}))
-    assert "| model.schedule | one\\_cycle |" in (tmp_path / CARD).read_text()
+    return ModelCard(**{**defaults, **changes})
 
 
 def regression(*names: str) -> dict[str, Any]:
@@ -65,14 +60,14 @@ def regression(*names: str) -> dict[str, Any]:
     }
 
 
-def card_of(folder: Path, facts: Facts) -> str:
-    write_card(folder, facts)
+def card_of(folder: Path, card: ModelCard) -> str:
+    write_card(folder, card)
     return (folder / CARD).read_text()
 
 
-def texts_in(picture: Path) -> list[str]:
+def texts_in(plot: Path) -> list[str]:
     """The texts of an SVG; raises if it is not well-formed."""
-    return [text.strip() for text in ET.fromstring(picture.read_text()).itertext() if text.strip()]
+    return [text.strip() for text in ET.fromstring(plot.read_text()).itertext() if text.strip()]
 
 
 @pytest.mark.parametrize(
@@ -87,56 +82,62 @@ def texts_in(picture: Path) -> list[str]:
         "In the search, before the refit, its trial reached val/acc 0.8750 on the validation split.",
         f"![Confusion matrix of the test split]({CONFUSION})",
         "| optimizer.lr | 0.01 |",
+        "| model.schedule | one\\_cycle |",
         "| trials | 3 (2 complete, 1 pruned) |",
         "| best trial | 1 |",
         "- model.onnx: at most 1e-07",
-        "- Unseen levels are taken for missing.",
+        "- Unseen categories are unknown.",
         "| seed | 7 |",
         f"| version of pandas | {version('pandas')} |",
     ],
 )
-def test_it_tells(line: str, tmp_path: Path) -> None:
-    exports, limits = ["model.onnx: at most 1e-07"], ["Unseen levels are taken for missing."]
-    assert line in card_of(tmp_path, facts(search=SEARCH, exports=exports, limits=limits)).splitlines()
+def test_the_card_has_the_line(line: str, tmp_path: Path) -> None:
+    card = model_card(
+        search=SEARCH,
+        defaults={"model.schedule": "one_cycle"},
+        exports=["model.onnx: at most 1e-07"],
+        limits=["Unseen categories are unknown."],
+    )
+    assert line in card_of(tmp_path, card).splitlines()
 
 
-def test_each_version_is_told_once(tmp_path: Path) -> None:
-    lines = card_of(tmp_path, facts()).splitlines()
+def test_each_version_is_listed_once(tmp_path: Path) -> None:
+    lines = card_of(tmp_path, model_card()).splitlines()
     versions = [line for line in lines if line.startswith("| version of ")]
     assert len(versions) == len({line.split("|")[1] for line in versions}) > 1
 
 
 def test_a_single_run_has_no_section_on_a_search(tmp_path: Path) -> None:
-    assert "## Search" not in card_of(tmp_path, facts())
+    assert "## Search" not in card_of(tmp_path, model_card())
 
 
 def test_the_confusion_matrix_counts_actual_by_predicted(tmp_path: Path) -> None:
-    card_of(tmp_path, facts())
+    card_of(tmp_path, model_card())
     texts = texts_in(tmp_path / CONFUSION)
     assert texts.count("1") == 4
     assert {"no", "yes", "maybe", "actual", "predicted"} <= set(texts)
 
 
-@pytest.mark.parametrize("names", [("price",), ("price", EVIL)])
+@pytest.mark.parametrize("names", [("price",), ("price", MARKUP)])
 def test_a_regression_shows_each_target(names: tuple[str, ...], tmp_path: Path) -> None:
-    assert RESIDUALS in card_of(tmp_path, facts(**regression(*names)))
+    assert RESIDUALS in card_of(tmp_path, model_card(**regression(*names)))
     assert "price" in texts_in(tmp_path / RESIDUALS)
 
 
 @pytest.mark.parametrize("n", [30, 60])
-def test_many_classes_are_drawn_without_what_nobody_could_read(n: int, tmp_path: Path) -> None:
+def test_names_of_many_classes_are_left_out_of_the_plot(n: int, tmp_path: Path) -> None:
     target = Target(task=Task.MULTICLASS, names=("word",), classes=tuple(f"w{i}" for i in range(n)))
     labels = torch.arange(n)
-    text = card_of(tmp_path, facts(target=target, predicted=torch.eye(n), actual=labels))
+    text = card_of(tmp_path, model_card(target=target, predicted=torch.eye(n), actual=labels))
     assert f"w19 and {n - 20} more" in text
     assert ("w25" in texts_in(tmp_path / CONFUSION)) == (n == 30)
 
 
-def test_names_from_data_are_shown_and_not_obeyed(tmp_path: Path) -> None:
-    target = Target(task=Task.BINARY, names=(EVIL,), classes=(EVIL, "ok"))
-    changes: dict[str, Any] = {"target": target, "columns": {"number": [EVIL]}, "limits": [EVIL], "search": SEARCH}
+def test_names_from_data_never_become_markup(tmp_path: Path) -> None:
+    target = Target(task=Task.BINARY, names=(MARKUP,), classes=(MARKUP, "ok"))
+    changes: dict[str, Any] = {"target": target, "columns": {"number": [MARKUP]}, "limits": [MARKUP], "search": SEARCH}
     predicted, actual = torch.eye(2)[[0, 1]], torch.tensor([0, 1])
-    text = card_of(tmp_path, facts(predicted=predicted, actual=actual, **changes))
+    text = card_of(tmp_path, model_card(predicted=predicted, actual=actual, **changes))
     assert "<script>" not in text + (tmp_path / CONFUSION).read_text()
     for line in text.splitlines():
         assert not line.startswith("# $")
@@ -147,40 +148,40 @@ def test_names_from_data_are_shown_and_not_obeyed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else there(name))
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find_spec(name))
 
 
 @pytest.mark.usefixtures("no_matplotlib")
 def test_without_matplotlib_the_confusion_matrix_is_a_table(tmp_path: Path) -> None:
-    target = Target(task=Task.MULTICLASS, names=("churned",), classes=("no", "yes", EVIL))
-    lines = card_of(tmp_path, facts(target=target)).splitlines()
-    [at] = [i for i, line in enumerate(lines) if line.startswith("| actual | predicted no | predicted yes |")]
-    assert lines[at + 2 : at + 4] == ["| no | 1 | 1 | 0 |", "| yes | 0 | 1 | 0 |"]
-    assert lines[at + 4].endswith(" | 0 | 0 | 1 |")
+    target = Target(task=Task.MULTICLASS, names=("churned",), classes=("no", "yes", MARKUP))
+    lines = card_of(tmp_path, model_card(target=target)).splitlines()
+    [header] = [i for i, line in enumerate(lines) if line.startswith("| actual | predicted no | predicted yes |")]
+    assert lines[header + 2 : header + 4] == ["| no | 1 | 1 | 0 |", "| yes | 0 | 1 | 0 |"]
+    assert lines[header + 4].endswith(" | 0 | 0 | 1 |")
     assert any(line.endswith("needs Matplotlib: `pip install -c constraints.txt -e '.[pictures]'`.") for line in lines)
     assert "<script>" not in "".join(lines)
     assert [file.name for file in tmp_path.iterdir()] == [CARD]
 
 
 @pytest.mark.usefixtures("no_matplotlib")
-@pytest.mark.parametrize(("n", "is_there"), [(20, True), (21, False)])
-def test_a_confusion_matrix_of_many_classes_is_no_table(n: int, is_there: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("n", "is_table"), [(20, True), (21, False)])
+def test_a_confusion_matrix_of_many_classes_is_not_a_table(n: int, is_table: bool, tmp_path: Path) -> None:
     target = Target(task=Task.MULTICLASS, names=("word",), classes=tuple(f"w{i}" for i in range(n)))
-    text = card_of(tmp_path, facts(target=target, predicted=torch.eye(n), actual=torch.arange(n)))
-    assert ("| predicted w1 |" in text) == is_there
+    text = card_of(tmp_path, model_card(target=target, predicted=torch.eye(n), actual=torch.arange(n)))
+    assert ("| predicted w1 |" in text) == is_table
     assert "needs Matplotlib" in text
 
 
 @pytest.mark.usefixtures("no_matplotlib")
-def test_without_matplotlib_a_regression_has_no_picture(tmp_path: Path) -> None:
-    text = card_of(tmp_path, facts(**regression("price")))
-    assert "A picture of predicted and actual values needs Matplotlib" in text
+def test_without_matplotlib_a_regression_has_no_plot(tmp_path: Path) -> None:
+    text = card_of(tmp_path, model_card(**regression("price")))
+    assert "A plot of predicted and actual values needs Matplotlib" in text
     assert [file.name for file in tmp_path.iterdir()] == [CARD]
 
 
-def test_an_output_of_another_shape_has_no_picture(tmp_path: Path) -> None:
-    assert "![" not in card_of(tmp_path, facts(predicted=None))
+def test_an_output_of_another_shape_has_no_plot(tmp_path: Path) -> None:
+    assert "![" not in card_of(tmp_path, model_card(predicted=None))
     assert not list(tmp_path.glob("*.svg"))
 
 

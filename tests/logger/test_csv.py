@@ -1,4 +1,4 @@
-"""The table of metrics of a training that goes on where an earlier one was."""
+"""The CSV log of a training that resumes."""
 
 from pathlib import Path
 
@@ -20,12 +20,12 @@ def logged(folder: Path, epochs: range) -> list[dict[str, str]]:
     ("before", "after", "epochs"),
     [
         (range(3), range(3, 6), [0, 1, 2, 3, 4, 5]),
-        (range(4), range(2, 5), [0, 1, 2, 3, 4]),  # it was killed two epochs after its last checkpoint
-        (range(4), range(2), [0, 1]),  # it begins anew
+        (range(4), range(2, 5), [0, 1, 2, 3, 4]),  # killed two epochs after its last checkpoint
+        (range(4), range(2), [0, 1]),  # starts over
         (range(0), range(2), [0, 1]),
     ],
 )
-def test_each_epoch_stands_there_once(before: range, after: range, epochs: list[int], tmp_path: Path) -> None:
+def test_each_epoch_has_one_row(before: range, after: range, epochs: list[int], tmp_path: Path) -> None:
     if before:
         logged(tmp_path, before)
     rows = logged(tmp_path, after)
@@ -34,13 +34,13 @@ def test_each_epoch_stands_there_once(before: range, after: range, epochs: list[
 
 
 @pytest.mark.parametrize("torn", ["", "epoch,step\n0", "nonsense\n\x00\n"])
-def test_a_torn_table_does_no_harm(torn: str, tmp_path: Path) -> None:
+def test_a_damaged_log_is_no_error(torn: str, tmp_path: Path) -> None:
     (tmp_path / "csv").mkdir()
     (tmp_path / "csv" / "metrics.csv").write_text(torn)
     assert [int(row["epoch"]) for row in logged(tmp_path, range(1, 3))][-2:] == [1, 2]
 
 
-def test_a_training_that_is_killed_before_it_writes_leaves_the_former_rows(tmp_path: Path) -> None:
+def test_the_former_rows_survive_a_kill_before_the_first_write(tmp_path: Path) -> None:
     logged(tmp_path, range(3))
     killed = CSVLogger(save_dir=str(tmp_path), name="csv", version="")
     killed.log_metrics({"epoch": 2, "val/acc": 0.9}, step=14)
@@ -49,10 +49,10 @@ def test_a_training_that_is_killed_before_it_writes_leaves_the_former_rows(tmp_p
     assert {path.name for path in tmp_path.rglob("*")} == {"csv", "metrics.csv"}
 
 
-def test_a_training_that_logs_nothing_leaves_the_former_rows(tmp_path: Path) -> None:
+def test_the_former_rows_survive_a_training_that_logs_nothing(tmp_path: Path) -> None:
     logged(tmp_path, range(3))
     logger = CSVLogger(save_dir=str(tmp_path), name="csv", version="")
     logger.log_hyperparams({})
     logger.finalize("failed")
-    assert len((tmp_path / "csv" / "metrics.csv").read_text().splitlines()) == 4
+    assert len(rows_of(tmp_path / "csv" / "metrics.csv")) == 3
     assert {path.name for path in tmp_path.rglob("*")} == {"csv", "metrics.csv", "hparams.yaml"}

@@ -1,4 +1,4 @@
-"""The model of conf/model/mlp.yaml with its values there, for tests that change one or two."""
+"""The arguments of MLPModule in conf/model/mlp.yaml, for tests that change one or two."""
 
 from functools import partial
 from pathlib import Path

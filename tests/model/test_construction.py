@@ -1,5 +1,6 @@
-"""What a model is told of the data: what its constructor names, and nothing else."""
+"""The attributes of the data that a model gets: those that its constructor has as parameters."""
 
+import copy
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,15 +23,14 @@ DATA = SimpleNamespace(d_in=4, d_out=2, task=Task.BINARY, classes=("no", "yes"),
 class Plain(nn.Module):
     def __init__(self, *, d_in: int, d_out: int, width: int = 3, cardinalities: tuple[int, ...] = ()) -> None:
         super().__init__()
-        self.there = (d_in, d_out, width, cardinalities)
 
 
-class HandsOn(Plain):
+class PassesKwargsOn(Plain):
     def __init__(self, *, classes: tuple[str, ...], **kwargs: Any) -> None:
         super().__init__(**kwargs)
 
 
-class ShutsOff(HandsOn):
+class HidesBaseClass(PassesKwargsOn):
     def __init__(self, task: Task) -> None:
         super().__init__(classes=(), d_in=1, d_out=1)
 
@@ -43,36 +43,36 @@ def factory(d_in: int, optimizer: Any) -> nn.Module:
     ("target", "names"),
     [
         (Plain, {"d_in", "d_out"}),
-        (HandsOn, {"d_in", "d_out", "classes"}),
-        (ShutsOff, {"task"}),
+        (PassesKwargsOn, {"d_in", "d_out", "classes"}),
+        (HidesBaseClass, {"task"}),
         (factory, {"d_in"}),
         (MLPModule, {"d_in", "d_out", "task"}),
     ],
 )
-def test_the_facts_are_those_that_the_signature_names(target: Any, names: set[str]) -> None:
+def test_a_model_gets_the_attributes_that_its_signature_names(target: Any, names: set[str]) -> None:
     assert constructor_arguments(target, DATA) == {name: getattr(DATA, name) for name in names}
 
 
 @pytest.mark.parametrize(
-    ("target", "missing"), [(ShutsOff, "task"), (Plain, "d_in, d_out"), (HandsOn, "classes, d_in, d_out")]
+    ("target", "missing"), [(HidesBaseClass, "task"), (Plain, "d_in, d_out"), (PassesKwargsOn, "classes, d_in, d_out")]
 )
-def test_a_fact_that_is_not_there_is_named_with_the_ways_out(target: Any, missing: str) -> None:
+def test_missing_attributes_are_named_together(target: Any, missing: str) -> None:
     with pytest.raises(ConfigError, match=f"takes {missing}, but data._target_ is object, which has no such attribute"):
         constructor_arguments(target, object())
 
 
 def built(node: dict[str, Any], **more: Any) -> Any:
-    with hydra.utils.execution_whitelist(("lightsweep.*", "torch.nn.*", f"{__name__}.*")):
+    with hydra.utils.execution_whitelist(("lightsweep.*", "torch.nn.*")):
         return build_model(OmegaConf.create({"model": node}).model, **{"data": DATA, "optimizer": None, **more})
 
 
-def test_a_model_that_takes_no_optimizer_is_built_without_one_if_there_is_none() -> None:
+def test_a_model_without_an_optimizer_parameter_needs_optimizer_null() -> None:
     assert built({"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}).in_features == 2
     with pytest.raises(ConfigError, match=r"model: .*unexpected keyword argument 'optimizer'"):
         built({"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}, optimizer=torch.optim.Adam)
 
 
-def test_a_fact_that_the_config_gives_need_not_be_in_the_data() -> None:
+def test_an_attribute_in_the_config_need_not_be_in_the_data() -> None:
     node = OmegaConf.to_container(OmegaConf.load(CONF))
     assert isinstance(node, dict)
     model = built({**node, "d_in": 7, "d_out": 2}, data=object())  # type: ignore[dict-item]
@@ -80,22 +80,19 @@ def test_a_fact_that_the_config_gives_need_not_be_in_the_data() -> None:
 
 
 @pytest.mark.parametrize("target", ["os.system", "builtins.eval"])
-def test_a_target_that_is_not_trusted_is_not_looked_at(target: str) -> None:
-    with pytest.raises(ConfigError, match="whitelist") as caught:
+def test_a_target_outside_the_allowlist_is_an_error(target: str) -> None:
+    with pytest.raises(ConfigError, match=r"model.*whitelist"):
         built({"_target_": target})
-    assert "model" in str(caught.value)
 
 
-def test_a_model_is_built_again_from_what_was_stored_and_takes_the_weights() -> None:
+def test_a_model_built_from_stored_attributes_takes_the_trained_weights() -> None:
     target = Target(task=Task.BINARY, names=("t",), classes=(0, 1))
     stored = stored_attributes(d_in=6, n_numbers=4, cardinalities=(4,), target=target)
-    trained_on = stored_attributes(d_in=6, n_numbers=4, cardinalities=(4,), target=target)
-    trained_on.quantiles = lambda n_bins: torch.linspace(-1, 1, n_bins + 1).expand(4, n_bins + 1)
-    trained_on.class_weights = (1.0, 3.0)
+    data = copy.copy(stored)
+    data.quantiles = lambda n_bins: torch.linspace(-1, 1, n_bins + 1).expand(4, n_bins + 1)
+    data.class_weights = (1.0, 3.0)
     options = settings(number_embedding="piecewise_linear", normalization="batch")
-    options = {name: value for name, value in options.items() if name not in ("d_in", "d_out")}
-    model = MLPModule(**options, **constructor_arguments(MLPModule, trained_on)).eval()
-    again = MLPModule(**options, **constructor_arguments(MLPModule, stored)).eval()
-    again.load_state_dict(model.state_dict())
+    trained, loaded = (MLPModule(**{**options, **constructor_arguments(MLPModule, d)}).eval() for d in (data, stored))
+    loaded.load_state_dict(trained.state_dict())
     x = torch.cat([torch.randn(6, 4), torch.randint(2, (6, 1)), torch.randint(4, (6, 1))], dim=1)
-    assert torch.equal(again(x), model(x))
+    assert torch.equal(loaded(x), trained(x))

@@ -1,4 +1,4 @@
-"""Embeddings of numbers and of categories: their values, their shapes, and what is not known."""
+"""Embeddings of numeric features and categories: values, shapes and unknown codes."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lightsweep.errors import ConfigError
-from lightsweep.model.embeddings import Embeddings, Periodic, PiecewiseLinear, usual_size
+from lightsweep.model.embeddings import Embeddings, Periodic, PiecewiseLinear, default_category_size
 
 
 def embeddings(**changes: Any) -> Embeddings:
@@ -16,27 +16,29 @@ def embeddings(**changes: Any) -> Embeddings:
     return Embeddings(**{**defaults, **more, **changes})
 
 
-def test_by_default_a_row_stays_as_it_is_and_no_weight_is_made() -> None:
-    there = embeddings()
+def test_by_default_rows_are_unchanged_and_there_are_no_weights() -> None:
+    module = embeddings()
     x = torch.randn(4, 3)
-    assert torch.equal(there(x), x)
-    assert there.d_out == 3
-    assert not list(there.parameters())
-    assert not there.state_dict()
+    assert module.is_identity
+    assert torch.equal(module(x), x)
+    assert module.d_out == 3
+    assert not module.state_dict()
 
 
 @pytest.mark.parametrize("kind", ["none", "piecewise_linear", "periodic"])
 @pytest.mark.parametrize(("n_numbers", "cardinalities"), [(3, ()), (3, (5, 40)), (0, (5,)), (1, (2,))])
-def test_the_output_is_as_wide_as_it_says(kind: str, n_numbers: int, cardinalities: tuple[int, ...]) -> None:
-    there = embeddings(kind=kind, n_numbers=n_numbers, cardinalities=cardinalities)
+def test_d_out_is_the_width_and_every_weight_gets_a_gradient(
+    kind: str, n_numbers: int, cardinalities: tuple[int, ...]
+) -> None:
+    module = embeddings(kind=kind, n_numbers=n_numbers, cardinalities=cardinalities)
     codes = [torch.randint(n, (7, 1)).float() for n in cardinalities]
-    out = there(torch.cat([torch.randn(7, n_numbers), *codes], dim=1))
-    assert out.shape == (7, there.d_out)
+    out = module(torch.cat([torch.randn(7, n_numbers), *codes], dim=1))
+    assert out.shape == (7, module.d_out)
     numbers = n_numbers if kind == "none" else 5 * n_numbers
-    assert there.d_out == numbers + sum(map(usual_size, cardinalities))
+    assert module.d_out == numbers + sum(map(default_category_size, cardinalities))
     if out.requires_grad:
         out.square().sum().backward()
-        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in there.parameters())
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
 
 
 @pytest.mark.parametrize(
@@ -48,17 +50,17 @@ def test_the_output_is_as_wide_as_it_says(kind: str, n_numbers: int, cardinaliti
         (2.0, [1.0, 0.5, 0.0]),
         (3.5, [1.0, 1.0, 0.5]),
         (4.0, [1.0, 1.0, 1.0]),
-        (6.0, [1.0, 1.0, 3.0]),  # the ends go on, as in the paper
+        (6.0, [1.0, 1.0, 3.0]),  # the outer bins are not limited, as in the paper
         (-2.0, [-2.0, 0.0, 0.0]),
     ],
 )
-def test_a_number_is_so_much_of_each_bin(x: float, expected: list[float]) -> None:
+def test_a_number_is_encoded_as_its_share_of_each_bin(x: float, expected: list[float]) -> None:
     encoding = PiecewiseLinear(torch.tensor([[0.0, 1.0, 3.0, 4.0]]))
     assert encoding(torch.tensor([[x]])).tolist() == [[expected]]
 
 
 @pytest.mark.parametrize("x", [-3.0, 0.0, 0.5, 1.0, 9.0])
-def test_a_bin_without_width_is_nought_and_never_nan(x: float) -> None:
+def test_a_bin_of_width_0_is_0_and_never_nan(x: float) -> None:
     out = PiecewiseLinear(torch.tensor([[0.0, 0.0, 0.0, 1.0], [2.0, 2.0, 2.0, 2.0]]))(torch.full((1, 2), x))
     assert out.isfinite().all()
     assert out[0, 0].tolist() == [0.0, 0.0, max(0.0, x)]
@@ -76,22 +78,22 @@ def test_periodic_is_sine_and_cosine_of_learned_frequencies() -> None:
 
 
 @pytest.mark.parametrize("code", [-1, 4, 100])
-def test_a_code_that_is_not_known_counts_as_unseen(code: int) -> None:
-    there = embeddings(n_numbers=0, cardinalities=(4,), category_size=2)
-    assert torch.equal(there(torch.tensor([[float(code)]])), there(torch.tensor([[0.0]])))
-    assert there.d_out == 2
+def test_an_unknown_code_counts_as_code_0(code: int) -> None:
+    module = embeddings(n_numbers=0, cardinalities=(4,), category_size=2)
+    assert torch.equal(module(torch.tensor([[float(code)]])), module(torch.tensor([[0.0]])))
+    assert module.d_out == 2
 
 
 @pytest.mark.parametrize("kind", ["none", "piecewise_linear", "periodic"])
-def test_truths_are_not_numbers_and_stay_as_they_are(kind: str) -> None:
-    there = embeddings(kind=kind, n_numbers=2, n_booleans=3, cardinalities=(4,), category_size=2)
-    truths = torch.tensor([[0.0, 1.0, 1.0]])
-    out = there(torch.cat([torch.randn(1, 2), truths, torch.tensor([[3.0]])], dim=1))
-    n_numbers = 2 if kind == "none" else 10
-    assert out.shape == (1, there.d_out) == (1, n_numbers + 3 + 2)
-    assert torch.equal(out[:, n_numbers:-2], truths)
+def test_booleans_are_not_embedded(kind: str) -> None:
+    module = embeddings(kind=kind, n_numbers=2, n_booleans=3, cardinalities=(4,), category_size=2)
+    booleans = torch.tensor([[0.0, 1.0, 1.0]])
+    out = module(torch.cat([torch.randn(1, 2), booleans, torch.tensor([[3.0]])], dim=1))
+    d_numbers = 2 if kind == "none" else 10
+    assert out.shape == (1, module.d_out) == (1, d_numbers + 3 + 2)
+    assert torch.equal(out[:, d_numbers:-2], booleans)
 
 
-def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_kind_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"model.number_embedding is 'ple'.*none, piecewise_linear, periodic"):
         embeddings(kind="ple")

@@ -1,6 +1,6 @@
-"""Learning rates over a training: those of PyTorch, in both kinds of step, in a refit and after a break."""
+"""Learning rate schedules: the rates of PyTorch, with one or several batches per step, and after a resume."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,19 @@ from lightsweep.model.schedules import SCHEDULES
 from tests.model.modules import settings
 
 N_BATCHES = 5
+LR = 0.05  # of `settings`
+Fit = Callable[..., L.Trainer]
 
 
 class Rates(MLPModule):
-    """Keeps the rate that each step was made with."""
+    """Records the learning rate of each step."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rates: list[float] = []
 
-    def _keep_loss(self, *args: Any, **kwargs: Any) -> None:
-        super()._keep_loss(*args, **kwargs)
+    def _record_loss(self, *args: Any, **kwargs: Any) -> None:
+        super()._record_loss(*args, **kwargs)
         self.rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
 
 
@@ -40,35 +42,31 @@ def data() -> TensorBatches:
     return TensorBatches(x, x.argmax(dim=1), batch_size=10, shuffle_seed=3)
 
 
-def fit(
-    trained: MLPModule,
-    folder: Path,
-    quiet: dict[str, Any],
-    *,
-    epochs: int,
-    stop: int = 99,
-    loader: Any = data,
-    **more: Any,
-) -> L.Trainer:
-    trainer = L.Trainer(**quiet, max_epochs=epochs, logger=False, default_root_dir=folder, callbacks=[StopAfter(stop)])
-    torch.manual_seed(1)
-    trainer.fit(trained, loader(), data(), **more)
-    return trainer
+@pytest.fixture
+def fit(tmp_path: Path, quiet_trainer: dict[str, Any]) -> Fit:
+    def train(trained: MLPModule, *, epochs: int, stop: int = 99, loader: Any = data, **more: Any) -> L.Trainer:
+        options = {**quiet_trainer, "max_epochs": epochs, "logger": False, "default_root_dir": tmp_path}
+        trainer = L.Trainer(**options, callbacks=[StopAfter(stop)])
+        torch.manual_seed(1)
+        trainer.fit(trained, loader(), data(), **more)
+        return trainer
+
+    return train
 
 
 class StopAfter(L.Callback):
-    def __init__(self, epoch: int) -> None:
-        self.epoch = epoch
+    def __init__(self, n_epochs: int) -> None:
+        self.n_epochs = n_epochs
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        trainer.should_stop = trainer.current_epoch + 1 >= self.epoch
+        trainer.should_stop = trainer.current_epoch + 1 >= self.n_epochs
 
 
-def weights(trained: MLPModule) -> list[Any]:
-    return [tensor.tolist() for tensor in trained.state_dict().values()]
+def factor_of(schedule: str) -> Callable[[float], float]:
+    return SCHEDULES[schedule] or (lambda _: 1.0)
 
 
-def of_torch(schedule: str, n_steps: int) -> list[float]:
+def rates_of_torch(schedule: str, n_steps: int) -> list[float]:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     scheduler: Any = CosineAnnealingLR(optimizer, T_max=n_steps)
     if schedule == "one_cycle":
@@ -81,54 +79,42 @@ def of_torch(schedule: str, n_steps: int) -> list[float]:
     return rates
 
 
-@pytest.mark.parametrize(("schedule", "tolerance"), [("cosine", 1e-6), ("one_cycle", 0.02)])  # it counts from step -1
+@pytest.mark.parametrize(("schedule", "tolerance"), [("cosine", 1e-6), ("one_cycle", 0.02)])  # its steps are off by one
 def test_the_rates_are_those_of_pytorch(schedule: str, tolerance: float) -> None:
-    factor = SCHEDULES[schedule]
-    assert factor is not None
-    assert [factor(step / 200) for step in range(200)] == pytest.approx(of_torch(schedule, 200), abs=tolerance)
+    assert [factor_of(schedule)(step / 200) for step in range(200)] == pytest.approx(
+        rates_of_torch(schedule, 200), abs=tolerance
+    )
 
 
-def test_one_cycle_goes_up_and_down() -> None:
-    factor = SCHEDULES["one_cycle"]
-    assert factor is not None
-    assert [factor(done) for done in (0, 0.3, 1)] == pytest.approx([1 / 25, 1, 4e-6])
+def test_one_cycle_rises_and_falls() -> None:
+    assert [factor_of("one_cycle")(done) for done in (0, 0.3, 1)] == pytest.approx([1 / 25, 1, 4e-6])
 
 
 @pytest.mark.parametrize("batches_per_step", [1, 2, None])
-@pytest.mark.parametrize("epochs", [2, 4])  # a refit is shorter, and goes through all of it
+@pytest.mark.parametrize("epochs", [2, 4])  # a refit may be shorter, and runs through the whole schedule
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine", "none"])
-def test_each_step_has_its_rate(
-    schedule: str, epochs: int, batches_per_step: int | None, tmp_path: Path, quiet_trainer: dict[str, Any]
+def test_each_step_has_the_rate_of_the_schedule(
+    schedule: str, epochs: int, batches_per_step: int | None, fit: Fit
 ) -> None:
-    trained = model(schedule, batches_per_step=batches_per_step, kind=Rates if batches_per_step == 1 else MLPModule)
-    usual = model(schedule, batches_per_step=1, kind=Rates)
-    for each in (trained, usual):
-        fit(each, tmp_path, quiet_trainer, epochs=epochs)
-    factor = SCHEDULES[schedule] or (lambda _: 1.0)
+    trained = model(schedule, batches_per_step=batches_per_step, kind=Rates)
+    fit(trained, epochs=epochs)
     n_steps = epochs * N_BATCHES
-    assert isinstance(usual, Rates)
-    before_step = [0.05 * factor(step / n_steps) for step in range(n_steps)]
-    assert usual.rates == pytest.approx(before_step)
-    assert weights(trained) == weights(usual)
+    assert isinstance(trained, Rates)
+    assert trained.rates == pytest.approx([LR * factor_of(schedule)(step / n_steps) for step in range(n_steps)])
 
 
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
 @pytest.mark.parametrize(("before", "after"), [(None, None), (1, None), (None, 1)])
-def test_a_fit_that_goes_on_follows_the_schedule(
-    before: int | None, after: int | None, tmp_path: Path, quiet_trainer: dict[str, Any]
-) -> None:
-    first = fit(model("one_cycle", batches_per_step=before), tmp_path, quiet_trainer, epochs=4, stop=2)
-    first.save_checkpoint(tmp_path / "last.ckpt")
+def test_a_resumed_fit_continues_the_schedule(before: int | None, after: int | None, fit: Fit, tmp_path: Path) -> None:
+    fit(model("one_cycle", batches_per_step=before), epochs=4, stop=2).save_checkpoint(tmp_path / "last.ckpt")
     trained = model("one_cycle", batches_per_step=after)
-    again = fit(trained, tmp_path, quiet_trainer, epochs=4, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
-    factor = SCHEDULES["one_cycle"]
-    assert factor is not None
-    [group] = again.optimizers[0].param_groups
-    assert group["initial_lr"] == 0.05
-    assert group["lr"] == pytest.approx(0.05 * factor((4 * N_BATCHES - 1) / (4 * N_BATCHES)))
+    resumed = fit(trained, epochs=4, ckpt_path=tmp_path / "last.ckpt", weights_only=True)
+    [group] = resumed.optimizers[0].param_groups
+    assert group["initial_lr"] == LR
+    assert group["lr"] == pytest.approx(LR * factor_of("one_cycle")((4 * N_BATCHES - 1) / (4 * N_BATCHES)))
 
 
-class Endless:
+class WithoutLength:
     """Batches without a length."""
 
     def __iter__(self) -> Iterator[Any]:
@@ -144,29 +130,27 @@ class OwnSchedule(MLPModule):
 @pytest.mark.parametrize(
     ("kind", "epochs", "loader", "reason"),
     [
-        (MLPModule, -1, data, "no end in sight"),
-        (MLPModule, 2, Endless, "no end in sight"),
-        (OwnSchedule, 2, data, "a schedule of its own"),
+        (MLPModule, -1, data, "the number of training steps is unknown"),
+        (MLPModule, 2, WithoutLength, "the number of training steps is unknown"),
+        (OwnSchedule, 2, data, "the module has a learning rate scheduler of its own"),
     ],
 )
-def test_where_there_can_be_no_schedule_null_means_none_and_others_are_refused(
-    kind: type[MLPModule], epochs: int, loader: Any, reason: str, tmp_path: Path, quiet_trainer: dict[str, Any]
+def test_if_no_schedule_is_possible_null_means_none_and_a_requested_one_is_an_error(
+    kind: type[MLPModule], epochs: int, loader: Any, reason: str, fit: Fit
 ) -> None:
     with pytest.raises(ConfigError, match=f"model.schedule is cosine, but .*{reason}.*model.schedule=none"):
-        fit(model("cosine", kind=kind), tmp_path, quiet_trainer, epochs=epochs, stop=1, loader=loader)
-    trained, usual = model(None, kind=kind), model("none", kind=kind)
-    for each in (trained, usual):
-        fit(each, tmp_path, quiet_trainer, epochs=epochs, stop=2, loader=loader)
-    assert weights(trained) == weights(usual)
+        fit(model("cosine", kind=kind), epochs=epochs, stop=1, loader=loader)
+    trained = model(None, kind=kind)
+    fit(trained, epochs=epochs, stop=1, loader=loader)
+    assert trained.schedule_in_use == "none"
 
 
-def test_one_cycle_is_the_schedule_where_none_is_asked_for(tmp_path: Path, quiet_trainer: dict[str, Any]) -> None:
-    trained, usual = model(None), model("one_cycle")
-    for each in (trained, usual):
-        fit(each, tmp_path, quiet_trainer, epochs=2)
-    assert weights(trained) == weights(usual)
+def test_null_means_one_cycle(fit: Fit) -> None:
+    trained = model(None)
+    fit(trained, epochs=2)
+    assert trained.schedule_in_use == "one_cycle"
 
 
-def test_an_unknown_schedule_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_schedule_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"model.schedule is 'linear'.*none, one_cycle, cosine"):
         model("linear")

@@ -1,4 +1,4 @@
-"""Tests of the HTML report: what it shows of real studies, that their text stays text, that it needs no network."""
+"""The HTML report: its content for real studies, escaping of untrusted text, and independence of the network."""
 
 import json
 import math
@@ -20,7 +20,7 @@ from plotly.offline import get_plotlyjs
 
 from lightsweep.report.page import write_report
 
-EVIL = "</script><script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\">"
+MARKUP = "</script><script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\">"
 SPACE: dict[str, BaseDistribution] = {
     "model.n_layers": IntDistribution(1, 4),
     "model.dropout": FloatDistribution(0, 0.6),
@@ -32,7 +32,7 @@ FIGURES = {"history", "curves", "importances", "parallel", "slices", "timeline"}
 
 
 def make_trial(i: int, state: TrialState = TrialState.COMPLETE, *, n_epochs: int = 4, **changes: Any) -> FrozenTrial:
-    """The i-th point of a fixed sequence; the value falls with the distance of `lr` from 0.01."""
+    """Return the i-th trial of a fixed sequence; its value falls with the distance of `lr` from 0.01."""
     params = {
         "model.n_layers": 1 + i % 4,
         "model.dropout": (i * 0.37) % 0.6,
@@ -40,13 +40,13 @@ def make_trial(i: int, state: TrialState = TrialState.COMPLETE, *, n_epochs: int
         "optimizer.lr": 10 ** -(0.5 + (i * 0.61) % 4),
     }
     value = 0.9 - 0.1 * abs(math.log10(params["optimizer.lr"]) + 2)
-    facts: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "value": None if state == TrialState.FAIL else value,
         "params": params,
         "distributions": SPACE,
         "intermediate_values": {epoch: value - 0.3 / (epoch + 1) for epoch in range(n_epochs)},
     }
-    return create_trial(state=state, **(facts | changes))
+    return create_trial(state=state, **(defaults | changes))
 
 
 def make_study(trials: Sequence[FrozenTrial], *, direction: str = "maximize") -> optuna.Study:
@@ -57,7 +57,7 @@ def make_study(trials: Sequence[FrozenTrial], *, direction: str = "maximize") ->
 
 def report(study: optuna.Study, tmp_path: Path, **changes: Any) -> str:
     path = tmp_path / "report.html"
-    write_report(study, path, **({"title": "mlp", "monitor": "val/acc", "facts": {}} | changes))
+    write_report(study, path, **({"title": "mlp", "monitor": "val/acc", "overview": {}} | changes))
     return path.read_text(encoding="utf-8")
 
 
@@ -68,14 +68,13 @@ def section(html: str, anchor: str) -> str:
 
 
 def figures(html: str) -> list[dict[str, Any]]:
-    """What is handed to plotly.js; it must be strict JSON, since NaN would end the browser's parser."""
+    """Return the figures for plotly.js, as strict JSON: the parser of a browser refuses NaN."""
     texts = re.findall(r'<script type="application/json">(.*?)</script>', html, flags=re.DOTALL)
     return [json.loads(text, parse_constant=pytest.fail) for text in texts]
 
 
 def figure_of(html: str, anchor: str) -> Any:
-    """The only figure of this section."""
-    (figure,) = figures(section(html, anchor))
+    [figure] = figures(section(html, anchor))
     return figure
 
 
@@ -89,7 +88,7 @@ def without_plotly(html: str) -> str:
 
 def test_report_shows_every_section_of_a_search_with_all_outcomes(tmp_path: Path) -> None:
     study = make_study([make_trial(i, STATES[i % 5]) for i in range(50)])
-    html = report(study, tmp_path, facts={"Complete": "30", "Epochs saved": "41 %"})
+    html = report(study, tmp_path, overview={"Complete": "30", "Epochs saved": "41 %"})
     assert drawn_sections(html) == FIGURES
     assert "<dt>Epochs saved</dt><dd>41 %</dd>" in html
     assert f"Trial {study.best_trial.number} reached val/acc {study.best_value:.4g}." in section(html, "best")
@@ -107,21 +106,21 @@ def test_optuna_stays_silent_and_keeps_its_verbosity(tmp_path: Path, capfd: pyte
     assert optuna.logging.get_verbosity() == before
 
 
-NO_VALUE = "No trial has completed with a finite value."
-WITHOUT_DATA: dict[str, tuple[list[FrozenTrial], set[str], str]] = {
+NO_FINITE_VALUE = "No trial has completed with a finite value."
+INCOMPLETE: dict[str, tuple[list[FrozenTrial], set[str], str]] = {
     "nothing yet": ([], set(), "No trial has finished yet."),
     "one trial": (
         [make_trial(0)],
         {"history", "curves", "parallel", "slices", "timeline"},
         "Importances need 10 complete trials, not only 1.",
     ),
-    "pruned only": ([make_trial(i, TrialState.PRUNED) for i in range(5)], {"curves", "timeline"}, NO_VALUE),
-    "failed only": ([make_trial(i, TrialState.FAIL) for i in range(5)], {"timeline"}, NO_VALUE),
+    "pruned only": ([make_trial(i, TrialState.PRUNED) for i in range(5)], {"curves", "timeline"}, NO_FINITE_VALUE),
+    "failed only": ([make_trial(i, TrialState.FAIL) for i in range(5)], {"timeline"}, NO_FINITE_VALUE),
     "no reports": ([make_trial(0, TrialState.FAIL)], {"timeline"}, "No complete or pruned trial reported a value"),
     "infinite value": (
         [make_trial(0, value=math.inf, intermediate_values={0: math.nan, 1: math.inf})],
         {"curves", "timeline"},
-        NO_VALUE,
+        NO_FINITE_VALUE,
     ),
     "no intermediate values": (
         [make_trial(i, intermediate_values={}) for i in range(12)],
@@ -131,7 +130,7 @@ WITHOUT_DATA: dict[str, tuple[list[FrozenTrial], set[str], str]] = {
     "all values equal": (
         [make_trial(i, value=0.5) for i in range(12)],
         FIGURES - {"importances"},
-        "The values of the trials don't tell the hyperparameters apart",
+        "The hyperparameters can't be ranked",
     ),
     "no hyperparameters": (
         [make_trial(i, params={}, distributions={}) for i in range(12)],
@@ -151,14 +150,14 @@ WITHOUT_DATA: dict[str, tuple[list[FrozenTrial], set[str], str]] = {
 }
 
 
-@pytest.mark.parametrize(("trials", "drawn", "sentence"), WITHOUT_DATA.values(), ids=WITHOUT_DATA)
-def test_figure_without_data_is_replaced_by_a_reason(
-    trials: list[FrozenTrial], drawn: set[str], sentence: str, tmp_path: Path
+@pytest.mark.parametrize(("trials", "drawn", "reason"), INCOMPLETE.values(), ids=INCOMPLETE)
+def test_section_without_data_holds_the_reason(
+    trials: list[FrozenTrial], drawn: set[str], reason: str, tmp_path: Path
 ) -> None:
     html = report(make_study(trials), tmp_path)
     assert drawn_sections(html) == drawn
     figures(html)
-    assert sentence in unescape(html)
+    assert reason in unescape(html)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +165,7 @@ def test_figure_without_data_is_replaced_by_a_reason(
     [["relu", 1, None, 2.5, False], [32, 64, 128], ["[64, 64]", "[128, 128, 128, 128, 128, 128]"]],
     ids=["mixed types", "numbers", "long texts"],
 )
-def test_choices_of_any_type_are_drawn_as_they_are_written(choices: list[Any], tmp_path: Path) -> None:
+def test_choices_of_any_type_are_axis_labels(choices: list[Any], tmp_path: Path) -> None:
     space = {"model.choice": CategoricalDistribution(choices), "x": FloatDistribution(0, 1)}
     params = [{"model.choice": choices[i % len(choices)], "x": i / 20} for i in range(20)]
     html = report(make_study([make_trial(i, params=p, distributions=space) for i, p in enumerate(params)]), tmp_path)
@@ -186,7 +185,7 @@ def test_hyperparameters_of_some_trials_only_are_drawn(tmp_path: Path) -> None:
 
     html = report(make_study([make_trial(i, **conditional(i)) for i in range(20)]), tmp_path)
     axes = [figure["layout"]["xaxis"]["title"]["text"] for figure in figures(section(html, "slices"))]
-    assert axes == ["adamw.lr", "sgd.lr", "x"]  # the shortest names that tell them apart
+    assert axes == ["adamw.lr", "sgd.lr", "x"]  # the shortest unique names
     assert drawn_sections(html) == FIGURES
 
 
@@ -199,11 +198,11 @@ def test_running_trials_are_ignored_and_numbers_are_kept(tmp_path: Path) -> None
     assert {trace["hovertemplate"].split(" (")[0] for trace in curves} == {"trial 0", "trial 2"}
 
 
-def test_value_enqueued_outside_of_its_range_is_drawn(tmp_path: Path) -> None:
+def test_value_enqueued_outside_its_range_is_drawn(tmp_path: Path) -> None:
     study = optuna.create_study()
     study.enqueue_trial({"x": 5.0})
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # Optuna's word on exactly this
+        warnings.simplefilter("ignore", UserWarning)  # Optuna's, that the value is out of range
         study.optimize(lambda trial: trial.suggest_float("x", 0, 1) ** 2, n_trials=3)
     assert {"history", "slices", "parallel"} <= drawn_sections(report(study, tmp_path))
 
@@ -226,7 +225,7 @@ def test_diverged_losses_get_a_logarithmic_scale(tmp_path: Path) -> None:
     assert figure_of(html, "parallel")["layout"]["xaxis"]["ticktext"][0] == "log10 val/loss"
 
 
-def test_table_ranks_the_trials_and_tells_how_each_ended(tmp_path: Path) -> None:
+def test_table_ranks_the_trials_and_shows_how_each_ended(tmp_path: Path) -> None:
     pruned = {"n_epochs": 3, "max_epochs": 10, "pruned_reason": "below the median"}
     trials = [
         make_trial(0, TrialState.FAIL, user_attrs={"fail_reason": "out of memory"}),
@@ -248,7 +247,7 @@ def test_table_ranks_the_trials_and_tells_how_each_ended(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.25, "0.2 s"), (75, "1 min 15 s"), (3599.9, "1 h 00 min"), (7500, "2 h 05 min")]
 )
-def test_durations_are_written_for_people(seconds: float, text: str, tmp_path: Path) -> None:
+def test_durations_are_readable(seconds: float, text: str, tmp_path: Path) -> None:
     trial = make_trial(0)
     assert trial.datetime_complete is not None
     trial.datetime_start = trial.datetime_complete - timedelta(seconds=seconds)
@@ -257,7 +256,7 @@ def test_durations_are_written_for_people(seconds: float, text: str, tmp_path: P
     assert figure_of(html, "timeline")["data"][0]["customdata"] == [text]
 
 
-def test_thousand_trials_stay_a_file_that_a_phone_can_open(tmp_path: Path) -> None:
+def test_report_of_a_thousand_trials_is_limited_in_size(tmp_path: Path) -> None:
     study = make_study([make_trial(i, STATES[i % 5], n_epochs=30) for i in range(1000)])
     html = report(study, tmp_path)
     assert len(html.encode()) < 8e6
@@ -273,19 +272,21 @@ def test_thousand_trials_stay_a_file_that_a_phone_can_open(tmp_path: Path) -> No
 
 def hostile_study() -> optuna.Study:
     space = {
-        EVIL: CategoricalDistribution([EVIL, "fine"]),
-        f"b.{EVIL}": FloatDistribution(0, 1),
-        "$x$": CategoricalDistribution([1, EVIL, None]),
+        MARKUP: CategoricalDistribution([MARKUP, "fine"]),
+        f"b.{MARKUP}": FloatDistribution(0, 1),
+        "$x$": CategoricalDistribution([1, MARKUP, None]),
     }
-    values = [{EVIL: ["fine", EVIL][i % 2], f"b.{EVIL}": i / 20, "$x$": [1, EVIL, None][i % 3]} for i in range(20)]
-    reasons = dict.fromkeys(["pruned_reason", "fail_reason", "n_epochs", "max_epochs", "best_epoch", "folder"], EVIL)
+    values = [
+        {MARKUP: ["fine", MARKUP][i % 2], f"b.{MARKUP}": i / 20, "$x$": [1, MARKUP, None][i % 3]} for i in range(20)
+    ]
+    reasons = dict.fromkeys(["pruned_reason", "fail_reason", "n_epochs", "max_epochs", "best_epoch", "folder"], MARKUP)
     states = [STATES[i % 5] if i % 2 else TrialState.COMPLETE for i in range(20)]
     more = {"distributions": space, "user_attrs": reasons}
     return make_study([make_trial(i, states[i], params=values[i], **more) for i in range(20)])
 
 
 def hostile_report(tmp_path: Path) -> str:
-    return report(hostile_study(), tmp_path, title=EVIL, monitor=f"val/{EVIL}", facts={EVIL: EVIL})
+    return report(hostile_study(), tmp_path, title=MARKUP, monitor=f"val/{MARKUP}", overview={MARKUP: MARKUP})
 
 
 def test_text_of_a_study_never_becomes_markup(tmp_path: Path) -> None:
@@ -295,18 +296,15 @@ def test_text_of_a_study_never_becomes_markup(tmp_path: Path) -> None:
     assert "<img" not in without_plotly(html)
     assert "<script>" not in without_plotly(html)
     n_figures = html.count('class="figure"')
-    assert without_plotly(html).count("</script>") == n_figures + 2  # one with the data of each, plotly.js, and ours
-
-
-def test_text_of_a_study_never_becomes_markup_inside_of_a_figure(tmp_path: Path) -> None:
-    texts = json.dumps(figures(hostile_report(tmp_path)))
-    assert "&lt;img" in texts  # plotly.js reads some tags; an entity it only shows
+    assert without_plotly(html).count("</script>") == n_figures + 2  # the data of each figure, plotly.js and page.js
+    texts = json.dumps(figures(html))
+    assert "&lt;img" in texts  # plotly.js interprets some tags, but not entities
     assert "<img" not in texts
     assert "<script" not in texts
     assert "href" not in texts
 
 
-def test_report_contains_plotly_once_and_refers_to_nothing_outside(tmp_path: Path) -> None:
+def test_report_contains_plotly_once_and_loads_nothing(tmp_path: Path) -> None:
     html = report(make_study([make_trial(i, STATES[i % 5]) for i in range(20)]), tmp_path)
     assert html.count(get_plotlyjs()) == 1
     page = without_plotly(html)
@@ -318,7 +316,7 @@ def test_report_contains_plotly_once_and_refers_to_nothing_outside(tmp_path: Pat
     assert '<meta name="viewport"' in page
 
 
-def test_report_replaces_the_former_one_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_report_replaces_the_earlier_one_and_leaves_no_other_file(tmp_path: Path) -> None:
     study = make_study([make_trial(0)])
     report(study, tmp_path, title="first")
     html = report(study, tmp_path, title="second")
@@ -326,14 +324,14 @@ def test_report_replaces_the_former_one_and_leaves_nothing_else(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_trials_of_the_study_are_left_as_they_were(tmp_path: Path) -> None:
+def test_trials_of_the_study_are_not_changed(tmp_path: Path) -> None:
     study = hostile_study()
     before = study.get_trials()
     report(study, tmp_path)
     assert study.get_trials() == before
 
 
-def test_figure_that_optuna_refuses_is_replaced_by_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figure_that_optuna_refuses_is_replaced_by_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("<no> such figure")
 
@@ -363,7 +361,7 @@ addEventListener("load", () => {{ document.body.dataset.widths = document.body.s
 @pytest.mark.parametrize("hostile", [False, True], ids=["usual", "hostile"])
 def test_browser_draws_every_figure_within_the_width_of_a_phone(hostile: bool, tmp_path: Path) -> None:
     study = make_study([make_trial(i, STATES[i % 5]) for i in range(50)])
-    html = hostile_report(tmp_path) if hostile else report(study, tmp_path, facts={"Command": "x" * 200})
+    html = hostile_report(tmp_path) if hostile else report(study, tmp_path, overview={"Command": "x" * 200})
     nonce = re.search("nonce-([^']+)'", html)
     assert nonce is not None
     probed = html.replace("</head>", PHONE, 1).removesuffix("</body>\n</html>\n") + PROBE.format(nonce=nonce.group(1))

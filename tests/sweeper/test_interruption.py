@@ -62,7 +62,7 @@ def test_an_interrupted_trial_goes_on_where_it_was_and_ends_as_if_nothing_had_ha
     assert trial.user_attrs["best_epoch"] == expected.user_attrs["best_epoch"]
     assert rows_of(folder / "0" / "csv" / "metrics.csv") == rows_of(there / "0" / "csv" / "metrics.csv")
     log = (folder / "0" / "train.log").read_text()
-    assert ("The trial goes on from" in log) is goes_on
+    assert ("The trial resumes from" in log) is goes_on
     assert not (folder / "0" / "checkpoints" / "last.ckpt").exists()  # a finished trial needs none
 
 
@@ -105,8 +105,8 @@ def test_a_checkpoint_that_is_damaged_or_foreign_or_holds_code_is_not_used(
     assert study_in(the_folder(tmp_path)).trials[0].value == uninterrupted[1].value
     assert not (tmp_path / "was run").exists()
     log = (the_folder(tmp_path) / "0" / "train.log").read_text()
-    assert "begins anew" in log
-    assert "The trial goes on from" not in log
+    assert "starts over" in log
+    assert "The trial resumes from" not in log
 
 
 def test_a_search_whose_time_is_over_stops_its_trial_and_goes_on_later(tmp_path: Path) -> None:

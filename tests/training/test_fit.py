@@ -1,25 +1,52 @@
-"""What surrounds a training."""
+"""The set-up of the process for a training, and the outcome after it."""
+
+from typing import Any
 
 import pytest
 import torch
 
-from lightsweep.training.fit import flush_denormals
+from lightsweep.callbacks.early_stopping import EarlyStopping
+from lightsweep.callbacks.pruning import PruningCallback
+from lightsweep.callbacks.stopwatch import Stopwatch
+from lightsweep.errors import ConfigError
+from lightsweep.training.fit import flush_denormals, outcome_of, trainer_arguments
+from tests.callbacks.scripted import fit
+
+MONITOR: dict[str, Any] = {"monitor": "val/acc", "direction": "maximize"}
 
 DENORMAL = 1e-39
 
 
-def is_zero() -> bool:
+def is_flushed() -> bool:
     return bool(torch.tensor([DENORMAL]) * 1 == 0)
 
 
-def test_numbers_that_take_the_cpu_a_hundred_times_as_long_are_zero_in_a_training_alone() -> None:
-    assert not is_zero()
+def test_denormals_are_flushed_only_in_the_block() -> None:
+    assert not is_flushed()
     with flush_denormals():
-        assert is_zero()
-    assert not is_zero()
+        assert is_flushed()
+    assert not is_flushed()
 
 
-def test_an_error_in_the_training_leaves_the_numbers_as_they_were() -> None:
+def test_an_error_ends_the_flushing_of_denormals() -> None:
     with pytest.raises(RuntimeError), flush_denormals():
         raise RuntimeError
-    assert not is_zero()
+    assert not is_flushed()
+
+
+def test_a_fit_without_a_validation_has_failed(quiet_trainer: dict[str, Any]) -> None:
+    trainer = fit((0.1,), callbacks=[PruningCallback(**MONITOR)], limit_val_batches=0, **quiet_trainer)
+    outcome = outcome_of(trainer)
+    assert outcome.kind == "error"
+    assert str(outcome.failed).startswith("no validation ran, so val/acc has no value; raise trainer.max_epochs")
+
+
+def test_an_outcome_needs_the_pruning_callback(quiet_trainer: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"callbacks.pruning is missing.*set hydra/sweeper/pruner=none"):
+        outcome_of(fit((0.1,), callbacks=[], **quiet_trainer))
+
+
+def test_a_refit_has_no_callbacks_that_need_a_validation() -> None:
+    callbacks = [PruningCallback(**MONITOR), EarlyStopping(**MONITOR, patience=1, min_delta=0.0), Stopwatch(path="")]
+    assert trainer_arguments(callbacks, refit=False) == {"callbacks": callbacks}
+    assert trainer_arguments(callbacks, refit=True)["callbacks"] == callbacks[2:]

@@ -1,1 +1,1 @@
-"""Lightning callbacks: what the `callbacks` group of `conf/` names."""
+"""Lightning callbacks of the config group `callbacks`."""

@@ -1,4 +1,4 @@
-"""The checkpoint of the best epoch: Lightning's own, configured."""
+"""The checkpoint of the best epoch."""
 
 from pytorch_lightning.callbacks import ModelCheckpoint
 
@@ -6,12 +6,9 @@ from lightsweep.direction import Direction, lightning_mode
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Writes `<dirpath>/<filename>.ckpt` when `monitor` has reached a new best value.
+    """Writes `<dirpath>/<filename>.ckpt` when `monitor` reaches a new best value, and replaces a file of that name."""
 
-    A file of the same name is replaced: a second fit in the same folder leaves no stale twin beside it.
-    """
-
-    looks_at_batches = False  # it saves at the end of a validation, whatever a step is
+    needs_every_batch = False  # it saves only after a validation
 
     def __init__(self, *, dirpath: str, filename: str, monitor: str, direction: Direction) -> None:
         super().__init__(
@@ -21,5 +18,5 @@ class BestCheckpoint(ModelCheckpoint):
             mode=lightning_mode(direction),
             auto_insert_metric_name=False,
             enable_version_counter=False,
-            save_weights_only=True,  # half the time and a third of the size; last.ckpt is there to go on from
+            save_weights_only=True,  # half the time, a third of the size; last.ckpt is for resuming
         )

@@ -1,4 +1,4 @@
-"""Ends a training that has stopped improving."""
+"""Early stopping."""
 
 from pytorch_lightning.callbacks import EarlyStopping as LightningEarlyStopping
 
@@ -6,9 +6,9 @@ from lightsweep.direction import Direction, lightning_mode
 
 
 class EarlyStopping(LightningEarlyStopping):
-    """Stops after `patience` validations without an improvement of more than `min_delta`.
+    """Ends the fit after `patience` validations without an improvement of more than `min_delta`.
 
-    The trial is then complete, not pruned: it was judged by its own progress, not against other trials.
+    The trial is then complete, not pruned, because it was not compared with other trials.
     """
 
     def __init__(self, *, monitor: str, direction: Direction, patience: int, min_delta: float) -> None:

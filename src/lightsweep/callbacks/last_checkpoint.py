@@ -1,4 +1,4 @@
-"""Lets a trial that was interrupted go on where it was, and not at its first epoch."""
+"""The checkpoint from which an interrupted trial resumes."""
 
 import logging
 import random
@@ -22,85 +22,84 @@ log = logging.getLogger(__name__)
 class LastCheckpoint(Checkpoint):
     """Writes `<dirpath>/last.ckpt` in a search: when the trial is interrupted, and every `every_s` seconds.
 
-    A short trial is thus never slowed down, and a long one that is killed loses no more than `every_s` seconds and an
-    epoch. The state of the random generators is kept too, so that it goes on as if nothing had happened.
+    So a short trial is not slowed down, and a long one that is killed loses at most `every_s` seconds and an epoch. The
+    checkpoint holds the random states, so that a resumed trial gives the same result as one without interruption.
 
-    It gets its name when the loggers have all rows of its epoch, which Lightning logs after `on_train_epoch_end`.
+    Lightning logs the metrics of an epoch after `on_train_epoch_end`. The file is named `next.ckpt` until then, so that
+    the logs have all rows up to the epoch of `last.ckpt`.
     """
 
     def __init__(self, *, dirpath: str, every_s: float) -> None:
         self.path = Path(dirpath) / "last.ckpt"
-        self._unnamed = Path(dirpath) / "next.ckpt"
+        self._next_path = Path(dirpath) / "next.ckpt"
         self.every_s = every_s
         self._next_s = float("inf")
-        self._is_unnamed = False
-        self._generators: dict[str, Any] | None = None
+        self._has_next = False
+        self._random_states: dict[str, Any] | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self._unnamed.unlink(missing_ok=True)  # of a process that was killed
+        self._next_path.unlink(missing_ok=True)  # left by a process that was killed
         if in_search() and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._next_s = time.monotonic() + self.every_s
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._generators is not None:
-            _set_generators(self._generators)
-            self._generators = None
-        self._name()
+        if self._random_states is not None:
+            _set_random_states(self._random_states)
+            self._random_states = None
+        self._rename()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         interrupted = any(isinstance(c, PruningCallback) and c.interrupted for c in trainer.callbacks)  # type: ignore[attr-defined]
-        if time.monotonic() < self._next_s and not interrupted:
-            return
-        trainer.save_checkpoint(self._unnamed)
-        self._is_unnamed = True
-        self._next_s = time.monotonic() + self.every_s
+        if interrupted or time.monotonic() >= self._next_s:
+            trainer.save_checkpoint(self._next_path)
+            self._has_next = True
+            self._next_s = time.monotonic() + self.every_s
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._name()
+        self._rename()
 
-    def _name(self) -> None:
-        if self._is_unnamed:
-            self._unnamed.replace(self.path)
-            self._is_unnamed = False
+    def _rename(self) -> None:
+        if self._has_next:
+            self._next_path.replace(self.path)
+            self._has_next = False
 
     def state_dict(self) -> dict[str, Any]:
-        return {"trial": _identity() if in_search() else None, "generators": _generators()}
+        return {"trial": _trial_overrides() if in_search() else None, "generators": _random_states()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._generators = state_dict["generators"]
+        self._random_states = state_dict["generators"]
 
 
-def checkpoint_to_continue(trainer: L.Trainer) -> Path | None:
-    """The checkpoint that an earlier start of this very trial left.
+def checkpoint_to_resume(trainer: L.Trainer) -> Path | None:
+    """Return the checkpoint that an earlier run of this trial left.
 
-    None if there is none, if it is of a trial with other settings, or if it can't be read as plain tensors and
-    numbers: then the trial begins anew, and its log says why.
+    None, with the reason in the log, if it is of a trial with other overrides or can't be read with `weights_only`.
     """
-    keeper = next((c for c in trainer.callbacks if isinstance(c, LastCheckpoint)), None)  # type: ignore[attr-defined]
-    if keeper is None or not in_search() or not keeper.path.is_file():
+    callback = next((c for c in trainer.callbacks if isinstance(c, LastCheckpoint)), None)  # type: ignore[attr-defined]
+    if callback is None or not in_search() or not callback.path.is_file():
         return None
     try:
-        checkpoint = torch.load(keeper.path, map_location="cpu", weights_only=True)
-        trial = checkpoint["callbacks"][keeper.state_key]["trial"]
-    except Exception as error:  # noqa: BLE001  (a file that was torn or tampered with fails in many ways)
-        log.warning("%s can't be used, so the trial begins anew: %s", keeper.path, str(error).split("\n")[0])
+        checkpoint = torch.load(callback.path, map_location="cpu", weights_only=True)
+        trial = checkpoint["callbacks"][callback.state_key]["trial"]
+    except Exception as error:  # noqa: BLE001  (a damaged file raises many kinds of errors)
+        log.warning("%s can't be read; the trial starts over: %s", callback.path, str(error).split("\n")[0])
         return None
-    if trial != _identity():
-        log.info("%s is of another trial; this one begins anew", keeper.path)
+    if trial != _trial_overrides():
+        log.info("%s is of another trial; this one starts over", callback.path)
         return None
-    log.info("The trial goes on from %s", keeper.path)
-    return keeper.path
+    log.info("The trial resumes from %s", callback.path)
+    return callback.path
 
 
-def _identity() -> dict[str, str]:
-    """What this job was started with, as far as it decides what is trained; of a key given twice the last counts."""
+def _trial_overrides() -> dict[str, str]:
+    """Return this job's overrides that affect the training; the last one counts if a key is given twice."""
     pairs = dict(override.lstrip("+").partition("=")[::2] for override in HydraConfig.get().overrides.task)
     return {key: value for key, value in pairs.items() if not is_harmless(key)}
 
 
-def _generators() -> dict[str, Any]:
+def _random_states() -> dict[str, Any]:
     numpy_state: Any = np.random.get_state(legacy=False)
-    key = numpy_state["state"]["key"].tolist()  # plain numbers, which `weights_only` lets pass
+    key = numpy_state["state"]["key"].tolist()  # plain numbers, because `weights_only` refuses arrays
     return {
         "python": random.getstate(),
         "numpy": {**numpy_state, "state": {**numpy_state["state"], "key": key}},
@@ -109,7 +108,7 @@ def _generators() -> dict[str, Any]:
     }
 
 
-def _set_generators(states: dict[str, Any]) -> None:
+def _set_random_states(states: dict[str, Any]) -> None:
     version, numbers, gauss = states["python"]
     random.setstate((version, tuple(numbers), gauss))
     key = np.asarray(states["numpy"]["state"]["key"], dtype=np.uint32)

@@ -1,4 +1,4 @@
-"""Ties Lightning's epochs to the study: report, ask, stop."""
+"""Reports each epoch to the study, and stops the fit if the pruner says so."""
 
 import logging
 import math
@@ -13,30 +13,31 @@ from lightsweep.callbacks.pruning_reason import pruning_reason
 from lightsweep.direction import Direction, is_better
 from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind, TrialStoppedError
-from lightsweep.model.objectives import check_suits_task
+from lightsweep.model.objectives import check_monitor
 from lightsweep.trial.context import current_trial, pruner_settings, requeue_if_orphaned, stop_requested
 from lightsweep.trial.driver import restore_sigterm_handler
 from lightsweep.trial.time_limit import check_time
 
-SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_BETWEEN_CHECKS = 1.0
+RESUMED = ("best_value", "best_epoch", "n_epochs")  # attributes kept in a checkpoint
 
 log = logging.getLogger(__name__)
 
 
 class PruningCallback(Callback):
-    """Reports the monitored metric after each validation epoch and ends the fit when the pruner says so.
+    """Reports the monitored metric after each epoch with a validation, and ends the fit if the pruner says so.
 
-    The fit ends cleanly: `fit` returns, loggers and checkpoints are finished as usual, and `pruned` holds the
-    reason. It ends in the same way if the search was asked to stop (`interrupted`), and at the first value or loss
-    that is not finite (`failed`, of `kind` diverged). After the last epoch nobody is asked: nothing is left to save,
-    and a complete trial can still be the best. Several validations in one epoch are one report, of the best of them.
-    Without a trial the callback only keeps the best value.
+    Then `fit` returns, loggers and checkpoints are finished as usual, and `pruned` holds the reason. The fit ends in
+    the same way if the search was asked to stop (`interrupted`), and at the first monitored value or loss that is not
+    finite (`failed`, of `kind` diverged). The pruner is not asked after the last epoch: that would save no time, and a
+    complete trial can be the best one. Of several validations in one epoch only the best value is reported.
+    Without a trial the callback only records the best value.
 
     Raises `ConfigError` if the model does not log `monitor`: before the fit if that is a metric of another task, else
     after the first validation.
     """
 
-    looks_at_batches = False  # it looks at the clock, and half a second between two looks will do
+    needs_every_batch = False  # it checks the clock; every half second is often enough
 
     def __init__(self, *, monitor: str, direction: Direction, trial: optuna.Trial | None = None) -> None:
         self.monitor = monitor
@@ -50,35 +51,35 @@ class PruningCallback(Callback):
         self.failed: str | None = None
         self.kind: Kind | None = None
         self._epoch_value: float | None = None
-        self._next_look_s = 0.0
+        self._next_check_s = 0.0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self.trial = None  # a smoke test tells the study nothing
+            self.trial = None  # a dry run does not report
         elif stage == "fit" and self.trial is None:
             self.trial = current_trial()
         if stage == "fit":
-            check_suits_task(self.monitor, pl_module)
+            check_monitor(self.monitor, pl_module)
 
     def on_train_start(self, *_: Any) -> None:
         if self.trial is not None:
             restore_sigterm_handler()
 
     def on_train_batch_end(self, *_: Any) -> None:
-        self._look_up()
+        self._check_limits()
 
     def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
-        self._look_up()
+        self._check_limits()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.sanity_checking:
-            return  # it runs before epoch 0 and would be reported as epoch 0
+            return  # it runs before epoch 0, and would be reported as epoch 0
         if self.monitor not in trainer.callback_metrics:
             raise ConfigError(
                 f"monitor is '{self.monitor}', which the model did not log in its validation."
                 f" It logged: {', '.join(sorted(trainer.callback_metrics))}."
             )
-        if self._has_diverged(trainer):
+        if self._has_failed(trainer):
             return
         value = float(trainer.callback_metrics[self.monitor])
         if is_better(value, self.best_value, direction=self.direction):
@@ -89,66 +90,63 @@ class PruningCallback(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.n_epochs = trainer.current_epoch + 1
         value, self._epoch_value = self._epoch_value, None
-        if self._has_diverged(trainer) or self.trial is None:
+        if self._has_failed(trainer) or self.trial is None:
             return
-        reported = _reported(self.trial)
-        repeated = trainer.current_epoch in reported  # by a trial that is run again
-        if value is not None and not repeated:
-            self.trial.report(value, step=trainer.current_epoch)
+        is_latest = _report(self.trial, value, epoch=trainer.current_epoch)
         if self.n_epochs == trainer.max_epochs:
             return
         if stop_requested():
             self.interrupted = True
             requeue_if_orphaned(self.trial)
             _stop(trainer)
-            return
-        if value is None:
-            return  # no validation, and so nothing to judge
-        if any(epoch > trainer.current_epoch for epoch in reported):
-            return  # the pruner let it pass here before, and would now judge the latest epoch
-        if self.trial.should_prune():
+        elif value is not None and is_latest and self.trial.should_prune():
             self.pruned = pruning_reason(
                 self.trial, epoch=trainer.current_epoch, monitor=self.monitor, settings=pruner_settings()
             )
             log.info("Pruned: %s", self.pruned)
             _stop(trainer)
 
-    def _look_up(self) -> None:
-        """Once a second: is the trial's time over, or the search's? What an unfinished epoch has done is dropped."""
-        if self.trial is None or time.monotonic() < self._next_look_s:
+    def _check_limits(self) -> None:
+        """Once a second, raise if the time of the trial or of the search is over; the unfinished epoch is lost."""
+        if self.trial is None or time.monotonic() < self._next_check_s:
             return
-        self._next_look_s = time.monotonic() + SECONDS_BETWEEN_LOOKS
+        self._next_check_s = time.monotonic() + SECONDS_BETWEEN_CHECKS
         check_time()
         if stop_requested(at_once=True):
             raise TrialStoppedError
 
-    def _has_diverged(self, trainer: L.Trainer) -> bool:
-        """Look at the losses too: of weights that are not numbers the accuracy is still one."""
+    def _has_failed(self, trainer: L.Trainer) -> bool:
+        """Stop at a monitored value or loss that is not finite; accuracy stays finite even if the weights are NaN."""
         for name, value in trainer.callback_metrics.items():
             if (name == self.monitor or "loss" in name) and not math.isfinite(value) and self.failed is None:
                 self.failed = f"{name} is {float(value)} at epoch {trainer.current_epoch}"
                 self.kind = Kind.DIVERGED
-                if name.endswith("auroc"):  # the losses come before it
-                    self.failed += ": of no class are there both rows and others to tell them from"
+                if name.endswith("auroc"):  # the weights are finite: losses are logged, and checked, first
+                    self.failed += ": all validation rows are of one class"
                     self.kind = Kind.ERROR
                 _stop(trainer)
         return self.failed is not None
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("best_value", "best_epoch", "n_epochs")}
+        return {name: getattr(self, name) for name in RESUMED}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_value = state_dict["best_value"]
-        self.best_epoch = state_dict["best_epoch"]
-        self.n_epochs = state_dict["n_epochs"]
+        self.best_value, self.best_epoch, self.n_epochs = (state_dict[name] for name in RESUMED)
 
 
-def _reported(trial: optuna.Trial) -> dict[int, float]:
-    return trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+def _report(trial: optuna.Trial, value: float | None, *, epoch: int) -> bool:
+    """Report the value, if any. Return False if an earlier run of this trial reported a later epoch.
+
+    In that run the pruner let this epoch pass, and it would now judge the later one.
+    """
+    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    if value is not None and epoch not in reported:
+        trial.report(value, step=epoch)
+    return all(other <= epoch for other in reported)
 
 
 def _stop(trainer: L.Trainer) -> None:
     trainer.should_stop = True
-    # Lightning would go on until min_epochs and min_steps are reached.
+    # Lightning would continue until min_epochs and min_steps are reached.
     trainer.fit_loop.min_epochs = 0
     trainer.fit_loop.epoch_loop.min_steps = 0

@@ -1,1 +1,1 @@
-"""Data modules: what the `data` group of `conf/` names."""
+"""Data modules, the targets of the `data` group of `conf/`."""

@@ -1,4 +1,4 @@
-"""Mini-batches cut from tensors that already lie on the training device."""
+"""Batches as slices of tensors that are already on the training device."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-SHUFFLED_AT_ONCE = 2**18  # numbers, 1 MiB: they stay in the cache, and what is asked of the system is used again
+GATHERED_VALUES = 2**18  # 1 MiB of floats: they fit into the CPU's cache, and their memory is reused
 
 
 class EpochOrder:
-    """The order of the rows in each epoch: a function of seed and epoch alone, so that a resumed fit repeats it.
+    """The order of the rows in an epoch; it depends on seed and epoch alone, so a resumed fit repeats it.
 
     Lightning calls `set_epoch` on the `sampler` of a loader before every epoch.
     """
@@ -24,18 +24,18 @@ class EpochOrder:
         self.epoch = epoch
 
     def permutation(self) -> Tensor:
-        # NumPy mixes the two numbers; torch's generator keeps no more than 32 bits of a seed.
+        # NumPy mixes both numbers into the seed; torch's generator keeps only 32 bits of a seed.
         return torch.from_numpy(np.random.default_rng([self.seed, self.epoch]).permutation(self.n))
 
 
 class TensorBatches:
-    """Yields `(x, y)` slices of `batch_size` rows, the last one shorter: no per-sample indexing, no collation.
+    """Iterable of `(x, y)` slices of `batch_size` rows, the last one shorter.
 
-    Measured on the digits, this takes a third of the time of a `DataLoader` over a `TensorDataset`. Shuffled rows are
-    gathered some batches ahead, never the whole epoch: the tensors may be a file that is larger than the memory.
+    On the digits this takes a third of the time of a `DataLoader` over a `TensorDataset`. Shuffled rows are gathered a
+    few batches ahead and never for a whole epoch, because mapped tensors may be larger than the memory.
     """
 
-    batch_sampler = None  # Lightning looks for it wherever there is a sampler
+    batch_sampler = None  # Lightning reads this attribute of any loader with a sampler
 
     def __init__(self, x: Tensor, y: Tensor, *, batch_size: int, shuffle_seed: int | None) -> None:
         self.x = x
@@ -47,14 +47,14 @@ class TensorBatches:
         return -(-len(self.x) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        # A generator, so that the order is drawn with the first batch: a resumed fit sets the epoch only after `iter`.
+        # A generator draws the order with the first batch; a resumed fit calls `set_epoch` after `iter`.
         if self.sampler is None:
             yield from self._cut(self.x, self.y)
             return
-        numbers_per_batch = self.batch_size * self.x[:1].numel()
-        n_rows = self.batch_size * max(1, SHUFFLED_AT_ONCE // max(1, numbers_per_batch))
+        values_per_batch = self.batch_size * self.x[:1].numel()
+        n_rows = self.batch_size * max(1, GATHERED_VALUES // max(1, values_per_batch))
         for rows in torch.split(self.sampler.permutation().to(self.x.device), n_rows):
-            x, y = self.x.index_select(0, rows), self.y.index_select(0, rows)  # `[rows]` takes 3 times as long
+            x, y = self.x.index_select(0, rows), self.y.index_select(0, rows)  # 3 times as fast as `[rows]`
             yield from self._cut(x, y)
 
     def _cut(self, x: Tensor, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

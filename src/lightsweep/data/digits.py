@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 1,797 real images of 8 x 8 grey values from 0 to 16, ten classes."""
+"""`data=digits`: scikit-learn's handwritten digits, 1,797 images of 8 x 8 grey values from 0 to 16, ten classes."""
 
 from functools import lru_cache
 
@@ -19,7 +19,7 @@ class Digits(TensorDataModule):
         return _digit_splits(seed=self.seed, refit=self.refit)
 
 
-@lru_cache(maxsize=2)  # every trial of a process shares the tensors, which nobody writes to
+@lru_cache(maxsize=2)  # the trials of a process share the tensors, which are never modified
 def _digit_splits(*, seed: int, refit: bool) -> Splits:
     x, y = load_digits(return_X_y=True)
     return split(x.astype(np.float32), y.astype(np.int64), seed=seed, refit=refit, one_unit=True)

@@ -1,4 +1,4 @@
-"""From raw rows to the float matrix that a model takes, kept in a folder without pickle."""
+"""Preprocessing of raw rows to the float matrix that a model takes, saved without pickle."""
 
 import json
 from pathlib import Path
@@ -12,13 +12,13 @@ from lightsweep.errors import ConfigError
 from lightsweep.files import write_atomically
 
 PREPROCESSING = "preprocessing.json"
-LIBRARIES = ("scikit-learn", "skops", "pandas", "pyarrow")  # which make a matrix of a table
+LIBRARIES = ("scikit-learn", "skops", "pandas", "pyarrow")  # their versions decide how a table is preprocessed
 
 
 class Preprocessing(Protocol):
-    """To a matrix of `n_numbers` columns of numbers, then truths (0 or 1), then codes for learned embeddings.
+    """A matrix of `n_numbers` numeric columns, then booleans (0 or 1), then category codes for embeddings.
 
-    `cardinalities` has one number per column of codes.
+    `cardinalities` has the number of codes of each column of codes.
     """
 
     @property
@@ -31,17 +31,17 @@ class Preprocessing(Protocol):
     def cardinalities(self) -> tuple[int, ...]: ...
 
     def transform(self, rows: Any) -> Floats:
-        """The matrix of shape `(n, d_in)`, of a DataFrame or of an array whose columns are in the order of training.
+        """Return a matrix of shape `(n, d_in)` for a DataFrame, or an array with the columns in training order.
 
-        Raises `ConfigError` if the rows do not fit what was fitted.
+        Raises `ConfigError` if the rows do not fit the fitted columns.
         """
 
-    def save(self, folder: Path, **facts: Any) -> None:
-        """Write `preprocessing.json`, with `facts` beside it as they are, and what else loading needs."""
+    def save(self, folder: Path, **extra: Any) -> None:
+        """Write `preprocessing.json`, with the keys of `extra` added, and the other files that loading needs."""
 
 
 class ArrayPreprocessing:
-    """Numbers in a fixed order, each standardised."""
+    """Numeric features in a fixed order, each standardized."""
 
     cardinalities: tuple[int, ...] = ()
 
@@ -65,6 +65,6 @@ class ArrayPreprocessing:
             raise ConfigError(f"row {row}, column {column} is {x[row, column]}; this model takes finite numbers.")
         return self.scaler.transform(x)
 
-    def save(self, folder: Path, **facts: Any) -> None:
+    def save(self, folder: Path, **extra: Any) -> None:
         fitted = {"kind": "scaler", "mean": self.scaler.mean.tolist(), "std": self.scaler.std.tolist()}
-        write_atomically(folder / PREPROCESSING, json.dumps({**fitted, **facts}))
+        write_atomically(folder / PREPROCESSING, json.dumps({**fitted, **extra}))

@@ -1,4 +1,4 @@
-"""Reads a preprocessing of either kind from the folder of a model."""
+"""Loading of a saved preprocessing of either kind."""
 
 import json
 from pathlib import Path
@@ -12,9 +12,9 @@ from lightsweep.errors import ConfigError
 
 
 def load_preprocessing(folder: Path) -> Preprocessing:
-    """Read what `save` wrote; nothing in the files is executed.
+    """Read the files of `Preprocessing.save` without executing anything in them.
 
-    Raises `ConfigError` if a file is missing or is anything else.
+    Raises `ConfigError` if a file is missing or has unexpected content.
     """
     try:
         record = json.loads((folder / PREPROCESSING).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Stratified training, validation and test splits, standardised by what training may know."""
+"""Stratified training, validation and test splits, standardized with the statistics of the training split."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,28 +12,29 @@ from lightsweep.errors import ConfigError
 
 TEST_FRACTION = 0.20
 VAL_FRACTION = 0.16  # of all rows, so that 64 % are left for training
-NUMBERS_AT_ONCE = 2**15  # they stay in the cache
+VALUES_PER_BLOCK = 2**15  # they fit into the CPU's cache
 
 Floats = npt.NDArray[np.float32]
-Numbers = npt.NDArray[np.floating[Any]]
+AnyFloats = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scaler:
-    """Mean and standard deviation per feature, in the features' own unit; a constant feature has `std` 1.
+    """Mean and standard deviation per feature, in the unit of the feature; a constant feature has `std` 1.
 
-    They are as exact as the numbers that they were taken from: a target in seconds since 1970 needs 64 bits.
+    They have the precision of the data: a target in seconds since 1970 needs 64 bits.
     """
 
-    mean: Numbers
-    std: Numbers
+    mean: AnyFloats
+    std: AnyFloats
 
     @classmethod
-    def of(cls, x: Numbers, *, one_unit: bool = False) -> "Scaler":
-        """With `one_unit` all features share mean and deviation, as the pixels of a picture do.
+    def of(cls, x: AnyFloats, *, one_unit: bool = False) -> "Scaler":
+        """Compute the statistics of `x`; with `one_unit` all features share one mean and one deviation.
 
-        Each by its own, a pixel that is nearly always 0 would outweigh all others where it isn't.
+        Pixels share a unit: scaled one by one, a pixel that is nearly always 0 would get very large values.
         """
         if one_unit:
             mean, std = x.mean(dtype=np.float64), x.std(dtype=np.float64)
@@ -45,7 +46,7 @@ class Scaler:
             std=np.broadcast_to(np.where(std > 0, std, 1.0), x.shape[1:]).astype(x.dtype),
         )
 
-    def transform(self, x: Numbers) -> Floats:
+    def transform(self, x: AnyFloats) -> Floats:
         out = x - self.mean
         out /= self.std
         return out.astype(np.float32, copy=False)
@@ -54,10 +55,10 @@ class Scaler:
         return x * torch.from_numpy(self.std) + torch.from_numpy(self.mean)
 
 
-def _std(x: Numbers, mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Of each column. NumPy first makes 64 bits of all numbers at once, which takes several times as long."""
+def _std(x: AnyFloats, mean: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the deviation of each column, by blocks; `np.std` in 64 bits converts all values first and is slower."""
     squares = np.zeros_like(mean)
-    n_rows = max(1, NUMBERS_AT_ONCE // max(1, mean.size))
+    n_rows = max(1, VALUES_PER_BLOCK // max(1, mean.size))
     for start in range(0, len(x), n_rows):
         deviations = x[start : start + n_rows] - mean
         squares += np.einsum("i...,i...->...", deviations, deviations)
@@ -77,34 +78,26 @@ class Splits:
     scaler: Scaler
 
 
-def _share_of_each_class(labels: Labels, fraction: float) -> npt.NDArray[np.bool_]:
-    """Which rows to pick: evenly spread over the rows in the order of their class."""
-    n_picked = np.floor(np.arange(len(labels) + 1) * fraction + 1e-9)
-    picked = np.zeros(len(labels), dtype=np.bool_)
-    picked[np.argsort(labels, kind="stable")] = np.diff(n_picked) > 0
-    return picked
-
-
-def stratified_rows(
-    y: Labels, *, seed: int, val_fraction: float, test_fraction: float
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The rows of training, validation and test, each class in proportion to these fractions of all rows."""
+def stratified_rows(y: Labels, *, seed: int, val_fraction: float, test_fraction: float) -> tuple[Rows, Rows, Rows]:
+    """Return the rows of training, validation and test; each class is split by these fractions of all rows."""
     rest, test = _cut(np.random.default_rng(seed).permutation(len(y)), y, test_fraction)
     train, val = _cut(rest, y, val_fraction / (1 - test_fraction))
     return train, val, test
 
 
-def _cut(rows: npt.NDArray[np.intp], y: Labels, fraction: float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    # Not by scikit-learn, which takes a second to import, in every process that trains.
-    picked = _share_of_each_class(y[rows], fraction)
+def _cut(rows: Rows, y: Labels, fraction: float) -> tuple[Rows, Rows]:
+    """Return the rows without and with a `fraction` of each class; scikit-learn takes a second to import."""
+    n_picked = np.floor(np.arange(len(rows) + 1) * fraction + 1e-9)
+    picked = np.zeros(len(rows), dtype=np.bool_)
+    picked[np.argsort(y[rows], kind="stable")] = np.diff(n_picked) > 0  # evenly spread over the rows sorted by class
     return rows[~picked], rows[picked]
 
 
 def split(x: Floats, y: Labels, *, seed: int, refit: bool, one_unit: bool = False) -> Splits:
-    """Cut 64/16/20 % of the rows, each class in proportion; with `refit` training and validation are one split.
+    """Split the rows 64/16/20 %, stratified by class; with `refit` training and validation are one split.
 
-    Which rows are test rows depends on the seed alone, so a refit is tested on what no trial has seen.
-    `one_unit` says that all features share a unit, see `Scaler.of`.
+    The test rows depend on the seed alone, so a refit is tested on rows that no trial has seen.
+    For `one_unit` see `Scaler.of`.
     Raises `ConfigError` if a class has too few rows to be in every split.
     """
     train, val, test = stratified_rows(y, seed=seed, val_fraction=VAL_FRACTION, test_fraction=TEST_FRACTION)
@@ -118,7 +111,7 @@ def split(x: Floats, y: Labels, *, seed: int, refit: bool, one_unit: bool = Fals
         train, val = _cut(np.random.default_rng(seed).permutation(len(y)), y, TEST_FRACTION)[0], val[:0]
     scaler = Scaler.of(x[train], one_unit=one_unit)
 
-    def tensors(part: npt.NDArray[np.intp]) -> tuple[Tensor, Tensor]:
+    def tensors(part: Rows) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(scaler.transform(x[part])), torch.from_numpy(y[part])
 
     return Splits(train=tensors(train), val=tensors(val) if len(val) else None, test=tensors(test), scaler=scaler)

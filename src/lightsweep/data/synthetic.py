@@ -1,10 +1,10 @@
-"""Noise with random labels: there is nothing to learn, only something to time."""
+"""`data=synthetic`: noise with random labels, for timing and trying out."""
 
 from functools import lru_cache
 
 import numpy as np
 
-from lightsweep.data.splits import Floats, Labels, Splits, split
+from lightsweep.data.splits import Splits, split
 from lightsweep.data.tensors import TensorDataModule
 
 
@@ -40,12 +40,6 @@ class Synthetic(TensorDataModule):
 
 @lru_cache(maxsize=2)
 def _noise_splits(*, n_samples: int, n_features: int, n_classes: int, seed: int, refit: bool) -> Splits:
-    x, y = _noise(n_samples=n_samples, n_features=n_features, n_classes=n_classes, seed=seed)
-    return split(x, y, seed=seed, refit=refit)
-
-
-@lru_cache(maxsize=1)
-def _noise(*, n_samples: int, n_features: int, n_classes: int, seed: int) -> tuple[Floats, Labels]:
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((n_samples, n_features), dtype=np.float32)
-    return x, rng.integers(n_classes, size=n_samples)
+    return split(x, rng.integers(n_classes, size=n_samples), seed=seed, refit=refit)

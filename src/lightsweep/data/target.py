@@ -1,4 +1,4 @@
-"""What a data set asks a model to predict, and how to say a prediction in the data's own words."""
+"""The prediction target of a data set: its task, column names, class names and scaling."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from lightsweep.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """The target columns; for classes the name of each label, for regression the scaler of the training split."""
+    """Target columns, with the class name of each label or, for regression, the scaler of the training split."""
 
     task: Task
     names: tuple[str, ...]
@@ -24,13 +24,13 @@ class Target:
         return len(self.names) if self.task.is_regression else len(self.classes)
 
     def to_record(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return a dictionary that JSON can hold."""
         scaler = self.scaler and {"mean": self.scaler.mean.tolist(), "std": self.scaler.std.tolist()}
         return {"task": self.task.value, "names": [*self.names], "classes": [*self.classes], "scaler": scaler}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Target":
-        """Read what `to_record` gave; raises `KeyError`, `TypeError` or `ValueError` if it is anything else."""
+        """Read a record of `to_record`; raises `KeyError`, `TypeError` or `ValueError` if it is malformed."""
         scaler = record["scaler"]
         return cls(
             task=Task(record["task"]),

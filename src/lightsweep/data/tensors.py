@@ -1,4 +1,4 @@
-"""What every data module of this package shares: splits as tensors, batches cut on the training device."""
+"""The base of all data modules: splits as tensors, batched on the training device."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from lightsweep.data.splits import Scaler, Splits
 from lightsweep.data.target import Target, task_of
 from lightsweep.task import Task
 
-EVAL_BATCH_SIZE = 4096  # nothing is learned from these batches, so only memory limits them
+EVAL_BATCH_SIZE = 4096  # evaluation does not depend on the batch size; memory limits it
 ROWS_FOR_QUANTILES = 25_000
 
 
 class TensorDataModule(L.LightningDataModule):
-    """Data that fits into memory: a subclass gives its `splits`, and the name of each class by label.
+    """Data as tensors; a subclass defines `splits`, and `classes` as the class name of each label.
 
-    With `refit` the training split holds the validation rows as well and there is no validation split.
-    What a model may ask for beside `d_in` and `d_out` has defaults here that suit classes and plain numbers.
+    With `refit` the training split includes the validation rows, and there is no validation split.
+    The defaults of the data attributes fit a classification with numeric features.
     """
 
     classes: Sequence[int | str]
@@ -64,7 +64,7 @@ class TensorDataModule(L.LightningDataModule):
 
     @property
     def target_scaler(self) -> Scaler | None:
-        """Mean and standard deviation of each regression target, in its own unit; None for classes."""
+        """Mean and standard deviation of each regression target, in its unit; None for classes."""
         return self.target.scaler
 
     @property
@@ -73,12 +73,12 @@ class TensorDataModule(L.LightningDataModule):
 
     @property
     def n_numbers(self) -> int:
-        """How many of the first columns of `x` are numbers; what follows is 0 or 1, or a code."""
+        """Number of leading columns of `x` that are numeric; the other columns are 0 or 1, or category codes."""
         return self.preprocessing.n_numbers
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
-        """How many codes each of the last columns of `x` has; there are none if all columns are numbers."""
+        """Number of codes of each trailing column of `x`; empty without columns of codes."""
         return self.preprocessing.cardinalities
 
     @property
@@ -86,17 +86,14 @@ class TensorDataModule(L.LightningDataModule):
         return None
 
     def quantiles(self, n_bins: int) -> Tensor:
-        """Edges of `n_bins` bins with equally many training rows, of shape `(n number columns, n_bins + 1)`.
+        """Return the edges of `n_bins` bins with equally many training rows, of shape `(n_numbers, n_bins + 1)`.
 
-        A column with few values has edges that are equal.
+        A column with few distinct values has equal edges.
         """
         x = self.splits.train[0]
-        every = -(-len(x) // ROWS_FOR_QUANTILES)
-        numbers = x[::every, : self.n_numbers]
-        # Not by torch, which takes no more than 16 million values at once.
-        return torch.from_numpy(
-            np.quantile(numbers.numpy(), np.linspace(0, 1, n_bins + 1), axis=0).T.astype(np.float32)
-        )
+        step = -(-len(x) // ROWS_FOR_QUANTILES)
+        numeric = x[::step, : self.n_numbers].numpy()  # torch.quantile takes at most 16 million values
+        return torch.from_numpy(np.quantile(numeric, np.linspace(0, 1, n_bins + 1), axis=0).T.astype(np.float32))
 
     def train_dataloader(self) -> TensorBatches:
         return self._batches("train", batch_size=self.batch_size, shuffle_seed=self.seed if self.shuffle else None)
@@ -108,12 +105,12 @@ class TensorDataModule(L.LightningDataModule):
         return self.evaluation_batches("test")
 
     def evaluation_batches(self, name: str) -> TensorBatches:
-        """The rows of one split in order, in large batches."""
+        """Return large batches of one split, in the order of its rows."""
         return self._batches(name, batch_size=EVAL_BATCH_SIZE)
 
     def _batches(self, name: str, *, batch_size: int, shuffle_seed: int | None = None) -> TensorBatches:
         x, y = getattr(self.splits, name)
-        if self.trainer is not None:  # once per fit instead of once per batch
+        if self.trainer is not None:  # move the data once per fit, not once per batch
             device = self.trainer.strategy.root_device
             if _fits(x, device):
                 x, y = x.to(device), y.to(device)
@@ -121,7 +118,7 @@ class TensorDataModule(L.LightningDataModule):
 
 
 def _fits(x: Tensor, device: torch.device) -> bool:
-    """Whether the data leave room on the device; if not, each batch is moved when its turn comes."""
+    """True if the data take less than half of the free device memory; otherwise Lightning moves each batch."""
     if device.type != "cuda":
         return True
     free, _ = torch.cuda.mem_get_info(device)

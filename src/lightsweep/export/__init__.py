@@ -1,1 +1,1 @@
-"""A trained model as files that predict: weights, preprocessing, card, ONNX."""
+"""The folder of a refitted model: weights, preprocessing, metrics, model card, and ONNX or torch.export files."""

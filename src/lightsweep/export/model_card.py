@@ -1,4 +1,4 @@
-"""The page that goes with a shipped model: from what it was made, how good it is, and what it does with odd rows."""
+"""The model card: what a model was made from, how good it is, and how it treats unusual rows."""
 
 import html
 import importlib.util
@@ -23,26 +23,25 @@ CONFUSION = "confusion_matrix.svg"
 RESIDUALS = "residuals.svg"
 
 MAX_NAMES = 20
-MAX_CLASSES = 20  # up to which the confusion matrix is readable as a table
-DRAW_WITH = "pip install -c constraints.txt -e '.[pictures]'"
-OF_THIS_MACHINE = ("data.cache", "data.relative_to")
-OF_THE_MODEL = ("model", "optimizer", "data.batch_size", "trainer.max_epochs")
+MAX_CLASSES = 20  # a wider confusion matrix is unreadable as a table
+INSTALL_MATPLOTLIB = "pip install -c constraints.txt -e '.[pictures]'"
+HYPERPARAMETERS = ("model", "optimizer", "data.batch_size", "trainer.max_epochs")
+LOCAL_SETTINGS = ("data.cache", "data.relative_to")  # paths of the machine
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a card tells. `metrics` and `rows` are by split; `columns` holds the names of the columns of each kind.
+class ModelCard:
+    """The content of a card; `metrics` and `rows` are by split, `columns` are names by kind.
 
-    `found` has what became of settings of the model that were null.
-    `predicted` `(n, n_classes or n_targets)` and `actual` are of the test split, None if the output is neither. Of data
-    of the user's own kind no more is known than the config.
-    `search` is what the results file of a search says, empty for a single run; `exports` and `limits` are sentences.
+    `defaults` holds the values that the model chose for settings that are null. `predicted` `(n, d_out)` and `actual`
+    are of the test split, and None if the output has another shape. `search` holds the entries of the result file, and
+    is empty for a single run. `exports` and `limits` are list items.
     """
 
     config: DictConfig
     metrics: Mapping[str, Mapping[str, float]]
     target: Target | None = None
-    found: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     predicted: Tensor | None = None
@@ -52,38 +51,33 @@ class Facts:
     limits: Sequence[str] = ()
 
 
-def write_card(folder: Path, facts: Facts) -> None:
-    """Write `model_card.md` and its picture. Names that come from data never become markup.
-
-    Without Matplotlib the confusion matrix is a table, of at most `MAX_CLASSES` classes.
-    """
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write `model_card.md`, and a plot of the errors if Matplotlib is installed. Names from data are escaped."""
+    title = f"Model of the search {plain(card.search['study_name'])}" if card.search else "Model"
+    hyperparameters = [*_settings(card.config, HYPERPARAMETERS), *card.defaults.items()]
     sections = {
-        "Use": _use(facts) if facts.target else "",
-        "Task": _task(facts.target) if facts.target else "",
-        "Data": _data(facts),
-        "Metrics": _metrics(folder, facts),
-        "Hyperparameters": _table(("parameter", "value"), [*_values(facts.config, OF_THE_MODEL), *facts.found.items()]),
-        "Search": _search(facts.search),
-        "Exports": _list(facts.exports),
-        "Limits": _list(facts.limits),
-        "Seed and versions": _versions(facts),
+        "Use": _use(card) if card.target else "",
+        "Task": _task(card.target) if card.target else "",
+        "Data": _data(card),
+        "Metrics": "\n\n".join([*_metrics(card), *_errors(folder, card)]),
+        "Hyperparameters": _table(("parameter", "value"), hyperparameters),
+        "Search": _search(card.search) if card.search else "",
+        "Exports": _list(card.exports),
+        "Limits": _list(card.limits),
+        "Seed and versions": _versions(card),
     }
-    parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
-    write_atomically(folder / CARD, "\n\n".join([f"# {_title(facts)}", *parts]) + "\n")
+    parts = [f"## {heading}\n\n{text}" for heading, text in sections.items() if text]
+    write_atomically(folder / CARD, "\n\n".join([f"# {title}", *parts]) + "\n")
 
 
 def plain(text: object) -> str:
-    """The text as Markdown shows it literally, in one line, also within a table."""
+    """Return the text on one line, escaped so that Markdown shows it literally, also in a table."""
     line = html.escape(" ".join(str(text).split()), quote=False)
     return re.sub(r"([\\`*_{}\[\]|#~!$])", r"\\\1", line)
 
 
-def _title(facts: Facts) -> str:
-    return f"Model of the search {plain(facts.search['study_name'])}" if facts.search else "Model"
-
-
-def _use(facts: Facts) -> str:
-    rows = "a DataFrame with the columns below" if facts.columns else "an array, one row of features each"
+def _use(card: ModelCard) -> str:
+    rows = "a DataFrame with the columns below" if card.columns else "an array, one row of features each"
     return (
         "```python\nimport lightsweep\n\nmodel = lightsweep.load(folder)  # the folder of this file\n"
         f"model.predict(rows)  # {rows}, raw\n```"
@@ -98,39 +92,39 @@ def _task(target: Target) -> str:
     return plain(f"{target.task.capitalize()} classification{of}: {classes}.")
 
 
-def _data(facts: Facts) -> str:
-    parts = [_table(("setting", "value"), _values(facts.config, ("data",)))]
-    if facts.rows:
-        parts.append(_table(("split", "rows"), facts.rows.items()))
-    if facts.columns:
-        columns = [(kind, len(names), _names(names)) for kind, names in facts.columns.items() if names]
+def _data(card: ModelCard) -> str:
+    parts = [_table(("setting", "value"), _settings(card.config, ("data",)))]
+    if card.rows:
+        parts.append(_table(("split", "rows"), card.rows.items()))
+    if card.columns:
+        columns = [(kind, len(names), _names(names)) for kind, names in card.columns.items() if names]
         parts.append(_table(("kind of column", "columns", "names"), columns))
     return "\n\n".join(parts)
 
 
-def _metrics(folder: Path, facts: Facts) -> str:
-    names = sorted({name for metrics in facts.metrics.values() for name in metrics})
-    rows = [(split, *(_number(of.get(name)) for name in names)) for split, of in facts.metrics.items()]
-    parts = [_table(("split", *(name.removeprefix("test/") for name in names)), rows)]
-    if facts.search:
-        best = f"{plain(facts.search['monitor'])} {_number(facts.search['best_value'])}"
-        parts.append(f"In the search, before the refit, its trial reached {best} on the validation split.")
-    return "\n\n".join([*parts, *_errors(folder, facts)])
+def _metrics(card: ModelCard) -> list[str]:
+    names = sorted({name for metrics in card.metrics.values() for name in metrics})
+    rows = [(split, *(_number(metrics.get(name)) for name in names)) for split, metrics in card.metrics.items()]
+    table = _table(("split", *(name.removeprefix("test/") for name in names)), rows)
+    if not card.search:
+        return [table]
+    best = f"{plain(card.search['monitor'])} {_number(card.search['best_value'])}"
+    return [table, f"In the search, before the refit, its trial reached {best} on the validation split."]
 
 
-def _errors(folder: Path, facts: Facts) -> list[str]:
-    """What the model gets wrong on the test split: a picture if Matplotlib is installed."""
-    if facts.target is None or facts.predicted is None or facts.actual is None:
+def _errors(folder: Path, card: ModelCard) -> list[str]:
+    """Plot the errors on the test split and return the paragraphs that show them."""
+    if card.target is None or card.predicted is None or card.actual is None:
         return []
-    if facts.target.task.is_regression:
-        return _residuals(folder / RESIDUALS, facts.target, predicted=facts.predicted, actual=facts.actual)
-    return _confusion(folder / CONFUSION, facts.target, predicted=facts.predicted, actual=facts.actual)
+    if card.target.task.is_regression:
+        return _residuals(folder / RESIDUALS, card.target, predicted=card.predicted, actual=card.actual)
+    return _confusion(folder / CONFUSION, card.target, predicted=card.predicted, actual=card.actual)
 
 
 def _residuals(path: Path, target: Target, *, predicted: Tensor, actual: Tensor) -> list[str]:
-    if not has_matplotlib():
-        return [f"A picture of predicted and actual values needs Matplotlib: `{DRAW_WITH}`."]
-    from lightsweep.export.pictures import draw_residuals
+    if not _has_matplotlib():
+        return [f"A plot of predicted and actual values needs Matplotlib: `{INSTALL_MATPLOTLIB}`."]
+    from lightsweep.export.plots import draw_residuals
 
     draw_residuals(path, actual=actual.double().numpy(), predicted=predicted.double().numpy(), targets=target.names)
     return [f"![Predicted and actual values of the test split]({path.name})"]
@@ -140,49 +134,47 @@ def _confusion(path: Path, target: Target, *, predicted: Tensor, actual: Tensor)
     n = len(target.classes)
     pairs = actual.numpy() * n + predicted.argmax(dim=1).numpy()
     counts = np.bincount(pairs, minlength=n * n).reshape(n, n)
-    if has_matplotlib():
-        from lightsweep.export.pictures import draw_confusion
+    if _has_matplotlib():
+        from lightsweep.export.plots import draw_confusion
 
         draw_confusion(path, counts, classes=target.classes)
         return [f"![Confusion matrix of the test split]({path.name})"]
-    how = f"A picture of the confusion matrix needs Matplotlib: `{DRAW_WITH}`."
+    hint = f"A plot of the confusion matrix needs Matplotlib: `{INSTALL_MATPLOTLIB}`."
     if n > MAX_CLASSES:
-        return [how]
+        return [hint]
     header = ("actual", *(f"predicted {plain(name)}" for name in target.classes))
     rows = [(name, *row) for name, row in zip(target.classes, counts.tolist(), strict=True)]
-    return ["Confusion matrix of the test split:", _table(header, rows), how]
+    return ["Confusion matrix of the test split:", _table(header, rows), hint]
 
 
-def has_matplotlib() -> bool:
+def _has_matplotlib() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
 def _search(search: Mapping[str, Any]) -> str:
-    if not search:
-        return ""
-    counts = ", ".join(f"{n} {fate}" for fate, n in search["n_trials"].items() if fate != "finished")
+    counts = ", ".join(f"{n} {status}" for status, n in search["n_trials"].items() if status != "finished")
     rows = [
         ("study", search["study_name"]),
         ("trials", f"{search['n_trials']['finished']} ({counts})"),
         ("best trial", search["best_trial"]),
         *((f"{name} (searched)", value) for name, value in search["best_params"].items()),
-        ("the trial again", search["command"]),
+        ("train the trial again", search["command"]),
     ]
     return _table(("", ""), rows)
 
 
-def _versions(facts: Facts) -> str:
-    of_tables = {f"version of {name}": version(name) for name in LIBRARIES} if facts.columns else {}
-    rows = {"seed": facts.config.seed, **environment(), **of_tables}
-    return _table(("", ""), rows.items())
+def _versions(card: ModelCard) -> str:
+    of_tables = {f"version of {name}": version(name) for name in LIBRARIES} if card.columns else {}
+    return _table(("", ""), {"seed": card.config.seed, **environment(), **of_tables}.items())
 
 
-def _values(config: DictConfig, keys: Iterable[str]) -> Iterator[tuple[str, Any]]:
+def _settings(config: DictConfig, keys: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """Yield key and value of each setting below these keys that is not null."""
     for key in keys:
         value = OmegaConf.select(config, key)
         if isinstance(value, DictConfig):
-            yield from _values(config, [f"{key}.{name!s}" for name in value])
-        elif value is not None and key not in OF_THIS_MACHINE:
+            yield from _settings(config, [f"{key}.{name!s}" for name in value])
+        elif value is not None and key not in LOCAL_SETTINGS:
             yield key, value
 
 
@@ -200,5 +192,5 @@ def _list(items: Sequence[str]) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    lines = [header, ["---"] * len(header), *([plain(cell) for cell in row] for row in rows)]
+    lines = [header, ["---"] * len(header), *([plain(value) for value in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,1 +1,1 @@
-"""Loggers: what the `logger` group of `conf/` names beside Lightning's own."""
+"""Loggers of the config group `logger`, in addition to Lightning's own."""

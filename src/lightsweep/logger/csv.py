@@ -1,4 +1,4 @@
-"""Metrics as a table, one file per training."""
+"""Logs metrics to a CSV file, one per training."""
 
 import csv
 from pathlib import Path
@@ -13,10 +13,9 @@ METRICS_FILE = "metrics.csv"
 
 
 class CSVLogger(LightningCSVLogger):
-    """Lightning's CSV logger, which also keeps the rows of the epochs before the one that a resumed training starts at.
+    """Lightning's CSV logger that, when a training resumes, keeps the rows of the epochs before.
 
-    Lightning's own deletes the former file. Here it is moved aside, to `<folder>.former.csv`, until its rows are
-    written again.
+    Lightning's own deletes the former file. Here it is moved to `<folder>.former.csv` until its rows are written again.
     """
 
     def __init__(self, *, save_dir: str, name: str, version: str) -> None:
@@ -24,14 +23,14 @@ class CSVLogger(LightningCSVLogger):
         folder = Path(self.log_dir)
         self._path = folder / METRICS_FILE
         self._former_path = folder.with_name(f"{folder.name}.former.csv")
-        self._former_rows: list[dict[str, Any]] | None = None
+        self._former_rows: list[dict[str, Any]] | None = None  # not read yet
         self._has_logged = False
 
     @property
     @rank_zero_experiment
     def experiment(self) -> ExperimentWriter:
         if self._former_rows is None:
-            # A kill between two writes leaves both files: the longer one has all rows.
+            # A kill between two writes leaves both files; the longer one has all rows.
             if self._path.is_file() and len(_rows(self._path)) >= len(_rows(self._former_path)):
                 self._path.replace(self._former_path)
             self._path.unlink(missing_ok=True)
@@ -42,11 +41,12 @@ class CSVLogger(LightningCSVLogger):
     # Lightning's two base classes differ in the type of the metrics.
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        self.experiment  # noqa: B018  (reads the former rows)
-        former, self._has_logged = [] if self._has_logged else self._former_rows, True
-        for row in former or []:
-            if int(row["epoch"]) < metrics.get("epoch", 0):
-                super().log_metrics(row, int(row["step"]))
+        if not self._has_logged:
+            self._has_logged = True
+            self.experiment  # noqa: B018  (reads the former rows)
+            for row in self._former_rows or []:
+                if int(row["epoch"]) < metrics.get("epoch", 0):
+                    super().log_metrics(row, int(row["step"]))
         super().log_metrics(metrics, step)
 
     def save(self) -> None:
@@ -56,14 +56,14 @@ class CSVLogger(LightningCSVLogger):
 
     def finalize(self, status: str) -> None:
         super().finalize(status)
-        if self._former_rows is not None and self._former_path.is_file():  # nothing was logged
+        if self._former_rows is not None and self._former_path.is_file():  # nothing new was logged
             self._former_path.replace(self._path)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table, each without its empty cells; none if there is no such file."""
+    """Return the complete rows without their empty values; an empty list if there is no file."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = [{name: cell for name, cell in row.items() if name and cell} for row in csv.DictReader(file)]
+        rows = [{name: value for name, value in row.items() if name and value} for row in csv.DictReader(file)]
     return [row for row in rows if row.get("epoch", "").isdigit() and row.get("step", "").isdigit()]

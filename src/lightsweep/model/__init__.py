@@ -1,1 +1,1 @@
-"""Models: what the `model` group of `conf/` names."""
+"""Models of the config group `model`."""

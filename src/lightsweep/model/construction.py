@@ -1,4 +1,4 @@
-"""What a model may be told of the data: those facts that its constructor names, and no other."""
+"""Builds a model from its config node, with the attributes of the data that its constructor asks for."""
 
 import inspect
 from collections.abc import Callable, Collection, Iterator
@@ -26,7 +26,7 @@ DATA_ATTRIBUTES = (
 
 
 def stored_attributes(*, d_in: int, n_numbers: int, cardinalities: tuple[int, ...], target: Target) -> SimpleNamespace:
-    """In place of a data module, where a shipped model is built again: there is no data then, nothing is trained."""
+    """Stand in for the data module when an exported model is built without data, to predict with it."""
     return SimpleNamespace(
         d_in=d_in,
         d_out=target.d_out,
@@ -34,45 +34,45 @@ def stored_attributes(*, d_in: int, n_numbers: int, cardinalities: tuple[int, ..
         classes=target.classes,
         n_numbers=n_numbers,
         cardinalities=cardinalities,
-        class_weights=None,  # of the loss alone
+        class_weights=None,  # only the loss uses them
         target_scaler=target.scaler,
-        quantiles=lambda n_bins: torch.zeros(n_numbers, n_bins + 1),  # the edges themselves come with the weights
+        quantiles=lambda n_bins: torch.zeros(n_numbers, n_bins + 1),  # the real edges are in the weights
     )
 
 
 def build_model(node: DictConfig, *, data: Any, optimizer: Any) -> Any:
-    """Build the node of a model with the facts of the data that its target names, and the optimizer if there is one.
+    """Build the model's node with the attributes of `data` that its target takes, and the optimizer if there is one.
 
     Raises what `build` and `constructor_arguments` raise.
     """
     target = locate_target(node, "model")
-    given = constructor_arguments(target, data, without=[str(key) for key in node])
+    arguments = constructor_arguments(target, data, configured=[str(key) for key in node])
     if optimizer is not None or any(parameter.name == "optimizer" for parameter in _parameters(target)):
-        given["optimizer"] = optimizer
-    return build(node, "model", **given)
+        arguments["optimizer"] = optimizer
+    return build(node, "model", **arguments)
 
 
-def constructor_arguments(target: Callable[..., Any], data: Any, *, without: Collection[str] = ()) -> dict[str, Any]:
-    """The attributes of `data`, by name, that the signature of `target` asks for.
+def constructor_arguments(target: Callable[..., Any], data: Any, *, configured: Collection[str] = ()) -> dict[str, Any]:
+    """Return the attributes of `data`, by name, that the signature of `target` has as parameters.
 
-    Raises `ConfigError` if one is not there that has no default and is not among `without`.
+    Raises `ConfigError` if `data` lacks one that has no default and is not among the `configured` names.
     """
-    asked = {parameter.name: parameter for parameter in _parameters(target) if parameter.name in DATA_ATTRIBUTES}
+    parameters = {parameter.name: parameter for parameter in _parameters(target) if parameter.name in DATA_ATTRIBUTES}
     missing = [
         name
-        for name, parameter in asked.items()
-        if parameter.default is parameter.empty and name not in without and not hasattr(data, name)
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and name not in configured and not hasattr(data, name)
     ]
     if missing:
         raise ConfigError(
             f"model._target_ takes {', '.join(missing)}, but data._target_ is {type(data).__name__}, which has no such"
             " attribute. Add it to the data module, or give the model's parameter a default."
         )
-    return {name: getattr(data, name) for name in DATA_ATTRIBUTES if name in asked and hasattr(data, name)}
+    return {name: getattr(data, name) for name in DATA_ATTRIBUTES if name in parameters and hasattr(data, name)}
 
 
 def _parameters(target: Callable[..., Any]) -> Iterator[inspect.Parameter]:
-    """Those of the signature; where it hands `**kwargs` on, as a subclass does, also those of the next class."""
+    """Yield the parameters of a function, or of a class and of those base classes to which it passes `**kwargs`."""
     if not isinstance(target, type):
         yield from inspect.signature(target).parameters.values()
         return

@@ -1,7 +1,7 @@
-"""Vectors in place of numbers and of categories, for a network that takes vectors.
+"""Embeddings of numeric features and of categories.
 
-Those of numbers are from Gorishniy, Rubachev and Babenko, "On Embeddings for Numerical Features in Tabular Deep
-Learning", NeurIPS 2022, https://arxiv.org/abs/2203.05556.
+Those of numeric features are from Gorishniy, Rubachev and Babenko, "On Embeddings for Numerical Features in Tabular
+Deep Learning", NeurIPS 2022, https://arxiv.org/abs/2203.05556.
 """
 
 import math
@@ -17,10 +17,10 @@ Quantiles = Callable[[int], Tensor]
 
 
 class Embeddings(nn.Module):
-    """The numbers of a row, embedded or as they are, then its truths as they are, then the vectors of its categories.
+    """The concatenation of embedded (or plain) numeric features, plain booleans and embedded categories.
 
-    Shape: `(batch, n_numbers + n_truths + len(cardinalities))` in, where truths are 0 or 1, as in a one-hot column, and
-    the last columns hold the codes of categories; and `(batch, d_out)` out. A code that is not known counts as code 0.
+    Shape: `(batch, n_numbers + n_booleans + len(cardinalities))` in, `(batch, d_out)` out. Booleans are 0 or 1, and the
+    last columns hold category codes. An unknown code counts as code 0.
     Raises `ConfigError` if `kind` is not one of `KINDS`.
     """
 
@@ -42,22 +42,20 @@ class Embeddings(nn.Module):
         check_is_one_of("model.number_embedding", kind, KINDS)
         self.n_numbers = n_numbers
         self.n_plain = n_numbers + n_booleans
+        embeds_numbers = n_numbers > 0 and kind != "none"
+        self.is_identity = not embeds_numbers and not cardinalities
         self.numbers: nn.Module = nn.Identity()
-        self.d_out = n_numbers
-        if n_numbers and kind != "none":
-            if kind == "piecewise_linear":
-                encoding: nn.Module = PiecewiseLinear(_edges(quantiles, n_numbers=n_numbers, n_bins=n_bins))
-                d_encoding = n_bins
-            else:
-                encoding = Periodic(n_numbers=n_numbers, n_frequencies=n_frequencies, scale=frequency_scale)
-                d_encoding = 2 * n_frequencies
-            linear = PerNumberLinear(n_numbers=n_numbers, d_in=d_encoding, d_out=size)
+        if embeds_numbers:
+            encoding: PiecewiseLinear | Periodic = (
+                PiecewiseLinear(_bin_edges(quantiles, n_numbers=n_numbers, n_bins=n_bins))
+                if kind == "piecewise_linear"
+                else Periodic(n_numbers=n_numbers, n_frequencies=n_frequencies, scale=frequency_scale)
+            )
+            linear = LinearPerNumber(n_numbers=n_numbers, d_in=encoding.d_out, d_out=size)
             self.numbers = nn.Sequential(encoding, linear, nn.ReLU(), nn.Flatten())
-            self.d_out = n_numbers * size
-        self.d_out += n_booleans
-        self.categories = nn.ModuleList(nn.Embedding(n, category_size or usual_size(n)) for n in cardinalities)
-        self.has_any = len(self.categories) > 0 or not isinstance(self.numbers, nn.Identity)
-        self.d_out += sum(table.embedding_dim for table in self.categories if isinstance(table, nn.Embedding))
+        sizes = [category_size or default_category_size(n) for n in cardinalities]
+        self.categories = nn.ModuleList(nn.Embedding(*shape) for shape in zip(cardinalities, sizes, strict=True))
+        self.d_out = n_numbers * (size if embeds_numbers else 1) + n_booleans + sum(sizes)
 
     def forward(self, x: Tensor) -> Tensor:
         codes = x[:, self.n_plain :].long()
@@ -70,17 +68,18 @@ class Embeddings(nn.Module):
         return torch.cat(vectors, dim=1)
 
 
-def usual_size(cardinality: int) -> int:
-    """1.6 n^0.56, at most 100: the rule that fastai found to do well over many tables."""
+def default_category_size(cardinality: int) -> int:
+    """Return fastai's rule for the size of a category's embedding: 1.6 n^0.56, at most 100."""
     return min(100, round(1.6 * math.pow(cardinality, 0.56)))
 
 
 class PiecewiseLinear(nn.Module):
-    """Of each bin how much of it lies below the number: 1 for the bins to its left, 0 for those to its right.
+    """The piecewise linear encoding: for each bin, the share of it that lies below the number.
 
-    The first bin goes on below its edge and the last above it. A bin without width, of a column with few values, is 0.
+    The share is 1 for bins left of the number and 0 for bins right of it. It is not limited below the first edge and
+    above the last one. A bin of width 0, which a feature with few values has, is encoded as 0.
 
-    Shape: `(batch, n_numbers)` in, `(batch, n_numbers, n_bins)` out, `edges` `(n_numbers, n_bins + 1)`.
+    Shape: `(batch, n_numbers)` in, `(batch, n_numbers, n_bins)` out; `edges` is `(n_numbers, n_bins + 1)`.
     """
 
     left: Tensor
@@ -91,11 +90,11 @@ class PiecewiseLinear(nn.Module):
     def __init__(self, edges: Tensor) -> None:
         super().__init__()
         width = edges.diff(dim=1)
-        n_bins = width.shape[1]
+        self.d_out = width.shape[1]
+        is_first = torch.arange(self.d_out) == 0
+        is_last = torch.arange(self.d_out) == self.d_out - 1
         self.register_buffer("left", edges[:, :-1].clone())
         self.register_buffer("per_width", torch.where(width > 0, 1 / width, 0.0))
-        is_first = torch.arange(n_bins) == 0
-        is_last = torch.arange(n_bins) == n_bins - 1
         self.register_buffer("at_least", torch.where(is_first, -math.inf, 0.0), persistent=False)
         self.register_buffer("at_most", torch.where(is_last, math.inf, 1.0), persistent=False)
 
@@ -105,13 +104,14 @@ class PiecewiseLinear(nn.Module):
 
 
 class Periodic(nn.Module):
-    """Sine and cosine of the number times frequencies that are learned, from a normal distribution of width `scale`.
+    """Sine and cosine of the number at learned frequencies, which start as a normal sample of deviation `scale`.
 
     Shape: `(batch, n_numbers)` in, `(batch, n_numbers, 2 * n_frequencies)` out.
     """
 
     def __init__(self, *, n_numbers: int, n_frequencies: int, scale: float) -> None:
         super().__init__()
+        self.d_out = 2 * n_frequencies
         self.frequencies = nn.Parameter(scale * torch.randn(n_numbers, n_frequencies))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,8 +119,8 @@ class Periodic(nn.Module):
         return torch.cat([angle.sin(), angle.cos()], dim=2)
 
 
-class PerNumberLinear(nn.Module):
-    """A linear layer of its own for each number: `(batch, n_numbers, d_in)` in, `(batch, n_numbers, d_out)` out."""
+class LinearPerNumber(nn.Module):
+    """A separate linear layer for each number: `(batch, n_numbers, d_in)` in, `(batch, n_numbers, d_out)` out."""
 
     def __init__(self, *, n_numbers: int, d_in: int, d_out: int) -> None:
         super().__init__()
@@ -133,8 +133,7 @@ class PerNumberLinear(nn.Module):
         return out
 
 
-def _edges(quantiles: Quantiles | None, *, n_numbers: int, n_bins: int) -> Tensor:
-    if quantiles is None:  # a data module of the user's own, with standardised numbers as all models take them
-        edges = torch.linspace(-2, 2, n_bins + 1)
-        return edges.expand(n_numbers, n_bins + 1)
+def _bin_edges(quantiles: Quantiles | None, *, n_numbers: int, n_bins: int) -> Tensor:
+    if quantiles is None:  # a user's data module without quantiles; its features are taken to be standardised
+        return torch.linspace(-2, 2, n_bins + 1).expand(n_numbers, n_bins + 1)
     return quantiles(n_bins)

@@ -17,7 +17,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """As `nn.BatchNorm1d`, which refuses to train on a batch of one row: that goes by the running mean and variance."""
+    """`nn.BatchNorm1d` that uses the running statistics for a training batch of one row, instead of an error."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and len(x) == 1:
@@ -29,7 +29,7 @@ NORMALIZATIONS: dict[str, type[nn.Module] | None] = {"none": None, "batch": Batc
 
 
 class Residual(nn.Module):
-    """Adds to the output of `block` its input, which is of the same shape."""
+    """A skip connection: the input plus the output of `block`, both of the same shape."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
@@ -43,10 +43,10 @@ class Residual(nn.Module):
 class MLP(nn.Module):
     """Hidden layers of `sizes` units, each with normalization, activation and dropout, then a linear output.
 
-    With `residual` a layer that is as wide as the one before adds that one's output to its own.
+    With `residual`, each hidden layer as wide as the hidden layer before it has a skip connection.
 
     Shape: `(batch, d_in)` in, `(batch, d_out)` out.
-    Raises `ConfigError` if the activation or the normalization is not a known one.
+    Raises `ConfigError` if the activation or the normalization is unknown.
     """
 
     def __init__(
@@ -78,5 +78,6 @@ class MLP(nn.Module):
 
 
 def check_is_one_of(key: str, value: str, known: Collection[str]) -> None:
+    """Raise `ConfigError` if the value of a config key is not among the known ones."""
     if value not in known:
         raise ConfigError(f"{key} is '{value}'; it must be one of {', '.join(known)}.")

@@ -1,4 +1,4 @@
-"""The MLP as a LightningModule: for classes and for values, with whatever optimizer the config chose."""
+"""The MLP as a LightningModule, for classification and regression."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,18 +7,18 @@ from torch import Tensor
 from lightsweep.data.splits import Scaler
 from lightsweep.model.embeddings import Embeddings
 from lightsweep.model.mlp import MLP
-from lightsweep.model.objectives import ClassEvaluation, ValueEvaluation, objective_of
-from lightsweep.model.training_steps import Batch, OptimizerOf, TrainingSteps
+from lightsweep.model.multi_batch import Batch, MultiBatchModule, OptimizerFactory
+from lightsweep.model.objectives import objective_of
 from lightsweep.task import Task
 
 
-class MLPModule(TrainingSteps):
-    """Logs `train/loss`, and of validation and test the metrics of the task (`METRICS`), each once per epoch.
+class MLPModule(MultiBatchModule):
+    """The MLP with its loss and metrics: logs `train/loss`, and `METRICS` of the task once per validation and test.
 
-    Shape: a batch is `(x, y)` with `x` of `(batch, d_in)` floats, of which the first `n_numbers` columns are numbers
-    (None for all but the codes) and the last `len(cardinalities)` columns codes of categories, and `y` of `(batch,)`
-    class indices or `(batch, d_out)` standardised values. The module itself returns logits or standardised values of
-    `(batch, d_out)`.
+    Shape: a batch is `(x, y)`. `x` is `(batch, d_in)`: `n_numbers` numeric features, booleans (0 or 1), and a category
+    code for each of `cardinalities`. If `n_numbers` is None, all columns but the codes are numeric.
+    `y` is `(batch,)` class indices or `(batch, d_out)` standardised values. The module returns `(batch, d_out)` logits
+    or standardised values.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class MLPModule(TrainingSteps):
         n_frequencies: int,
         frequency_scale: float,
         category_embedding_size: int | None,
-        optimizer: OptimizerOf,
+        optimizer: OptimizerFactory,
         schedule: str | None,
         batches_per_step: int | None,
     ) -> None:
@@ -82,44 +82,39 @@ class MLPModule(TrainingSteps):
             label_smoothing=label_smoothing,
             target_scaler=target_scaler,
         )
-        self._evaluation: ClassEvaluation | ValueEvaluation = self.objective.evaluation()
+        self._metrics = self.objective.new_metrics()
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.net(self.embeddings(x) if self.embeddings.has_any else x)  # a call costs time
+        out: Tensor = self.net(x if self.embeddings.is_identity else self.embeddings(x))  # saves the time of a call
         return out
 
-    def loss_of(self, batch: Batch) -> Tensor:
+    def compute_loss(self, batch: Batch) -> Tensor:
         x, y = batch
         return self.objective.loss(self(x), y)
 
     def on_validation_epoch_start(self) -> None:
-        self._forget_evaluation()
+        self._metrics = self.objective.new_metrics()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch)
+        x, y = batch
+        self._metrics.update(self(x), y)
 
     def on_validation_epoch_end(self) -> None:
-        self._log_evaluation("val")
+        self._log_metrics("val")
 
     def on_test_epoch_start(self) -> None:
-        self._forget_evaluation()
+        self._metrics = self.objective.new_metrics()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch)
+        x, y = batch
+        self._metrics.update(self(x), y)
 
     def on_test_epoch_end(self) -> None:
-        self._log_evaluation("test")
+        self._log_metrics("test")
 
-    def _forget_evaluation(self) -> None:
-        self._evaluation = self.objective.evaluation()
-
-    def _evaluate(self, batch: Batch) -> None:
-        x, y = batch
-        self._evaluation.add(self(x), y)
-
-    def _log_evaluation(self, split: str) -> None:
-        if not self._evaluation.n_rows:
-            return  # a subclass evaluates in its own way
-        metrics = {f"{split}/{name}": value for name, value in self._evaluation.metrics().items()}
+    def _log_metrics(self, split: str) -> None:
+        if not self._metrics.n_rows:
+            return  # a subclass has its own evaluation steps
+        metrics = {f"{split}/{name}": value for name, value in self._metrics.compute().items()}
         self.log_dict(metrics, batch_size=1, sync_dist=True)
-        self._forget_evaluation()
+        self._metrics = self.objective.new_metrics()

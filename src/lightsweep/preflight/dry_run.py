@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from lightsweep.errors import USER_ERRORS, ConfigError, format_errors
 from lightsweep.interrupt import handled_by
-from lightsweep.report.progress import short
+from lightsweep.report.formatting import format_value
 from lightsweep.search.folder import cannot_create, nearest_that_exists, use_folder
 from lightsweep.search.jobs import TrialFailed, TrialJobs
 from lightsweep.search.space import Request
@@ -50,7 +50,7 @@ class DryRun:
     folder_bytes: int
 
     def described(self) -> str:
-        return " ".join(f"{name}={short(value)}" for name, value in self.params.items())
+        return " ".join(f"{name}={format_value(value)}" for name, value in self.params.items())
 
     def epoch_s(self, *, n_batches: int | None) -> float | None:
         """Seconds of one epoch of so many batches, with validation and checkpoint; None if some number is unknown."""

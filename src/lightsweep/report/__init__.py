@@ -1,1 +1,1 @@
-"""What a search found: counts, tables, the closing text and the HTML report."""
+"""The results of a search: files, progress, closing text and HTML report."""

@@ -1,6 +1,6 @@
-"""The figures of the report. Each function gives HTML, or raises `CannotDrawError` with the reason.
+"""The figures of the report. Each function returns HTML, or raises `NothingToShowError`.
 
-Optuna's figures and plotly are imported where a figure is drawn: no trial needs them.
+Optuna imports its figures and plotly at the first use of `optuna.visualization`, so that no trial pays for them.
 """
 
 import math
@@ -11,48 +11,37 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from lightsweep.report.plotly_json import (
-    Figure,
-    drawn_by_optuna,
-    figure_html,
-    note_html,
-    update,
-    update_axes,
-    update_traces,
-)
-from lightsweep.report.progress import duration
-from lightsweep.report.trials import STATES, CannotDrawError, FinishedTrials, value_of, without_markup
+from lightsweep.report.formatting import format_duration
+from lightsweep.report.plotly_figure import Figure, draw, figure_html, note_html, update, update_axes, update_traces
+from lightsweep.report.snapshot import STATES, NothingToShowError, StudySnapshot, value_of
 from lightsweep.trial.status import status_of
 
 COLORS = {"complete": "#3565c9", "pruned": "#7b8694", "failed": "#d64550", "best": "#e8710a"}
-# What can be told apart in a figure, and drawn by a phone within a second or two.
+# Larger figures are unreadable, and a phone takes more than a second or two to draw them.
 MAX_CURVES = 100
 MAX_LINES = 200
 MAX_DOTS = 1000
 MAX_BARS = 250
-# PED-ANOVA compares the best tenth with all trials; Optuna asks for five trials in that tenth.
+# PED-ANOVA compares the best tenth with all trials, and Optuna wants five trials in that tenth.
 MIN_FOR_IMPORTANCES = 10
 ENOUGH_FOR_IMPORTANCES = 50
 
 
-def history(search: FinishedTrials) -> str:
-    from optuna.visualization import plot_optimization_history
-
-    complete = search.complete_or_say_why()
-    figure = drawn_by_optuna(
-        plot_optimization_history, search.drawable(complete), target_name=without_markup(search.monitor)
-    )
+def history(snapshot: StudySnapshot) -> str:
+    complete = snapshot.require_complete()
+    study = snapshot.to_study(complete)
+    figure = draw(optuna.visualization.plot_optimization_history, study, target_name=snapshot.target_name)
     values, best_so_far = figure["data"][:2]
     update(values, name="complete trial", marker={"color": COLORS["complete"], "size": 6, "opacity": 0.75})
     update(best_so_far, name="best so far", line={"color": COLORS["best"], "width": 2, "shape": "hv"})
     update_traces(figure, hovertemplate="trial %{x}: %{y:.4g}<extra></extra>")
-    update_axes(figure, "xaxis", title={"text": "trial"}, **_whole_ticks(search.trials[-1].number))
+    update_axes(figure, "xaxis", title={"text": "trial"}, **_whole_ticks(snapshot.trials[-1].number))
     _fit_y_axis(figure, [value_of(trial) for trial in complete])
     return note_html("Pruned and failed trials have no dot.") + figure_html(figure)
 
 
 def _whole_ticks(largest: int) -> dict[str, int]:
-    """Settings of an axis that counts from 0: without them a short one is labelled 0, 0.5, 1."""
+    """Return the axis setting that keeps plotly from labels such as 0.5 on a short axis of integers from 0."""
     return {"dtick": 1} if largest <= 10 else {}
 
 
@@ -62,31 +51,29 @@ def _fit_y_axis(figure: Figure, values: Sequence[float]) -> None:
 
 
 def _need_log(values: Sequence[float]) -> bool:
-    """Whether a linear scale would press everything but a few diverged trials into one line."""
+    """Return True if a few diverged trials would flatten all others on a linear axis."""
     finite = [value for value in values if math.isfinite(value)]
     return bool(finite) and min(finite) > 0 and max(finite) > 100 * min(finite)
 
 
-def curves(search: FinishedTrials) -> str:
-    from optuna.visualization import plot_intermediate_values
-
-    with_curve = [t for t in search.trials if t.intermediate_values and status_of(t) in ("complete", "pruned")]
+def curves(snapshot: StudySnapshot) -> str:
+    with_curve = [t for t in snapshot.trials if t.intermediate_values and status_of(t) in ("complete", "pruned")]
     if not with_curve:
-        raise CannotDrawError("No complete or pruned trial reported a value during training.")
-    drawn = search.sample(with_curve, MAX_CURVES)
-    figure = drawn_by_optuna(plot_intermediate_values, search.drawable(drawn))
-    # Optuna draws the trials in the order of their numbers.
-    kinds = ["best" if trial is search.best else STATES[trial.state] for trial in drawn]
+        raise NothingToShowError("No complete or pruned trial reported a value during training.")
+    drawn = snapshot.sample(with_curve, MAX_CURVES)
+    figure = draw(optuna.visualization.plot_intermediate_values, snapshot.to_study(drawn))
+    # Optuna's traces are in the order of the trials.
+    kinds = ["best" if trial is snapshot.best else STATES[trial.state] for trial in drawn]
     for trial, kind, trace in zip(drawn, kinds, figure["data"], strict=True):
         _style_curve(trace, trial, kind=kind, first_of_kind=drawn[kinds.index(kind)] is trial)
     figure["data"].sort(key=lambda trace: ["complete", "pruned", "best"].index(trace["legendgroup"]))
     update(figure["layout"], showlegend=True)
     ticks = _whole_ticks(max(max(t.intermediate_values) for t in drawn))
     update_axes(figure, "xaxis", title={"text": "epoch"}, **ticks)
-    update_axes(figure, "yaxis", title={"text": without_markup(search.monitor)})
+    update_axes(figure, "yaxis", title={"text": snapshot.target_name})
     _fit_y_axis(figure, [value for trial in drawn for value in trial.intermediate_values.values()])
     note = "One line per trial. Pruned trials are grey and dashed, with a cross where they were stopped."
-    return note_html(note + _how_many(drawn, with_curve, what="trials")) + figure_html(figure, height=420)
+    return note_html(note + _sampled(drawn, with_curve, what="trials")) + figure_html(figure, height=420)
 
 
 def _style_curve(trace: dict[str, Any], trial: FrozenTrial, *, kind: str, first_of_kind: bool) -> None:
@@ -107,116 +94,104 @@ def _style_curve(trace: dict[str, Any], trial: FrozenTrial, *, kind: str, first_
     )
 
 
-def importances(search: FinishedTrials) -> str:
-    from optuna.visualization import plot_param_importances
-
-    complete = search.complete_or_say_why()
+def importances(snapshot: StudySnapshot) -> str:
+    complete = snapshot.require_complete()
     if len(complete) < MIN_FOR_IMPORTANCES:
-        raise CannotDrawError(f"Importances need {MIN_FOR_IMPORTANCES} complete trials, not only {len(complete)}.")
-    monitor = without_markup(search.monitor)
-    figure = drawn_by_optuna(plot_param_importances, search.drawable(complete), target_name=monitor)
+        raise NothingToShowError(f"Importances need {MIN_FOR_IMPORTANCES} complete trials, not only {len(complete)}.")
+    study = snapshot.to_study(complete)
+    figure = draw(optuna.visualization.plot_param_importances, study, target_name=snapshot.target_name)
     importances = [x for trace in figure["data"] for x in trace["x"]]
     if len(importances) < 2:
-        raise CannotDrawError("Importances compare hyperparameters; fewer than two were searched.")
-    if len(set(importances)) == 1:  # Optuna's answer when it finds nothing to tell them apart
-        raise CannotDrawError("The values of the trials don't tell the hyperparameters apart: all are as important.")
+        raise NothingToShowError("Importances compare hyperparameters; fewer than two were searched.")
+    if len(set(importances)) == 1:  # Optuna's result if the values have no effect
+        raise NothingToShowError("The hyperparameters can't be ranked: all are equally important.")
     update_traces(figure, marker={"color": COLORS["complete"]}, hovertemplate="%{y}: %{x:.3f}<extra></extra>")
     update_axes(figure, "xaxis", title={"text": "importance"}, range=[0, 1.15 * max(importances)])
     update_axes(figure, "yaxis", title={"text": ""}, showgrid=False, ticks="outside", tickcolor="rgba(0,0,0,0)")
-    note = "The part of each hyperparameter in reaching the best tenth of the values (PED-ANOVA; the sum is 1)."
+    note = "The share of each hyperparameter in reaching the best tenth of the values (PED-ANOVA; the sum is 1)."
     if len(complete) < ENOUGH_FOR_IMPORTANCES:
-        note += f" Only a rough estimate: it rests on {len(complete)} complete trials."
+        note += f" Only a rough estimate, from {len(complete)} complete trials."
     return note_html(note) + figure_html(figure, height=90 + 34 * len(importances))
 
 
-def parallel(search: FinishedTrials) -> str:
-    from optuna.visualization import plot_parallel_coordinate
-
-    complete = search.complete_or_say_why()
-    drawn = search.sample(complete, MAX_LINES)
+def parallel(snapshot: StudySnapshot) -> str:
+    complete = snapshot.require_complete()
+    drawn = snapshot.sample(complete, MAX_LINES)
     log_values = _need_log([value_of(trial) for trial in drawn])
-    study = search.drawable(drawn, log_values=log_values)
-    axes = [None, *_distributions(study).values()]  # the first is the metric's
-    monitor = without_markup(search.monitor)
-    figure = drawn_by_optuna(plot_parallel_coordinate, study, target_name=f"log10 {monitor}" if log_values else monitor)
+    study = snapshot.to_study(drawn, log_values=log_values)
+    axes = [None, *_distributions(study).values()]  # the first axis is the metric's
+    target_name = f"{'log10 ' if log_values else ''}{snapshot.target_name}"
+    figure = draw(optuna.visualization.plot_parallel_coordinate, study, target_name=target_name)
     update_traces(figure, marker={"colorbar": {"title": {"text": ""}, "thickness": 12}})
     update_axes(figure, "xaxis", tickangle=0, side="top")
     update(figure["layout"], margin={"l": 60}, annotations=_axis_labels(figure["layout"]["annotations"], axes))
-    note = "One line per complete trial; darker is better." + _how_many(drawn, complete, what="complete trials")
+    note = "One line per complete trial; darker is better." + _sampled(drawn, complete, what="complete trials")
     return note_html(note) + figure_html(figure, height=420, min_width=120 * len(axes))
 
 
 def _distributions(study: optuna.Study) -> dict[str, BaseDistribution]:
-    """By name and in the order of the names, as Optuna draws them."""
+    """Return the distributions sorted by name, which is the order of Optuna's figures."""
     distributions = {name: d for t in study.get_trials(deepcopy=False) for name, d in t.distributions.items()}
     if not distributions:
-        raise CannotDrawError("The complete trials have no hyperparameters.")
+        raise NothingToShowError("The complete trials have no hyperparameters.")
     return dict(sorted(distributions.items()))
 
 
 def _axis_labels(labels: Sequence[dict[str, Any]], axes: Sequence[BaseDistribution | None]) -> list[Any]:
-    """Optuna's labels, legible above the lines and without the fractions it puts on an axis of whole numbers."""
-    kept = [a for a in labels if not (isinstance(axes[a["x"]], IntDistribution) and _is_fraction(a["text"]))]
-    for label in kept:
-        update(label, font={"size": 11}, bgcolor="rgba(255, 255, 255, 0.8)", text=_cut(label["text"]))
+    """Return Optuna's labels, legible above the lines; an axis of integers loses those that are fractions."""
+    kept = []
+    for label in labels:
+        is_fraction = "." in label["text"] and "e" not in label["text"]
+        if not (is_fraction and isinstance(axes[label["x"]], IntDistribution)):
+            update(label, font={"size": 11}, bgcolor="rgba(255, 255, 255, 0.8)", text=_cut(label["text"]))
+            kept.append(label)
     return kept
-
-
-def _is_fraction(text: str) -> bool:
-    return "." in text and "e" not in text
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= 24 else f"{text[:22]}…"
 
 
-def slices(search: FinishedTrials) -> str:
-    from optuna.visualization import plot_slice
-
-    complete = search.complete_or_say_why()
-    drawn = search.sample(complete, MAX_DOTS)
-    study = search.drawable(drawn)
+def slices(snapshot: StudySnapshot) -> str:
+    complete = snapshot.require_complete()
+    drawn = snapshot.sample(complete, MAX_DOTS)
+    study = snapshot.to_study(drawn)
     values = [value_of(trial) for trial in drawn]
     figures = []
     for name, distribution in _distributions(study).items():
-        figure = drawn_by_optuna(plot_slice, study, params=[name], target_name=without_markup(search.monitor))
+        figure = draw(optuna.visualization.plot_slice, study, params=[name], target_name=snapshot.target_name)
         _style_slice(figure, distribution, values)
         figures.append(figure_html(figure, height=260))
-    note = f"{search.monitor} of each complete trial; darker is later."
-    return (
-        note_html(note + _how_many(drawn, complete, what="complete trials"))
-        + f'<div class="grid">{"".join(figures)}</div>'
-    )
+    note = f"{snapshot.monitor} of each complete trial; darker is later."
+    note += _sampled(drawn, complete, what="complete trials")
+    return f'{note_html(note)}<div class="grid">{"".join(figures)}</div>'
 
 
 def _style_slice(figure: Figure, distribution: BaseDistribution, values: Sequence[float]) -> None:
     update_traces(figure, marker={"showscale": False, "size": 7})
-    update(figure["data"][0], hovertemplate="trial %{marker.color}, %{x}: %{y:.4g}<extra></extra>")  # its colour
+    # Optuna colours each dot by the number of its trial.
+    update(figure["data"][0], hovertemplate="trial %{marker.color}, %{x}: %{y:.4g}<extra></extra>")
     update_axes(figure, "yaxis", title={"text": ""})
     _fit_y_axis(figure, values)
-    if isinstance(distribution, CategoricalDistribution):  # Optuna's label is the Python literal, with its quotes
+    if isinstance(distribution, CategoricalDistribution):  # Optuna's labels are Python literals, with quotes
         labels = [_cut(str(choice)) for choice in distribution.choices]
-        values_of_ticks = [repr(choice) for choice in distribution.choices]
-        update_axes(figure, "xaxis", tickvals=values_of_ticks, ticktext=labels)
+        update_axes(figure, "xaxis", tickvals=[repr(choice) for choice in distribution.choices], ticktext=labels)
     elif isinstance(distribution, IntDistribution) and not distribution.log:
         update_axes(figure, "xaxis", **_whole_ticks(distribution.high - distribution.low))
 
 
-def timeline(search: FinishedTrials) -> str:
-    from optuna.visualization import plot_timeline
-
-    if not search.trials:
-        raise CannotDrawError("No trial has finished yet.")
-    drawn = search.trials[-MAX_BARS:]
-    figure = drawn_by_optuna(plot_timeline, search.drawable(drawn))
+def timeline(snapshot: StudySnapshot) -> str:
+    trials = snapshot.require_trials()
+    drawn = trials[-MAX_BARS:]
+    figure = draw(optuna.visualization.plot_timeline, snapshot.to_study(drawn))
     figure["data"] = [trace for trace in figure["data"] if trace["name"] != TrialState.WAITING.name]
     for trace in figure["data"]:
         _style_bars(trace)
     update_axes(figure, "xaxis", title=None, tickangle=0, nticks=5)
-    update_axes(figure, "yaxis", title={"text": "trial"}, **_whole_ticks(search.trials[-1].number))
+    update_axes(figure, "yaxis", title={"text": "trial"}, **_whole_ticks(trials[-1].number))
     note = "When each trial ran."
-    if len(drawn) < len(search.trials):
-        note += f" The latest {len(drawn):,} of {len(search.trials):,} trials are drawn."
+    if len(drawn) < len(trials):
+        note += f" The latest {len(drawn):,} of {len(trials):,} trials are drawn."
     return note_html(note) + figure_html(figure)
 
 
@@ -227,14 +202,12 @@ def _style_bars(trace: dict[str, Any]) -> None:
         trace,
         name=name,
         text=None,
-        customdata=[duration(milliseconds / 1000) for milliseconds in trace["x"]],
+        customdata=[format_duration(milliseconds / 1000) for milliseconds in trace["x"]],
         hovertemplate=f"trial %{{y}}: %{{customdata}} ({name})<extra></extra>",
         marker={"color": color, "line": {"color": color, "width": 1}},  # the line keeps a short trial visible
     )
 
 
-def _how_many(drawn: Sequence[object], of: Sequence[object], *, what: str) -> str:
-    """A clause for a note, empty when everything is drawn."""
-    if len(drawn) == len(of):
-        return ""
-    return f" {len(drawn):,} of {len(of):,} {what} are drawn, evenly spread."
+def _sampled(drawn: Sequence[object], of: Sequence[object], *, what: str) -> str:
+    """Return a sentence for the note if not everything is drawn."""
+    return "" if len(drawn) == len(of) else f" {len(drawn):,} of {len(of):,} {what} are drawn, evenly spread."

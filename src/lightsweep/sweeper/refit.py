@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from lightsweep.errors import ConfigError
 from lightsweep.files import locked, shown
 from lightsweep.interrupt import Interrupted, interruptible
-from lightsweep.report.results import Results, read_shipped, shipped_record
+from lightsweep.report.results import Results, read_refit_record, refit_record
 from lightsweep.search.jobs import TrialFailed, TrialJobs
 from lightsweep.trial.outcome import Outcome
 
@@ -33,12 +33,12 @@ def refit_best(
     with interruptible(), locked(results.folder / LOCK, waiting=waiting):
         results.sync(study)
         best = results.statistics.best
-        results_before = read_shipped(results.folder) or refitted_before
+        results_before = read_refit_record(results.folder) or refitted_before
         results.write()  # the refit reads the results for its model card
         refitted = None
         if best is not None:
             refitted = _kept(best, results_before, folder=jobs.sweep_dir) or _refit(best, jobs=jobs)
-        results.write(**shipped_record(best, refitted))
+        results.write(**refit_record(best, refitted))
     return refitted
 
 

@@ -26,7 +26,8 @@ from lightsweep.preflight.preflight import run_preflight
 from lightsweep.report import summary
 from lightsweep.report.page import write_report
 from lightsweep.report.progress import Progress
-from lightsweep.report.results import TABLE, Results, StudyStatistics, read_shipped, shipped_record
+from lightsweep.report.results import TABLE, Results, read_refit_record, refit_record
+from lightsweep.report.statistics import StudyStatistics
 from lightsweep.search.checkpoints import CheckpointKeeper, delete_last_checkpoints
 from lightsweep.search.config_loader import with_cached_composition
 from lightsweep.search.folder import release_folder, reserve_folder
@@ -118,7 +119,7 @@ class Search:
         clear_stop_request(folder)
         jobs = TrialJobs(launcher=self._launcher(), space=request.space, fixed=request.fixed, sweep_dir=folder)
         results = self._results(folder, study=study, jobs=jobs)
-        refitted_before = read_shipped(folder)
+        refitted_before = read_refit_record(folder)
         stop_reason = self._run_trials(study, jobs=jobs, results=results)
 
         print(summary.of_trials(results, stop_reason=stop_reason), flush=True)
@@ -131,8 +132,8 @@ class Search:
             print(f"{interrupted}, before the best model was shipped", file=sys.stderr)
             stop_reason = StopReason(str(interrupted), exit_code=interrupted.exit_code)
         if refitted is None:
-            results.write(**shipped_record(results.statistics.best, None))
-        print(summary.of_model(folder, results=results, shipped=refitted, url=self._url(folder)))
+            results.write(**refit_record(results.statistics.best, None))
+        print(summary.of_model(folder, results=results, refit=refitted, url=self._url(folder)))
         self._exit(study, best=results.statistics.best, stop_reason=stop_reason)
 
     def _exit(self, study: optuna.Study, *, best: FrozenTrial | None, stop_reason: StopReason | None) -> None:
@@ -254,6 +255,6 @@ class Search:
 
     def _report(self, study: optuna.Study, *, folder: Path, statistics: StudyStatistics) -> None:
         """Write the report. Raises `Interrupted` if a signal ends it."""
-        facts = summary.facts(statistics, monitor=self.monitor)
+        overview = statistics.overview(self.monitor)
         with interruptible():
-            write_report(study, folder / REPORT, title=study.study_name, monitor=self.monitor, facts=facts)
+            write_report(study, folder / REPORT, title=study.study_name, monitor=self.monitor, overview=overview)

@@ -1,1 +1,1 @@
-"""What the `trainer` group of `conf/` names beside Lightning's own."""
+"""Trainer plugins of the config group `trainer`."""

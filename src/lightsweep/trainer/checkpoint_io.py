@@ -1,4 +1,4 @@
-"""How checkpoints are written."""
+"""Writes checkpoints."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,9 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the final name and renames, so that a kill leaves the former checkpoint or the new one.
+    """Writes a temporary file in the same directory and renames it: a kill leaves the old checkpoint or the new one.
 
-    Lightning's own writes to the system's folder for temporary files, which is often another disk, and copies.
+    Lightning's own writes to the system's temporary directory, which is often on another disk, and copies the file.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:

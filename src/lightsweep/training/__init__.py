@@ -1,1 +1,1 @@
-"""One training, from a composed config to its outcome."""
+"""One training, from its composed config to its outcome."""

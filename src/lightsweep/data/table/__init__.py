@@ -1,1 +1,1 @@
-"""Tables: read, typed, split, made into tensors, and shared by every trial of a machine."""
+"""Tables: reading, kinds of columns, splits, preprocessing, and a cache that all trials of a machine share."""

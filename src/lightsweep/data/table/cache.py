@@ -1,4 +1,4 @@
-"""Prepared data in a folder that is written once and mapped by every process of a machine."""
+"""Folders of prepared data, written once and read by every process of a machine."""
 
 import hashlib
 import json
@@ -14,18 +14,18 @@ from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
 from lightsweep.files import locked
 
-FORMAT = 4  # to be raised when what is written changes
+FORMAT = 4  # increase it when the written files change
 ABANDONED_S = 24 * 3600.0
 
 
-def made_once(cache: Path, *, name: str, about: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-    """The folder that `make` has filled for `about`, in this process or another, now or earlier.
+def cached_folder(cache: Path, *, name: str, key: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
+    """Return the folder that `make` filled for `key`, in this process or another one; make it if it does not exist.
 
-    It appears at once, with all its files. Whoever comes while it is being made waits, and a process that was killed
-    in the middle is followed by the next.
+    The folder appears with all its files. Other processes wait for it; if the one that makes it is killed, the next
+    one starts again.
     """
-    key = hashlib.sha256(json.dumps([FORMAT, about], sort_keys=True, default=str).encode()).hexdigest()[:16]
-    folder = cache / f"{name}-{key}"
+    digest = hashlib.sha256(json.dumps([FORMAT, key], sort_keys=True, default=str).encode()).hexdigest()[:16]
+    folder = cache / f"{name}-{digest}"
     if folder.is_dir():
         return folder
     try:
@@ -40,7 +40,7 @@ def made_once(cache: Path, *, name: str, about: Mapping[str, Any], make: Callabl
         if disk_is_full(error, cache):
             raise DiskFullError(cache) from None
         if isinstance(error, PermissionError):
-            raise ConfigError(f"data.cache is '{cache}', which is not yours to write.") from None
+            raise ConfigError(f"data.cache is '{cache}', which you have no permission to write.") from None
         raise
     return folder
 

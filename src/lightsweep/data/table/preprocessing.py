@@ -1,14 +1,15 @@
-"""Typed columns to the matrix of a model, by scikit-learn, fitted once and kept without pickle."""
+"""Preprocessing of typed columns by scikit-learn's transformers, saved by skops without pickle."""
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import skops.io
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import Pipeline
@@ -17,20 +18,30 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, QuantileTransfo
 from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.data.splits import Floats
 from lightsweep.data.table.columns import Columns, Kind
-from lightsweep.data.table.transformer_file import dump, load
-from lightsweep.data.table.values import MISSING_LEVEL, Where
+from lightsweep.data.table.values import MISSING_LEVEL, RowLocator
 from lightsweep.errors import ConfigError
 from lightsweep.files import write_atomically
 
-FITTED = "preprocessing.skops"
-MANY = 10  # cells, all of which can hardly be new by chance
-CELLS_AT_ONCE = 1 << 22  # of 8 bytes, and a few copies of them
+TRANSFORMER = "preprocessing.skops"
+MIN_VALUES_TO_WARN = 10  # so many values are unlikely to be all new by chance
+VALUES_PER_BLOCK = 1 << 22  # 8 bytes each, and a few copies
+ESTIMATORS = (
+    ColumnTransformer,
+    MissingIndicator,
+    OneHotEncoder,
+    OrdinalEncoder,
+    Pipeline,
+    QuantileTransformer,
+    SimpleImputer,
+    StandardScaler,
+)
+TRUSTED = ["numpy.dtype"]  # in addition to the types that skops trusts by default; it executes nothing
 
 
 class TablePreprocessing:
-    """Columns of a table to the matrix: numbers, missing indicators, truths, one-hot columns, then codes.
+    """A table as a matrix: numeric columns, missing indicators, booleans, one-hot columns, then category codes.
 
-    A code is 0 for a level that was missing, or unseen in training; `cardinalities` counts it.
+    The code 0 stands for missing and for levels unseen in training; `cardinalities` includes it.
     """
 
     def __init__(self, *, columns: Columns, transformer: ColumnTransformer, cardinalities: Sequence[int]) -> None:
@@ -39,7 +50,7 @@ class TablePreprocessing:
         self.cardinalities = tuple(cardinalities)
 
     @classmethod
-    def fitted(
+    def fit(
         cls,
         typed: pd.DataFrame,
         *,
@@ -49,11 +60,11 @@ class TablePreprocessing:
         one_hot_up_to: int,
         seed: int,
     ) -> "TablePreprocessing":
-        """Fit on typed rows of training; `levels` has all that training has of each category, "" if some is missing."""
+        """Fit on typed training rows; `levels` has all levels of each category in training, "" for missing."""
         coded = [name for name in levels if len(levels[name]) > one_hot_up_to]
         transformer = _transformer(typed, columns, levels=levels, coded=coded, scale=scale, seed=seed)
         transformer.fit(typed)
-        cardinalities = [len([level for level in levels[name] if level != MISSING_LEVEL]) + 1 for name in coded]
+        cardinalities = [len({*levels[name]} - {MISSING_LEVEL}) + 1 for name in coded]
         return cls(columns=columns, transformer=transformer, cardinalities=cardinalities)
 
     @property
@@ -62,43 +73,38 @@ class TablePreprocessing:
 
     @property
     def n_numbers(self) -> int:
-        return len(self.columns.numbers)
+        return len(self.columns.numeric_names)
 
     @property
     def features(self) -> list[str]:
         """The name of each column of the matrix."""
         names = map(str, self.transformer.get_feature_names_out())
-        return [name.split("__", 1)[-1] for name in names]  # without the step, which keeps them apart
+        return [name.split("__", 1)[-1] for name in names]  # scikit-learn prepends the name of the step
 
-    def transform(self, rows: Any, *, where: Where | None = None) -> Floats:
-        """The matrix of shape `(n, d_in)`. Columns may be in any order, and there may be more than it takes.
+    def transform(self, rows: Any, *, where: RowLocator | None = None) -> Floats:
+        """Return the matrix of shape `(n, d_in)`; columns may be in any order, and others are ignored.
 
-        Warns of a category of whose many cells none was seen in training: it is likely to be written in another way,
-        1234 for 01234. Raises `ConfigError` if a column is missing, or a cell is not what its column holds.
+        Warns if a category has many values and none of them was seen in training: it may be written in another way,
+        as 1234 for 01234. Raises `ConfigError` if a column is missing, or a value does not fit its column.
         """
-        frame = (
-            rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=[c.name for c in self.columns.all])
-        )
-        n = rows_at_once(len(self.columns.all))
+        names = [column.name for column in self.columns.all]
+        frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=names)
+        n = rows_per_block(len(names))
         matrices = []
-        strange: dict[str, str] = {}
+        unseen = dict.fromkeys(self._levels, MISSING_LEVEL)
         for start in range(0, max(1, len(frame)), n):
             typed = self.columns.typed(frame.iloc[start : start + n], where=where)
             matrices.append(self.matrix_of(typed))
-            strange = (
-                self._strange(typed) if start == 0 else {k: v for k, v in self._strange(typed).items() if k in strange}
-            )
-        for name, level in strange.items():
-            warnings.warn(
-                f"no cell of the column '{name}' was seen in training: {level!r} is here, {min(self._levels[name])!r}"
-                " was there",
-                stacklevel=2,
-            )
+            unseen = {name: level for name, level in self._unseen(typed).items() if name in unseen}
+        for name, level in unseen.items():
+            known = min(self._levels[name])
+            message = f"no cell of the column '{name}' was seen in training: it has {level!r}, training had {known!r}"
+            warnings.warn(message, stacklevel=2)
         return np.concatenate(matrices)
 
     @cached_property
     def _levels(self) -> dict[str, set[str]]:
-        """By category the levels of training."""
+        """The levels of each category in training."""
         steps = [step for step in self.transformer.transformers_ if step[0] in ("one_hot", "codes")]
         return {
             name: {*levels} - {MISSING_LEVEL}
@@ -106,44 +112,67 @@ class TablePreprocessing:
             for name, levels in zip(names, encoder.categories_, strict=True)
         }
 
-    def _strange(self, typed: pd.DataFrame) -> dict[str, str]:
-        """By category a level that is there, if there are many cells, and none of them was there in training."""
+    def _unseen(self, typed: pd.DataFrame) -> dict[str, str]:
+        """Return a level of each category that has many values, none of them seen in training."""
         found = {name: {*typed[name].unique()} - {MISSING_LEVEL} for name in self._levels}
         return {
-            name: min(here)
-            for name, here in found.items()
-            if here.isdisjoint(self._levels[name]) and (typed[name] != MISSING_LEVEL).sum() >= MANY
+            name: min(levels)
+            for name, levels in found.items()
+            if levels.isdisjoint(self._levels[name]) and (typed[name] != MISSING_LEVEL).sum() >= MIN_VALUES_TO_WARN
         }
 
-    def save(self, folder: Path, **facts: Any) -> None:
-        temporary = folder / f".{FITTED}.tmp"
-        dump(self.transformer, temporary)
-        temporary.replace(folder / FITTED)
-        fitted = {"kind": "table", **self.columns.to_record(), "cardinalities": [*self.cardinalities]}
-        write_atomically(folder / PREPROCESSING, json.dumps({**fitted, **facts}))
-
-    @classmethod
-    def load(cls, folder: Path, record: Mapping[str, Any]) -> "TablePreprocessing":
-        """Read what `save` wrote; a file with anything but such transformers is refused."""
-        transformer = load(folder / FITTED)
-        columns = Columns.from_record(record)
-        if columns.typed_names != [*map(str, transformer.feature_names_in_)]:
-            raise ConfigError(f"{folder / PREPROCESSING} has other columns than {FITTED} beside it.")
-        return cls(columns=columns, transformer=transformer, cardinalities=record["cardinalities"])
-
     def matrix_of(self, typed: pd.DataFrame) -> Floats:
-        """The matrix of rows that `Columns.typed` gave."""
+        """Return the matrix of rows that were typed by `Columns.typed`."""
         if not len(typed):
             return np.empty((0, self.d_in), dtype=np.float32)
         matrix: Floats = self.transformer.transform(typed).astype(np.float32)
         if self.cardinalities:
-            matrix[:, -len(self.cardinalities) :] += 1  # the encoder gives -1 to what is unseen
+            matrix[:, -len(self.cardinalities) :] += 1  # the encoder gives -1 to unseen levels
         return matrix
 
+    def save(self, folder: Path, **extra: Any) -> None:
+        temporary = folder / f".{TRANSFORMER}.tmp"
+        skops.io.dump(self.transformer, temporary)
+        temporary.replace(folder / TRANSFORMER)
+        fitted = {"kind": "table", **self.columns.to_record(), "cardinalities": [*self.cardinalities]}
+        write_atomically(folder / PREPROCESSING, json.dumps({**fitted, **extra}))
 
-def rows_at_once(n_columns: int) -> int:
-    """So many rows of a table are made into a matrix at a time, for the sake of memory."""
-    return max(1, CELLS_AT_ONCE // n_columns)
+    @classmethod
+    def load(cls, folder: Path, record: Mapping[str, Any]) -> "TablePreprocessing":
+        """Read the files of `save`; raises as `load_transformer`, and `ConfigError` if the files do not match."""
+        transformer = load_transformer(folder / TRANSFORMER)
+        columns = Columns.from_record(record)
+        if columns.typed_names != [*map(str, transformer.feature_names_in_)]:
+            raise ConfigError(f"{folder / PREPROCESSING} and {TRANSFORMER} have different columns.")
+        return cls(columns=columns, transformer=transformer, cardinalities=record["cardinalities"])
+
+
+def rows_per_block(n_columns: int) -> int:
+    """Return how many rows of a table are transformed at once, to limit the memory."""
+    return max(1, VALUES_PER_BLOCK // n_columns)
+
+
+def load_transformer(path: Path) -> Any:
+    """Read a transformer from a file of skops.
+
+    Raises an error of skops if the file is damaged or has types that skops does not trust, and `TypeError` if it has an
+    estimator other than `ESTIMATORS`.
+    """
+    loaded = skops.io.load(path, trusted=TRUSTED)
+    for estimator in _estimators_in(loaded):
+        if type(estimator) not in ESTIMATORS:
+            raise TypeError(f"{path.name} holds a {type(estimator).__name__}, which no preprocessing uses")
+    return loaded
+
+
+def _estimators_in(estimator: Any) -> Iterator[Any]:
+    """Yield the estimator and its nested estimators; "drop" and "passthrough" are none."""
+    yield estimator
+    parts = estimator.transformers_ if isinstance(estimator, ColumnTransformer) else ()
+    parts = estimator.steps if isinstance(estimator, Pipeline) else parts
+    for _, part, *_ in parts:
+        if not isinstance(part, str):
+            yield from _estimators_in(part)
 
 
 def _transformer(
@@ -155,50 +184,35 @@ def _transformer(
     scale: str,
     seed: int,
 ) -> ColumnTransformer:
-    numbers, truths = columns.numbers, columns.named(Kind.BOOLEAN)
     one_hot = [name for name in levels if name not in coded]
-    # Of a date that is missing one part tells it.
-    may_be_missing = [name for c in columns.all for name in _first_of(c.name, c.parts, c.kind)]
+    # All parts of a date are missing together, so the first one gets the indicator.
+    may_be_missing = [column.typed_names[0] for column in columns.all if column.kind is not Kind.CATEGORY]
     missing = [name for name in may_be_missing if typed[name].isna().any()]
+    one_hot_encoder = OneHotEncoder(
+        categories=[np.array(levels[name], dtype=object) for name in one_hot],
+        handle_unknown="ignore",
+        sparse_output=False,
+        dtype=np.float32,
+    )
+    known = [[level for level in levels[name] if level != MISSING_LEVEL] for name in coded]
+    ordinal_encoder = OrdinalEncoder(
+        categories=[np.array(names, dtype=object) for names in known],
+        handle_unknown="use_encoded_value",
+        unknown_value=-1,
+        dtype=np.float32,
+    )
+    # The names of the steps are part of the saved file.
     steps: list[tuple[str, Any, Sequence[str]]] = [
-        ("numbers", _numbers(scale, n_rows=len(typed), seed=seed), numbers),
+        ("numbers", _numeric_pipeline(scale, n_rows=len(typed), seed=seed), columns.numeric_names),
         ("missing", MissingIndicator(features="all"), missing),
-        ("truths", SimpleImputer(strategy="most_frequent", keep_empty_features=True), truths),
-        (
-            "one_hot",
-            OneHotEncoder(
-                categories=[_as_objects(levels[name]) for name in one_hot],
-                handle_unknown="ignore",
-                sparse_output=False,
-                dtype=np.float32,
-            ),
-            one_hot,
-        ),
-        (
-            "codes",
-            OrdinalEncoder(
-                categories=[_as_objects(level for level in levels[name] if level != MISSING_LEVEL) for name in coded],
-                handle_unknown="use_encoded_value",
-                unknown_value=-1,
-                dtype=np.float32,
-            ),
-            coded,
-        ),
+        ("truths", SimpleImputer(strategy="most_frequent", keep_empty_features=True), columns.named(Kind.BOOLEAN)),
+        ("one_hot", one_hot_encoder, one_hot),
+        ("codes", ordinal_encoder, coded),
     ]
     return ColumnTransformer([step for step in steps if step[2]], sparse_threshold=0)
 
 
-def _first_of(name: str, parts: Sequence[str], kind: Kind) -> list[str]:
-    if kind is Kind.CATEGORY:
-        return []
-    return [parts[0]] if kind is Kind.DATE else [name]
-
-
-def _as_objects(levels: Any) -> Any:
-    return np.array(list(levels), dtype=object)
-
-
-def _numbers(scale: str, *, n_rows: int, seed: int) -> Pipeline:
+def _numeric_pipeline(scale: str, *, n_rows: int, seed: int) -> Pipeline:
     scaler = (
         StandardScaler()
         if scale == "standard"

@@ -1,6 +1,6 @@
-"""Tables from files: CSV, TSV, Parquet and Feather become DataFrames of Arrow columns, which are compact.
+"""Reading of CSV, TSV, Parquet and Feather files as DataFrames of Arrow columns.
 
-A row's number, in the index of each frame, counts from 0 below the header.
+The index of each frame numbers the rows from 0 below the header.
 """
 
 import csv
@@ -24,22 +24,21 @@ from lightsweep.data.table.values import is_number
 from lightsweep.errors import ConfigError, first_few
 from lightsweep.files import shown
 
-SEPARATORS = {".csv": ",;\t|", ".tsv": "\t"}  # of a CSV the one that its header has most of
-ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".feather")
-ENCODING_OF = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-GZIP = b"\x1f\x8b"
-# "?" is how the UCI repository writes a missing cell.
-MISSING = ("?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A")
+SEPARATORS = {".csv": ",;\t|", ".tsv": "\t"}  # a CSV file uses the one that is most frequent in its header
+EXTENSIONS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".feather")
+ENCODING_OF_START = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+GZIP_START = b"\x1f\x8b"
+MISSING = ("?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A")  # "?" is used by the UCI repository
 NUMBER = re.compile(r"[-+]?\d*\.?\d+(e[-+]?\d+)?", re.IGNORECASE)
 WITH_COMMA = r"^\s*[-+]?\d*,\d+([eE][-+]?\d+)?\s*$"
 DECIMALS = {"point": ".", "comma": ","}
 YEAR = re.compile(r"(19|20)\d\d")
-FEW_ROWS = 10
+ROWS_BELOW_HEADER = 10
 BLOCK_BYTES = 1 << 24
 BATCH_ROWS = 65_536
 
-BROKEN = (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException)  # what the readers raise of a damaged file
-csv.field_size_limit(sys.maxsize)  # a cell may be long
+READ_ERRORS = (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException)
+csv.field_size_limit(sys.maxsize)  # cells may be long
 
 CONVERSION = re.compile(r"In CSV column #(\d+): .*CSV conversion error to [^:]+: invalid value '(.*)'", re.DOTALL)
 
@@ -47,29 +46,29 @@ CONVERSION = re.compile(r"In CSV column #(\d+): .*CSV conversion error to [^:]+:
 def read_frame(
     path: Path, *, text: Collection[Hashable] = (), missing: Collection[str] | None = None, decimal: str = "."
 ) -> pd.DataFrame:
-    """Read a whole file; the columns named in `text` stay as they are written, "01" for one.
+    """Read a whole file; the columns in `text` keep their spelling, such as "01".
 
-    In a text file a cell is missing if it is empty or one of `missing`, None for those of `MISSING`, and numbers are
-    written with `decimal`; a text column that holds such a number has it with a point.
-    Raises `ConfigError` if the file is missing, of an unknown kind, empty, or damaged.
+    In a text file, cells are missing if they are empty or in `missing` (None: `MISSING`), and `decimal` is the decimal
+    point; in text columns, numbers with a decimal comma get a point. Raises `ConfigError` if the file is missing, of an
+    unknown type, empty, or damaged.
     """
     check_file(path)
     try:
         is_text = _is_text(path)
-        table = _read_text(path, text=text, missing=missing, decimal=decimal) if is_text else _read_binary(path)
-    except BROKEN as error:
+        batches = _read_text(path, text=text, missing=missing, decimal=decimal) if is_text else [*_binary_batches(path)]
+    except READ_ERRORS as error:
         raise _unreadable(path, error) from error
-    if not len(table):
+    if not any(map(len, batches)):
         raise _no_rows(path)
-    return _as_frame(table, start=0)
+    return _as_frame(batches, start=0)
 
 
 def read_batches(
     path: Path, *, rows: int = BATCH_ROWS, missing: Collection[str] | None = None, decimal: str = "."
 ) -> Iterator[pd.DataFrame]:
-    """Read a file of any size, at most so many rows at a time; the cells of a text file stay text.
+    """Yield at most `rows` rows at a time, so that the file may be of any size; all cells of a text file stay text.
 
-    Raises as `read_frame` does, what is wrong further down not before it gets there.
+    Raises as `read_frame`, but only when it reaches the damaged part.
     """
     check_file(path)
     start = 0
@@ -79,31 +78,31 @@ def read_batches(
         for batch in batches:
             for offset in range(0, len(batch), rows):
                 part = batch.slice(offset, rows)
-                yield _as_frame(pa.Table.from_batches([part]), start=start)
+                yield _as_frame([part], start=start)
                 start += len(part)
-    except BROKEN as error:
+    except READ_ERRORS as error:
         raise _unreadable(path, error) from error
     if not start:
         raise _no_rows(path)
 
 
-def check_file(path: Path) -> None:
-    """Raise `ConfigError` unless there is a file that is not empty, of a kind that can be read."""
+def check_file(path: Path, extensions: tuple[str, ...] = EXTENSIONS) -> None:
+    """Raise `ConfigError` unless the path is a file with one of the extensions that is not empty."""
     if not path.is_file():
         raise ConfigError(f"{shown(path)} {'is not a file' if path.exists() else 'does not exist'}.")
-    if not path.name.lower().endswith(ENDINGS):
-        raise ConfigError(f"{shown(path)} has an ending that is not known; it must be one of {', '.join(ENDINGS)}.")
+    if not path.name.lower().endswith(extensions):
+        raise ConfigError(f"{shown(path)} has an unknown extension; it must be one of {', '.join(extensions)}.")
     if path.stat().st_size == 0:
         raise ConfigError(f"{shown(path)} is empty.")
 
 
 def has_unnamed(path: Path) -> bool:
-    """Whether a column of a text file has no name, as that of a saved index; it is not read."""
+    """True if a column of a text file has no name, as a saved index; such columns are not read."""
     return _is_text(path) and not all(_header(path))
 
 
-def place(path: Path, row: int) -> str:
-    """Where a row is: its line in a text editor, or its number from 0 in a binary file."""
+def row_location(path: Path, row: int) -> str:
+    """Return the line of a row in a text file, or its number from 0 in a binary file."""
     if _is_text(path):
         for line, _ in islice(_records(path), row + 1, None):
             return f"{shown(path)}, line {line}"
@@ -114,14 +113,17 @@ def _is_text(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(tuple(SEPARATORS))
 
 
+def _is_gzip(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
 def _open_text(path: Path) -> TextIO:
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    file: TextIO = opened(path, "rt", encoding="utf-8-sig", newline="")
+    file: TextIO = (gzip.open if _is_gzip(path) else open)(path, "rt", encoding="utf-8-sig", newline="")
     return file
 
 
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Each record, header included, with the line it begins on; blank lines are none."""
+    """Yield each record, including the header, with its first line; blank lines are skipped."""
     with _open_text(path) as file:
         reader = csv.reader(file, delimiter=_separator(path))
         line = 1
@@ -132,72 +134,71 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _separator(path: Path) -> str:
-    ending = ".tsv" if ".tsv" in path.name.lower()[-7:] else ".csv"
+    extension = ".tsv" if ".tsv" in path.name.lower()[-7:] else ".csv"
     try:
         with _open_text(path) as file:
             header = next((line for line in file if line.strip()), "")
     except UnicodeDecodeError:
         raise _not_utf8(path) from None
-    return max(SEPARATORS[ending], key=header.count)
+    return max(SEPARATORS[extension], key=header.count)
 
 
 def _header(path: Path) -> list[str]:
-    """The names of the columns; raises `ConfigError` if there are none, or one comes twice."""
+    """Return the names of the columns; raises `ConfigError` if there is no header, or a name is repeated."""
     first = [*islice(_records(path), 2)]
     names = [name.strip() for name in (first[0][1] if first else [])]
     if len(first) == 1 and any("\n" in name for name in names):
-        raise ConfigError(f"{shown(path)}, line {first[0][0]} opens a double quote that is nowhere closed.")
+        raise _unclosed_quote(path, first[0][0])
     if not any(names):
         raise ConfigError(f"{shown(path)} is empty: it has no header.")
-    if _looks_like_data(names) and not _names_numbers(names, path):
+    if _look_like_values(names) and not _name_numeric_columns(names, path):
         raise ConfigError(
             f"{shown(path)} has no header: its first line, {','.join(names[:6])!r}, holds numbers. Put a line"
             " above it that names the columns; or, if these are names, begin each of them with a letter."
         )
-    check_names(path, names)
+    _check_names(path, names)
     return names
 
 
-def check_names(path: Path, names: Collection[str]) -> None:
-    """Raise `ConfigError` if two columns have one name."""
+def _check_names(path: Path, names: Collection[str]) -> None:
     twice = [name for name, n in Counter(names).items() if n > 1 and name]
     if twice:
-        where = [str(i) for i, name in enumerate(names, start=1) if name == twice[0]]
+        columns = [str(i) for i, name in enumerate(names, start=1) if name == twice[0]]
         line = ", line 1" if _is_text(path) else ""
         raise ConfigError(
-            f"{shown(path)}{line}: the columns {first_few(where, between=' and ')} are both named"
+            f"{shown(path)}{line}: the columns {first_few(columns, between=' and ')} are both named"
             f" '{twice[0]}'. Rename one."
         )
 
 
-def _looks_like_data(names: Collection[str]) -> bool:
-    """Whether names are numbers, other than years, and those that count the columns up: 0, 1, 2."""
+def _look_like_values(names: Collection[str]) -> bool:
+    """True if names are numbers, except years and a sequence such as 0, 1, 2."""
     numbers = [float(name) for name in names if NUMBER.fullmatch(name) and not YEAR.fullmatch(name)]
-    counts_up = len(numbers) > 1 and all(b - a == 1 for a, b in pairwise(numbers))
-    return bool(numbers) and not counts_up
+    is_sequence = len(numbers) > 1 and all(b - a == 1 for a, b in pairwise(numbers))
+    return bool(numbers) and not is_sequence
 
 
-def _names_numbers(names: Sequence[str], path: Path) -> bool:
-    """Whether a text of the first line is above numbers, so that it is the name of a column."""
-    below = [
-        [cell.strip().replace(",", ".") for cell in record] for _, record in islice(_records(path), 1, 1 + FEW_ROWS)
-    ]
+def _name_numeric_columns(names: Sequence[str], path: Path) -> bool:
+    """True if a text in the first line has only numbers below it, so that the first line is a header."""
+    records = islice(_records(path), 1, 1 + ROWS_BELOW_HEADER)
+    below = [[cell.strip().replace(",", ".") for cell in record] for _, record in records]
     for name, cells in zip(names, zip(*below, strict=False), strict=False):
         is_text = name not in ("", *MISSING) and not NUMBER.fullmatch(name)
-        there = [cell for cell in cells if cell not in ("", *MISSING)]
-        if is_text and there and all(NUMBER.fullmatch(cell) for cell in there):
+        present = [cell for cell in cells if cell not in ("", *MISSING)]
+        if is_text and present and all(NUMBER.fullmatch(cell) for cell in present):
             return True
     return False
 
 
-def _read_text(path: Path, *, text: Collection[Hashable], missing: Collection[str] | None, decimal: str) -> pa.Table:
-    """Let Arrow find the types in the first block; where a later block is otherwise, begin again with a wider type."""
+def _read_text(
+    path: Path, *, text: Collection[Hashable], missing: Collection[str] | None, decimal: str
+) -> list[pa.RecordBatch]:
+    """Read with the types of the first block; start again with a wider type if a later block needs it."""
     types = dict.fromkeys(map(str, text), pa.string())
     names = _header(path)
     while True:
         try:
-            batches = list(_text_batches(path, types=types, missing=missing, decimal=decimal))
-            return pa.Table.from_batches(batches, schema=batches[0].schema) if batches else pa.table({})
+            return [*_text_batches(path, types=types, missing=missing, decimal=decimal)]
         except pa.ArrowInvalid as error:
             if (found := CONVERSION.search(str(error))) is None:
                 raise
@@ -209,10 +210,10 @@ def _read_text(path: Path, *, text: Collection[Hashable], missing: Collection[st
 def _text_batches(
     path: Path, *, types: dict[str, pa.DataType] | None = None, missing: Collection[str] | None, decimal: str
 ) -> Iterator[pa.RecordBatch]:
-    """The blocks of the file, with these types for some columns; None reads all of them as text."""
+    """Yield the blocks of the file, with `types` for some columns; None reads all columns as text."""
     names = _header(path)
     reader = pyarrow.csv.open_csv(
-        pa.input_stream(str(path), compression="gzip" if path.name.lower().endswith(".gz") else None),
+        pa.input_stream(str(path), compression="gzip" if _is_gzip(path) else None),
         read_options=pyarrow.csv.ReadOptions(
             use_threads=False,
             block_size=BLOCK_BYTES,
@@ -227,7 +228,7 @@ def _text_batches(
             null_values=["", *(MISSING if missing is None else missing)],
             strings_can_be_null=True,
             decimal_point=decimal,
-            true_values=["\0"],  # "yes" and "True" keep their spelling: they may name classes
+            true_values=["\0"],  # "yes" and "True" keep their spelling, because they may be class names
             false_values=["\0"],
         ),
     )
@@ -238,12 +239,12 @@ def _text_batches(
         if len(batch):
             last = batch
             yield batch if decimal == "." else _with_points(batch)
-    if last is not None and "\n" in str(last.columns[-1][-1]):  # as it is if a quote swallows all that follows
-        _refuse_open_quote(path)
+    if last is not None and "\n" in str(last.columns[-1][-1]):  # an unclosed quote includes all that follows
+        _check_quotes(path)
 
 
 def _with_points(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The texts, of which those that are numbers with a comma have a point instead."""
+    """Replace the decimal comma by a point in texts that are numbers."""
     columns = [
         pc.if_else(pc.match_substring_regex(column, WITH_COMMA), pc.replace_substring(column, ",", "."), column)
         if pa.types.is_string(column.type)
@@ -253,23 +254,19 @@ def _with_points(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
-def _read_binary(path: Path) -> pa.Table:
-    batches = list(_binary_batches(path))
-    return pa.Table.from_batches(batches) if batches else pa.table({})
-
-
 def _binary_batches(path: Path, *, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     if path.name.lower().endswith(".parquet"):
         with pyarrow.parquet.ParquetFile(path) as file:
-            check_names(path, file.schema_arrow.names)
+            _check_names(path, file.schema_arrow.names)
             yield from file.iter_batches(batch_size=rows)
         return
     with pa.ipc.open_file(pa.memory_map(str(path))) as file:
-        check_names(path, file.schema.names)
+        _check_names(path, file.schema.names)
         yield from (file.get_batch(i) for i in range(file.num_record_batches))
 
 
-def _as_frame(table: pa.Table, *, start: int) -> pd.DataFrame:
+def _as_frame(batches: Sequence[pa.RecordBatch], *, start: int) -> pd.DataFrame:
+    table = pa.Table.from_batches(batches)
     saved_index = [name for name in table.column_names if name.startswith("__index_level_")]
     frame: pd.DataFrame = table.drop_columns(saved_index).to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
     frame.index = pd.RangeIndex(start, start + len(frame))
@@ -280,8 +277,8 @@ def _no_rows(path: Path) -> ConfigError:
     return ConfigError(f"{shown(path)} holds no rows{' below its header' if _is_text(path) else ''}.")
 
 
-def _refuse_open_quote(path: Path) -> None:
-    """Raise `ConfigError` if the file ends within double quotes, with the line in which they begin."""
+def _check_quotes(path: Path) -> None:
+    """Raise `ConfigError` if the file ends inside double quotes, with the line where they open."""
     line = 1
     with _open_text(path) as file:
         reader = csv.reader(file, delimiter=_separator(path), strict=True)
@@ -290,20 +287,24 @@ def _refuse_open_quote(path: Path) -> None:
                 line = reader.line_num + 1
         except csv.Error as error:
             if "unexpected end of data" in str(error):
-                raise ConfigError(f"{shown(path)}, line {line} opens a double quote that is nowhere closed.") from None
+                raise _unclosed_quote(path, line) from None
+
+
+def _unclosed_quote(path: Path, line: int) -> ConfigError:
+    return ConfigError(f"{shown(path)}, line {line} opens a double quote that is never closed.")
 
 
 def _unreadable(path: Path, error: Exception) -> ConfigError:
-    told = str(error)
-    if "UTF8" in told:
+    message = str(error)
+    if "UTF8" in message:
         return _not_utf8(path)
-    if "Expected" in told and "columns, got" in told:
+    if "Expected" in message and "columns, got" in message:
         return _ragged(path)
-    return ConfigError(f"{shown(path)} can't be read: {' '.join(told.split())}")
+    return ConfigError(f"{shown(path)} can't be read: {' '.join(message.split())}")
 
 
 def _ragged(path: Path) -> ConfigError:
-    _refuse_open_quote(path)
+    _check_quotes(path)
     records = _records(path)
     _, header = next(records)
     for line, record in records:
@@ -316,15 +317,14 @@ def _ragged(path: Path) -> ConfigError:
 
 
 def _not_utf8(path: Path) -> ConfigError:
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    with opened(path, "rb") as file:
+    with (gzip.open if _is_gzip(path) else open)(path, "rb") as file:
         start = file.read(2)
-        if encoding := ENCODING_OF.get(start):
+        if encoding := ENCODING_OF_START.get(start):
             return ConfigError(
                 f"{shown(path)} is {encoding}. Save it as UTF-8, for example with:"
                 f" iconv -f utf-16 -t utf-8 {path.name} > utf8.csv"
             )
-        if start == GZIP:
+        if start == GZIP_START:
             return ConfigError(f"{shown(path)} is compressed by gzip. Name it {path.name}.gz.")
         file.seek(0)
         for number, line in enumerate(file, start=1):

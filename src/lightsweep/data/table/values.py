@@ -1,4 +1,4 @@
-"""The cells of a column as Arrow keeps them, made into floats and texts."""
+"""The values of a column as an Arrow array, and their conversion to floats, text, booleans and days."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -12,76 +12,73 @@ import pyarrow.compute as pc
 
 from lightsweep.errors import ConfigError
 
-Where = Callable[[int], str]  # the number of a row to words such as "a.csv, line 17"
+RowLocator = Callable[[int], str]  # from the number of a row to a text such as "a.csv, line 17"
 
 MISSING_LEVEL = ""
 TRUE_WORDS = ("true", "yes", "t", "y", "1")
 FALSE_WORDS = ("false", "no", "f", "n", "0")
-MAX_BYTES_OF_TEXT = 2**31  # more than that does not fit into one array of Arrow's plain strings
+MAX_STRING_BYTES = 2**31  # of Arrow's `string`, which has 32-bit offsets
 WHOLE = re.compile(r"^(-?\d+)\.0+$")
 WITH_COMMA = re.compile(r"^[-+]?\d*,\d+$")
-LARGEST = float(np.finfo(np.float32).max)  # that a model can take
-UNIX_MONDAY = 3  # 1970-01-01 was a Thursday
+MAX_FLOAT = float(np.finfo(np.float32).max)
+WEEKDAY_OF_DAY_0 = 3  # 1970-01-01 was a Thursday
 
 
-def arrow_of(series: "pd.Series[Any]") -> pa.Array:
-    """The cells as one Arrow array, without a copy where that can be; objects of several types become texts.
+def to_arrow(series: "pd.Series[Any]", missing: Sequence[str] | None = None) -> pa.Array:
+    """Return the values as one Arrow array, without a copy where possible; `missing` lists values that become null.
 
-    Raises `ConfigError` if one of those is complex, or holds several values.
+    Objects of several types become text. Raises `ConfigError` if one of them is complex or a collection.
     """
     try:
-        cells = pa.array(series, from_pandas=True)
+        values = pa.array(series, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        cells = pa.array([_text_of(cell, i, name=series.name) for i, cell in enumerate(series)], type=pa.string())
-    if isinstance(cells, pa.ChunkedArray):
-        if pa.types.is_string(cells.type) and cells.nbytes >= MAX_BYTES_OF_TEXT:
-            cells = cells.cast(pa.large_string())
-        cells = cells.combine_chunks()
-    if pa.types.is_dictionary(cells.type):
-        cells = cells.dictionary_decode()
-    if cells.type == pa.string_view():  # as some write Feather, and for which little of Arrow is made
-        cells = cells.cast(pa.large_string())
-    if pa.types.is_decimal(cells.type):
-        cells = cells.cast(pa.float64())
-    if pa.types.is_floating(cells.type):  # a Parquet file may have both
-        cells = pc.if_else(pc.is_nan(cells), pa.scalar(None, cells.type), cells)
-    return cells
+        values = pa.array([_object_to_text(value, i, name=series.name) for i, value in enumerate(series)], pa.string())
+    if isinstance(values, pa.ChunkedArray):
+        if pa.types.is_string(values.type) and values.nbytes >= MAX_STRING_BYTES:
+            values = values.cast(pa.large_string())
+        values = values.combine_chunks()
+    values = _simplify(values)
+    return _with_missing(values, missing) if missing else values
 
 
-def _text_of(cell: Any, i: int, *, name: Any) -> str | None:
-    is_several = isinstance(cell, Collection) and not isinstance(cell, str | bytes)
-    if is_several or isinstance(cell, complex | np.complexfloating):
+def _object_to_text(value: Any, i: int, *, name: Any) -> str | None:
+    is_collection = isinstance(value, Collection) and not isinstance(value, str | bytes)
+    if is_collection or isinstance(value, complex | np.complexfloating):
         raise ConfigError(
-            f"row {i} (counted from 0), column '{name}' holds {type(cell).__name__}, which is neither a number nor"
+            f"row {i} (counted from 0), column '{name}' holds {type(value).__name__}, which is neither a number nor"
             " a text."
         )
-    return None if pd.isna(cell) else str(cell)
+    return None if pd.isna(value) else str(value)
 
 
-def refuse_nested(cells: pa.Array, *, name: str, where: Where, remedy: str) -> None:
-    """Raise `ConfigError` unless each cell is one value that has a text."""
-    if pa.types.is_nested(cells.type) or isinstance(cells.type, pa.BaseExtensionType):
-        raise ConfigError(
-            f"{where(0)}, column '{name}' holds {cells.type}, which is neither a number nor a text. {remedy}"
-        )
+def _simplify(values: pa.Array) -> pa.Array:
+    """Decode dictionaries, cast types that few Arrow functions support, and replace NaN by null."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if values.type == pa.string_view():
+        values = values.cast(pa.large_string())
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.float64())
+    if pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
+    return values
 
 
-def without(cells: pa.Array, missing: Sequence[str]) -> pa.Array:
-    """The cells, of which those that `missing` names, as texts or as numbers, are missing."""
-    if is_text_type(cells.type):
-        whole = [f"{word}.0" for word in missing if word.removeprefix("-").isdecimal()]  # as pandas writes some
-        values = pa.array([*missing, *whole], type=cells.type)
-    elif is_number_type(cells.type):
-        values = pa.array([float(word) for word in missing if is_number(word)], type=pa.float64())
+def _with_missing(values: pa.Array, missing: Sequence[str]) -> pa.Array:
+    if is_text_type(values.type):
+        whole = [f"{word}.0" for word in missing if word.removeprefix("-").isdecimal()]  # pandas writes 7 as 7.0
+        compared, value_set = values, pa.array([*missing, *whole], type=values.type)
+    elif is_number_type(values.type):
+        compared = values.cast(pa.float64(), safe=False)
+        value_set = pa.array([float(word) for word in missing if is_number(word)], type=pa.float64())
     else:
-        return cells
-    found = pc.is_in(cells if is_text_type(cells.type) else cells.cast(pa.float64(), safe=False), value_set=values)
-    return pc.if_else(found, pa.scalar(None, cells.type), cells)
+        return values
+    return pc.if_else(pc.is_in(compared, value_set=value_set), pa.scalar(None, values.type), values)
 
 
-def is_number(word: str) -> bool:
+def is_number(text: str) -> bool:
     try:
-        float(word)
+        float(text)
     except ValueError:
         return False
     return True
@@ -101,96 +98,105 @@ def is_text_type(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view())
 
 
-def numbers_of(cells: pa.Array, *, name: str, where: Where) -> npt.NDArray[np.float64]:
-    """The cells as floats, NaN where missing; raises `ConfigError` at the first that is none, or is too large."""
-    if is_text_type(cells.type):
-        cells = _numbers_in(cells, name=name, where=where)
-    elif not is_number_type(cells.type) and not pa.types.is_boolean(cells.type):
-        raise ConfigError(f"{where(0)}, column '{name}' holds {cells.type} where numbers are expected.")
-    numbers: npt.NDArray[np.float64] = cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    if (too_large := np.abs(numbers) > LARGEST).any():
+def check_not_nested(values: pa.Array, *, name: str, where: RowLocator, remedy: str) -> None:
+    """Raise `ConfigError` if the values are lists, structs, or of an extension type."""
+    if pa.types.is_nested(values.type) or isinstance(values.type, pa.BaseExtensionType):
+        raise ConfigError(
+            f"{where(0)}, column '{name}' holds {values.type}, which is neither a number nor a text. {remedy}"
+        )
+
+
+def to_floats(values: pa.Array, *, name: str, where: RowLocator) -> npt.NDArray[np.float64]:
+    """Return floats, NaN where missing; raises `ConfigError` at the first value that is no number or too large."""
+    if is_text_type(values.type):
+        values = _parse_numbers(values, name=name, where=where)
+    elif not is_number_type(values.type) and not pa.types.is_boolean(values.type):
+        raise ConfigError(f"{where(0)}, column '{name}' holds {values.type} where numbers are expected.")
+    floats: npt.NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    if (too_large := np.abs(floats) > MAX_FLOAT).any():
         first = int(np.argmax(too_large))
         raise ConfigError(
-            f"{where(first)}, column '{name}' is {numbers[first]}, which is no number to learn from. Leave it out,"
-            f" as an empty cell or as NaN in an array, or write a number up to {LARGEST:.1g}."
+            f"{where(first)}, column '{name}' is {floats[first]}, which is not a finite 32-bit number. Mark it as"
+            f" missing, with an empty cell or with NaN in an array, or write a number up to {MAX_FLOAT:.1g}."
         )
-    return numbers
+    return floats
 
 
-def _numbers_in(cells: pa.Array, *, name: str, where: Where) -> pa.Array:
-    cells = pc.utf8_trim_whitespace(cells)
-    cells = pc.if_else(pc.equal(cells, ""), pa.scalar(None, cells.type), cells)
+def _parse_numbers(texts: pa.Array, *, name: str, where: RowLocator) -> pa.Array:
+    texts = pc.utf8_trim_whitespace(texts)
+    texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
     try:
-        return cells.cast(pa.float64())
+        return texts.cast(pa.float64())
     except pa.ArrowInvalid:
-        for i, text in enumerate(cells.to_pylist()):
-            try:  # not `float`, which takes more: 1_0, for one
-                pa.array([text], type=cells.type).cast(pa.float64())
+        for i, text in enumerate(texts.to_pylist()):
+            try:  # `float` accepts more than Arrow, e.g. 1_0
+                pa.array([text], type=texts.type).cast(pa.float64())
             except pa.ArrowInvalid:
                 hint = " If it is a decimal comma, train with data.decimal=comma." if WITH_COMMA.match(text) else ""
                 raise ConfigError(f"{where(i)}, column '{name}' is {text!r}, which is not a number.{hint}") from None
         raise
 
 
-def texts_of(cells: pa.Array) -> npt.NDArray[np.object_]:
-    """The cells as texts, whole numbers without a point, "" where missing."""
-    coded = cells.dictionary_encode()
-    texts = np.array([*map(str, map(plain, coded.dictionary.to_pylist())), MISSING_LEVEL], dtype=object)
-    codes = coded.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)
-    named: npt.NDArray[np.object_] = texts[codes]
-    return named
+def to_texts(values: pa.Array) -> npt.NDArray[np.object_]:
+    """Return the name of each value as a level, "" where missing."""
+    encoded = values.dictionary_encode()
+    levels = np.array([*map(str, map(to_level, encoded.dictionary.to_pylist())), MISSING_LEVEL], dtype=object)
+    codes = encoded.indices.fill_null(len(levels) - 1).to_numpy(zero_copy_only=False)
+    texts: npt.NDArray[np.object_] = levels[codes]
+    return texts
 
 
-def plain(value: Any) -> int | float | str:
-    """A cell as a level is named: 3.0 is 3, also as a text, and texts lose the blanks around them."""
+def to_level(value: Any) -> int | float | str:
+    """Return the value as a level of a category: text without surrounding blanks, and 3 for 3.0, also in text."""
     if isinstance(value, str):
         return WHOLE.sub(r"\1", value.strip())
-    if isinstance(value, bool):
-        return str(value)
-    if isinstance(value, int):
-        return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
-    return str(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def truths_of(cells: pa.Array, *, name: str, where: Where) -> npt.NDArray[np.float64]:
-    """1 and 0, NaN where missing; raises `ConfigError` at the first cell that is neither."""
-    words = np.array([text.lower() for text in texts_of(cells)], dtype=object)
-    truths = np.full(len(words), np.nan)
-    truths[np.isin(words, TRUE_WORDS)] = 1.0
-    truths[np.isin(words, FALSE_WORDS)] = 0.0
-    if (wrong := np.isnan(truths) & (words != MISSING_LEVEL)).any():
+def to_booleans(values: pa.Array, *, name: str, where: RowLocator) -> npt.NDArray[np.float64]:
+    """Return 1 and 0, NaN where missing; raises `ConfigError` at the first value that is neither."""
+    words = np.array([text.lower() for text in to_texts(values)], dtype=object)
+    booleans = np.full(len(words), np.nan)
+    booleans[np.isin(words, TRUE_WORDS)] = 1.0
+    booleans[np.isin(words, FALSE_WORDS)] = 0.0
+    if (wrong := np.isnan(booleans) & (words != MISSING_LEVEL)).any():
         first = int(wrong.argmax())
         raise ConfigError(f"{where(first)}, column '{name}' is {words[first]!r}, which is neither true nor false.")
-    return truths
+    return booleans
 
 
-def days_of(cells: pa.Array, *, date_format: str | None, name: str, where: Where) -> npt.NDArray[np.float64]:
-    """Days since 1970, NaN where missing; raises `ConfigError` at the first cell that is no date."""
-    if is_text_type(cells.type):
-        texts = texts_of(cells)
-        dates = pd.to_datetime(pd.Series(texts), format=date_format or "ISO8601", errors="coerce", utc=True)
-        if (wrong := dates.isna().to_numpy() & (texts != MISSING_LEVEL)).any():
-            first = int(wrong.argmax())
-            raise ConfigError(
-                f"{where(first)}, column '{name}' is {texts[first]!r}, which is not a date like those of this"
-                " column. Mend the cell or leave it empty."
-            )
-        moments = dates.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
-    elif is_date_type(cells.type) or pa.types.is_null(cells.type):
-        moments = cells.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False).astype("datetime64[us]")
+def to_days(values: pa.Array, *, date_format: str | None, name: str, where: RowLocator) -> npt.NDArray[np.float64]:
+    """Return days since 1970, NaN where missing; raises `ConfigError` at the first value that is no date."""
+    if is_text_type(values.type):
+        moments = _parse_dates(to_texts(values), date_format or "ISO8601", name=name, where=where)
+    elif is_date_type(values.type) or pa.types.is_null(values.type):
+        moments = values.cast(pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False).astype("datetime64[us]")
     else:
-        raise ConfigError(f"{where(0)}, column '{name}' holds {cells.type} where dates are expected.")
+        raise ConfigError(f"{where(0)}, column '{name}' holds {values.type} where dates are expected.")
     days: npt.NDArray[np.float64] = moments.astype(np.int64) / 86_400e6
     return np.where(np.isnat(moments), np.nan, days)
 
 
+def _parse_dates(
+    texts: npt.NDArray[np.object_], date_format: str, *, name: str, where: RowLocator
+) -> npt.NDArray[np.datetime64]:
+    dates = pd.to_datetime(pd.Series(texts), format=date_format, errors="coerce", utc=True)
+    if (wrong := dates.isna().to_numpy() & (texts != MISSING_LEVEL)).any():
+        first = int(wrong.argmax())
+        raise ConfigError(
+            f"{where(first)}, column '{name}' is {texts[first]!r}, which is not a date in the format of this column."
+            " Correct the cell or leave it empty."
+        )
+    return dates.dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+
+
 def date_parts(days: npt.NDArray[np.float64]) -> Iterator[npt.NDArray[np.float64]]:
-    """Days, month, weekday from 0 on Monday, hour."""
+    """Yield days since 1970, month from 1, weekday from 0 on Monday, and hour, each NaN where missing."""
     missing = np.isnan(days)
     whole = np.floor(np.nan_to_num(days))
     yield days
     months = whole.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64) % 12 + 1
-    for part in (months, (whole + UNIX_MONDAY) % 7, (np.nan_to_num(days) - whole) * 24):
+    for part in (months, (whole + WEEKDAY_OF_DAY_0) % 7, (np.nan_to_num(days) - whole) * 24):
         yield np.where(missing, np.nan, part)

@@ -1,4 +1,4 @@
-"""The finished trials of a study, as a figure or a table can use them."""
+"""The finished trials of a study at one moment, and copies of them that are safe to draw."""
 
 import copy
 import math
@@ -15,23 +15,21 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lightsweep.trial.status import status_of
 
-STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}  # in a figure
+STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
-class CannotDrawError(Exception):
-    """Says in one sentence why a figure is missing."""
+class NothingToShowError(Exception):
+    """The reason why a section of the report is empty, as a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinishedTrials:
-    """The finished trials of a study, as they were at one moment."""
-
+class StudySnapshot:
     trials: list[FrozenTrial]
     direction: StudyDirection
     monitor: str
 
     @classmethod
-    def of(cls, study: optuna.Study, *, monitor: str) -> "FinishedTrials":
+    def of(cls, study: optuna.Study, *, monitor: str) -> "StudySnapshot":
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state in STATES]
         return cls(trials=trials, direction=study.direction, monitor=monitor)
 
@@ -49,15 +47,23 @@ class FinishedTrials:
     def param_names(self) -> list[str]:
         return list(dict.fromkeys(name for trial in self.trials for name in trial.params))
 
-    def complete_or_say_why(self) -> list[FrozenTrial]:
-        if complete := self.complete:
-            return complete
-        raise CannotDrawError(
-            "No trial has completed with a finite value." if self.trials else "No trial has finished yet."
-        )
+    @property
+    def target_name(self) -> str:
+        """The monitored metric as plotly may show it."""
+        return escape_markup(self.monitor)
+
+    def require_trials(self) -> list[FrozenTrial]:
+        if not self.trials:
+            raise NothingToShowError("No trial has finished yet.")
+        return self.trials
+
+    def require_complete(self) -> list[FrozenTrial]:
+        if self.require_trials() and not self.complete:
+            raise NothingToShowError("No trial has completed with a finite value.")
+        return self.complete
 
     def sample(self, trials: Sequence[FrozenTrial], limit: int) -> list[FrozenTrial]:
-        """At most `limit` of the trials, evenly spread, and the best in any case."""
+        """Return at most `limit` of the trials, evenly spread, always with the best."""
         if len(trials) <= limit:
             return list(trials)
         n_spread = limit - 1
@@ -66,15 +72,15 @@ class FinishedTrials:
             kept.add(self.best.number)
         return [trial for trial in trials if trial.number in kept]
 
-    def drawable(self, trials: Sequence[FrozenTrial], *, log_values: bool = False) -> optuna.Study:
-        """A study of these trials only, with the same numbers, in which no text can be read as markup.
+    def to_study(self, trials: Sequence[FrozenTrial], *, log_values: bool = False) -> optuna.Study:
+        """Return a study in memory of these trials, under their numbers, with all markup escaped.
 
-        Filled through the storage, since `add_trial` refuses values that were enqueued outside of their range.
+        It is filled through the storage, because `add_trial` refuses values that were enqueued outside of their range.
         """
         storage = optuna.storages.InMemoryStorage()
         study = optuna.create_study(storage=storage, direction=self.direction)
         study_id = storage.get_study_id_from_name(study.study_name)
-        names = _short_names(self.param_names)
+        names = {name: escape_markup(_short_name(name, self.param_names)) for name in self.param_names}
         chosen = {trial.number: _drawable(trial, names, log_value=log_values) for trial in trials}
         n_trials = self.trials[-1].number + 1 if self.trials else 0
         for number in range(n_trials):
@@ -87,8 +93,21 @@ def value_of(trial: FrozenTrial) -> float:
     return trial.value
 
 
+def escape_markup(text: str) -> str:
+    """Escape `<`, `>` and `&` for plotly, which shows `&lt;` as `<` but `&quot;` as it is."""
+    return escape(text, quote=False)
+
+
+def _short_name(name: str, names: Sequence[str]) -> str:
+    """Return the fewest last parts of a config path that no other name ends in: `lr` for `optimizer.lr`."""
+    parts = name.split(".")
+    suffixes = [".".join(parts[i:]) for i in reversed(range(len(parts)))]
+    others = [f".{other}" for other in names if other != name]
+    return next((s for s in suffixes if not any(o.endswith(f".{s}") for o in others)), name)
+
+
 def _drawable(trial: FrozenTrial, names: Mapping[str, str], *, log_value: bool) -> FrozenTrial:
-    drawable = copy.copy(trial)  # the study's own trial stays as it is
+    drawable = copy.copy(trial)
     drawable.params = {names[name]: _drawable_value(value) for name, value in trial.params.items()}
     drawable.distributions = {names[name]: _drawable_distribution(d) for name, d in trial.distributions.items()}
     drawable.user_attrs = {}
@@ -106,20 +125,4 @@ def _drawable_distribution(distribution: BaseDistribution) -> BaseDistribution:
 
 
 def _drawable_value(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int | float) else without_markup(str(value))
-
-
-def without_markup(text: str) -> str:
-    return escape(text, quote=False)  # plotly draws `&lt;` as `<`, but leaves `&quot;` as it is
-
-
-def _short_names(names: Sequence[str]) -> dict[str, str]:
-    """The last parts of each config path, as few as tell it from the others: `optimizer.lr` becomes `lr`."""
-    return {name: without_markup(_short_name(name, names)) for name in names}
-
-
-def _short_name(name: str, names: Sequence[str]) -> str:
-    parts = name.split(".")
-    suffixes = [".".join(parts[i:]) for i in reversed(range(len(parts)))]
-    others = [f".{other}" for other in names if other != name]
-    return next((s for s in suffixes if not any(o.endswith(f".{s}") for o in others)), name)
+    return value if value is None or isinstance(value, bool | int | float) else escape_markup(str(value))

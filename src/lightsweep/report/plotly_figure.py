@@ -1,34 +1,51 @@
-"""Figures in plotly's JSON: to update plotly's objects would take longer than all else in the report."""
+"""Figures as plotly's JSON. Updating plotly's objects instead would take longer than the rest of the report."""
 
+import copy
 from collections.abc import Callable
 from html import escape
 from typing import Any
 
 import optuna
 
-from lightsweep.report.trials import CannotDrawError
+from lightsweep.report.snapshot import NothingToShowError
 
 Figure = dict[str, Any]
 
+LAYOUT = {
+    "title": None,
+    "autosize": True,
+    "width": None,
+    "height": None,
+    "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#3e4c59"},
+    "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+}
+AXIS = {
+    "title": {"font": {"size": 13}},
+    "gridcolor": "#e4e7eb",
+    "zeroline": False,
+    "automargin": True,
+    "exponentformat": "e",
+}
 
-def drawn_by_optuna(plot: Callable[..., Any], study: optuna.Study, **options: Any) -> Figure:
-    """The figure that Optuna draws, or its own words on why it can't."""
+
+def draw(plot: Callable[..., Any], study: optuna.Study, **options: Any) -> Figure:
+    """Return the figure of one of Optuna's plot functions; raise `NothingToShowError` with Optuna's reason."""
     try:
         figure: Figure = plot(study, **options).to_dict()
     except (ValueError, RuntimeError) as error:
-        raise CannotDrawError(f"Optuna could not draw this figure: {error}") from error
+        raise NothingToShowError(f"Optuna could not draw this figure: {error}") from error
     return figure
 
 
 def update(node: dict[str, Any], **changes: Any) -> None:
-    """Change a trace, an axis or a layout as plotly's own `update` does: what it has is kept, None takes away."""
+    """Merge the changes into a trace, an axis or a layout; None removes an entry."""
     for name, value in changes.items():
         if value is None:
             node.pop(name, None)
         elif isinstance(value, dict) and isinstance(node.get(name), dict):
             update(node[name], **value)
         else:
-            node[name] = value
+            node[name] = copy.deepcopy(value)  # a constant such as AXIS goes into several figures
 
 
 def update_traces(figure: Figure, **changes: Any) -> None:
@@ -46,26 +63,16 @@ def update_axes(figure: Figure, kind: str, **changes: Any) -> None:
 
 
 def figure_html(figure: Figure, *, height: int = 360, min_width: int = 0) -> str:
-    """The place of a figure and, as the next element, its data: JSON in which `<`, `>` and `/` are escaped."""
+    """Return an empty `div` for page.js to draw in, and after it the figure: JSON that escapes `<`, `>` and `/`."""
     from plotly import io
 
     layout = figure["layout"]
-    layout.pop("template", None)  # another one would be merged with it
     left = layout.get("margin", {}).get("l") or 8
-    update(
-        layout,
-        template=io.templates["none"].to_plotly_json(),
-        title=None,
-        autosize=True,
-        width=None,
-        height=None,
-        font={"family": "system-ui, sans-serif", "size": 13, "color": "#3e4c59"},
-        margin={"l": left, "r": 12, "t": 12, "b": 8},  # and as much as the labels need
-        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
-    )
-    style = {"gridcolor": "#e4e7eb", "zeroline": False, "automargin": True, "exponentformat": "e"}
+    update(layout, template=None)  # `update` would merge it with the next one
+    update(layout, template=io.templates["none"].to_plotly_json(), **LAYOUT)
+    update(layout, margin={"l": left, "r": 12, "t": 12, "b": 8})  # automargin adds the room for labels
     for kind in ("xaxis", "yaxis"):
-        update_axes(figure, kind, title={"font": {"size": 13}}, **style)
+        update_axes(figure, kind, **AXIS)
     return (
         f'<div class="scroll"><div class="figure" style="height:{height}px;min-width:{min_width}px"></div>'
         f'<script type="application/json">{io.to_json(figure, validate=False)}</script></div>'

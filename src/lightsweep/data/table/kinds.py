@@ -1,0 +1,202 @@
+"""Inference of the kind of each column, and checks for columns with inconsistent values."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lightsweep.data.table.columns import Column, Columns, Kind
+from lightsweep.data.table.values import (
+    RowLocator,
+    check_not_nested,
+    is_date_type,
+    is_number_type,
+    is_text_type,
+    to_arrow,
+    to_days,
+    to_texts,
+)
+from lightsweep.errors import ConfigError
+
+DATE_FORMATS = (
+    *("ISO8601", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y"),
+    *("%m/%d/%y", "%d/%m/%y", "%b %d, %Y", "%d %b %Y"),
+)
+BOOLEAN_PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
+NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
+FORMATTED_NUMBER = r"^\s*[-+]?\s*[€$£]?\s*[-+]?\d[\d.,' ]*([eE][-+]?\d+)?\s*[%€$£]?\s*$"
+WITH_THOUSANDS = r"^\s*[-+]?\d{1,3}(,\d{3})+(\.\d*)?\s*$"
+PLAIN_DATE = r"^\s*\d{4}-\d{2}-\d{2}"
+ROW_NUMBER_NAME = re.compile(r"unnamed: ?\d+|(.*[_ ])?(id|index|idx|key|no|nr|row|rownum|number)|.*Id", re.IGNORECASE)
+HOW_TO_WRITE = {
+    "numbers": "like -1234.5, or set data.decimal=comma for 1234,5",
+    "thousands": "like -1234.5, or, if it is a decimal comma, set data.decimal=comma",
+    "dates": "in one format, like 2024-12-31",
+}
+HALF = 0.5
+MOST = 0.9  # a text column with this share of numbers, or dates, has wrong values
+MAX_SHARE_OF_LEVELS = 0.5  # of the rows; a text column with more levels identifies rows
+FEW_LEVELS = 50  # always allowed
+SAMPLE_SIZE = 100
+MAX_BOOLEAN_SPELLINGS = 6  # Yes, yes, YES, ...
+
+
+def infer_columns(
+    frame: pd.DataFrame,
+    *,
+    names: Sequence[str],
+    kinds: Mapping[str, str],
+    missing: Sequence[str] | None = None,
+    where: RowLocator,
+) -> tuple[Columns, dict[str, str]]:
+    """Return the columns, of the kind in `kinds` or the inferred one, and the reason for each column left out.
+
+    Raises `ConfigError` if a column can't be a feature.
+    """
+    columns: list[Column] = []
+    left_out: dict[str, str] = {}
+    for name in names:
+        values = to_arrow(frame[name], missing)
+        column = _infer(values, name=name, kind=kinds.get(name), where=lambda i: where(int(frame.index[i])))
+        if isinstance(column, Column):
+            columns.append(column)
+        else:
+            left_out[name] = column
+    for column in columns:
+        if column.kind is Kind.DATE and (same := {*column.typed_names} & {one.name for one in columns}):
+            raise ConfigError(
+                f"column '{min(same)}' has the name of a part of the date '{column.name}'. Rename one of them, or add"
+                " one to data.drop."
+            )
+    return Columns(tuple(columns), None if missing is None else tuple(missing)), left_out
+
+
+def _infer(values: pa.Array, *, name: str, kind: str | None, where: RowLocator) -> Column | str:
+    """Return the column, or the reason to leave it out."""
+    if values.null_count == len(values):
+        return "all cells are missing"
+    check_not_nested(values, name=name, where=where, remedy=f"Leave it out: data.drop=[{name}].")
+    if kind is None and _counts_rows(values, name=name):
+        return "row numbers"
+    kind = kind or _kind_of(values, name=name, where=where)
+    if kind is None:
+        return "row identifiers: most cells are unique"
+    if kind != Kind.DATE:
+        return Column(name, Kind(kind))
+    date_format = date_format_of(values)
+    days = to_days(values, date_format=date_format, name=name, where=where)
+    return Column(name, Kind.DATE, date_format, bool((np.nan_to_num(days) % 1 > 0).any()))
+
+
+def _counts_rows(values: pa.Array, *, name: str) -> bool:
+    """True if the numbers rise by 1 from row to row and the name is typical of row numbers."""
+    if not ROW_NUMBER_NAME.fullmatch(name.strip()) or not is_number_type(values.type) or values.null_count:
+        return False
+    return bool((np.diff(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)) == 1).all())
+
+
+def _kind_of(values: pa.Array, *, name: str, where: RowLocator) -> Kind | None:
+    """Return None if the column identifies rows."""
+    if pa.types.is_boolean(values.type):
+        return Kind.BOOLEAN
+    if is_number_type(values.type):
+        return Kind.NUMBER
+    if is_date_type(values.type):
+        return Kind.DATE
+    if is_text_type(values.type):
+        return _kind_of_texts(values, name=name, where=where)
+    raise ConfigError(
+        f"{where(0)}, column '{name}' holds {values.type}, which can't be a feature."
+        f" Add it to data.drop, or set data.kinds={{{name}:category}}."
+    )
+
+
+def _kind_of_texts(texts: pa.Array, *, name: str, where: RowLocator) -> Kind | None:
+    levels = texts.unique().drop_null()
+    if len(levels) <= MAX_BOOLEAN_SPELLINGS and {text.strip().lower() for text in levels.to_pylist()} in BOOLEAN_PAIRS:
+        return Kind.BOOLEAN
+    remedy = f"set data.kinds={{{name}:category}}"
+    check_not_mixed(texts, name=name, where=where, remedy=remedy)
+    remedy += f" or data.drop=[{name}]"
+    if _have_thousands(levels):
+        raise _wrong_format(texts, "numbers", name=name, where=where, remedy=remedy)
+    if not are_codes(levels) and date_format_of(levels) is not None:
+        return Kind.DATE
+    if len(levels) <= max(FEW_LEVELS, MAX_SHARE_OF_LEVELS * (len(texts) - texts.null_count)):
+        return Kind.CATEGORY
+    check_format(texts, name=name, where=where, remedy=remedy)
+    return None
+
+
+def check_not_mixed(texts: pa.Array, *, name: str, where: RowLocator, remedy: str, threshold: float = MOST) -> None:
+    """Raise `ConfigError` if at least `threshold` of the texts are numbers, but not all."""
+    is_number = pc.match_substring_regex(texts, NUMBER)
+    n_numbers = pc.sum(is_number).as_py() or 0
+    n_present = len(texts) - texts.null_count
+    if threshold * n_present <= n_numbers < n_present:
+        first = pc.index(is_number, False).as_py()
+        raise ConfigError(
+            f"{where(first)}, column '{name}' is {texts[first].as_py()!r}, but {n_numbers} of {n_present} cells are"
+            f" numbers. Correct or empty the other {n_present - n_numbers} cells, or {remedy}."
+        )
+
+
+def check_format(texts: pa.Array, *, name: str, where: RowLocator, remedy: str) -> None:
+    """Raise `ConfigError` if at least half of the texts look like numbers, or dates; a column of codes is allowed."""
+    present = texts.drop_null()
+    if not are_codes(present) and (meaning := _meaning_of(present)) is not None:
+        raise _wrong_format(texts, meaning, name=name, where=where, remedy=remedy)
+
+
+def are_codes(texts: pa.Array) -> bool:
+    """True if all texts are numbers, such as zip codes, some of which could be parsed as dates."""
+    return pc.all(pc.match_substring_regex(texts, NUMBER)).as_py() is True
+
+
+def _meaning_of(texts: pa.Array) -> str | None:
+    """Return what at least half of the texts look like: "numbers" (also with a currency or other signs) or "dates"."""
+    if pc.mean(pc.match_substring_regex(texts, NUMBER)).as_py() >= HALF:
+        return "numbers"
+    levels = pd.Series(to_texts(texts.unique()))
+    if max(_share_of_dates(levels, date_format) for date_format in DATE_FORMATS) >= HALF:
+        return "dates"
+    return "numbers" if pc.mean(pc.match_substring_regex(texts, FORMATTED_NUMBER)).as_py() >= HALF else None
+
+
+def _have_thousands(levels: pa.Array) -> bool:
+    """True if all levels are numbers, and some have a thousands separator, as 1,234."""
+    have = pc.match_substring_regex(levels, WITH_THOUSANDS)
+    return pc.any(have).as_py() is True and pc.all(pc.or_(have, pc.match_substring_regex(levels, NUMBER))).as_py()
+
+
+def _wrong_format(texts: pa.Array, meaning: str, *, name: str, where: RowLocator, remedy: str) -> ConfigError:
+    pattern = NUMBER if meaning == "numbers" else PLAIN_DATE
+    first = pc.index(pc.match_substring_regex(texts, pattern), False).as_py()
+    key = "thousands" if meaning == "numbers" and _have_thousands(texts.drop_null()) else meaning
+    return ConfigError(
+        f"{where(first)}, column '{name}' is {texts[first].as_py()!r}, but most of its cells look like {meaning}."
+        f" Write all {meaning} {HOW_TO_WRITE[key]}, and empty the other cells; or {remedy}."
+    )
+
+
+def date_format_of(values: pa.Array) -> str | None:
+    """Return the date format of most of the texts, None if no format fits or the values are not texts.
+
+    Of two formats that fit equally well it is the first, so 01/02/2024 is in January.
+    """
+    if not is_text_type(values.type):
+        return None
+    texts = pd.Series(to_texts(values.unique().drop_null()))
+    share, best = max((_share_of_dates(texts, date_format), -i) for i, date_format in enumerate(DATE_FORMATS))
+    return DATE_FORMATS[-best] if share >= MOST else None
+
+
+def _share_of_dates(texts: "pd.Series[str]", date_format: str) -> float:
+    for part in (texts[:SAMPLE_SIZE], texts):  # for most columns the sample shows that they are no dates
+        share = float(pd.to_datetime(part, format=date_format, errors="coerce", utc=True).notna().mean())
+        if not share > 0.5:
+            break
+    return share

@@ -1,0 +1,54 @@
+"""A table as it was read, and the settings to prepare it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from lightsweep.data.table.values import RowLocator, check_not_nested, to_arrow
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame whose index numbers the rows for `where`; `targets` are the target columns if `data.target` is null.
+
+    `left_out` maps ignored columns to the reason; `missing` lists the values that are missing beside null.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    where: RowLocator
+    targets: Sequence[str] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    missing: Sequence[str] | None = None
+
+    def location(self, i: int) -> str:
+        return self.where(int(self.frame.index[i]))
+
+    def values(self, name: str) -> pa.Array:
+        """Return a column; raises `ConfigError` if it can be neither a target nor a column to split by."""
+        values = to_arrow(self.frame[name], self.missing)
+        check_not_nested(values, name=name, where=self.location, remedy="Choose another column.")
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSettings:
+    """The keys of `conf/data/table.yaml` that decide how a table becomes tensors."""
+
+    target: Any
+    task: str | None
+    split: str | None
+    val_fraction: float
+    test_fraction: float
+    scale: str
+    one_hot_up_to: int = 0
+    drop: Sequence[str] | None = None
+    kinds: Mapping[str, str] | None = None
+    missing: Sequence[str] | None = None
+    decimal: str = "."
+    split_by: str | None = None
+    seed: int
+    refit: bool

@@ -1,0 +1,161 @@
+"""The folder of a refitted model: evaluate it on the test split, and write all that predicting needs."""
+
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as L
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from lightsweep.data.preprocessing import PREPROCESSING, Preprocessing
+from lightsweep.data.tensors import TensorDataModule
+from lightsweep.export.inference import InferenceModel, predict_in_batches
+from lightsweep.export.model_card import ModelCard, write_card
+from lightsweep.export.predictor import CONFIG, METRICS, WEIGHTS
+from lightsweep.files import replacing, write_atomically
+from lightsweep.report.results import read_results
+from lightsweep.trial.context import folder_of_search
+
+CSV_LOG = "csv/metrics.csv"
+VALIDATION = "validation, by the best trial before the refit"
+TRAINING = "training + validation"
+OUT_OF_RANGE = "Values far outside the range of training are accepted; predictions for them are unreliable."
+LIMITS_OF_TABLES = (
+    "Categories that do not occur in the training rows are encoded as unknown.",
+    "A missing number is replaced by the median of training, a missing boolean by the more frequent one. A column with"
+    " missing values in training has an indicator of them, from which the model may have learned.",
+    "A missing column, or a value that does not fit its column's kind, is refused; other columns are ignored.",
+    OUT_OF_RANGE,
+)
+LIMITS_OF_ARRAYS = ("Features must be finite numbers, in the order of training.", OUT_OF_RANGE)
+
+
+def evaluate_and_export(
+    cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data: Any
+) -> dict[str, float]:
+    """Test the refitted model, write its folder, and return the test metrics.
+
+    Weights, config, metrics and a model card are always written; preprocessing and exports need a data module with
+    `preprocessing`. The metrics are written last: a folder with metrics is complete.
+    """
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    has_preprocessing = hasattr(data, "preprocessing")
+    metrics = dict(trainer.test(model, datamodule=data, verbose=False)[0])
+    on_training = _metrics_on_training(trainer, model, data) if has_preprocessing else {}
+    model.cpu().eval()
+    _write_model(folder, cfg, model=model)
+    card = _card(cfg, model=model, metrics={"test": metrics}, on_training=on_training)
+    if has_preprocessing:
+        data.preprocessing.save(folder, target=data.target.to_record())
+        exports = _export(folder, cfg.export, model=model, data=data)
+        card = replace(card, exports=exports, **_card_of_data(model, data))
+    elif cfg.export:
+        print(f"warning: export={cfg.export}: {type(data).__name__} has no `preprocessing`: no export", file=sys.stderr)
+    write_card(folder, card)
+    write_atomically(folder / METRICS, json.dumps(metrics, indent=2))
+    return metrics
+
+
+def _metrics_on_training(
+    trainer: L.Trainer, model: L.LightningModule, data: TensorDataModule
+) -> dict[str, dict[str, float]]:
+    """Evaluate the training rows with the test step, without logging the result as test metrics."""
+    loggers, trainer.loggers = trainer.loggers, []
+    try:
+        metrics = trainer.test(model, dataloaders=data.evaluation_batches("train"), verbose=False)[0]
+        return {TRAINING: dict(metrics)}
+    finally:
+        trainer.loggers = loggers
+
+
+def _write_model(folder: Path, cfg: DictConfig, *, model: L.LightningModule) -> None:
+    with replacing(folder / WEIGHTS) as temporary:
+        torch.save(model.state_dict(), temporary)
+    write_atomically(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
+
+
+def _card(
+    cfg: DictConfig, *, model: L.LightningModule, metrics: Mapping[str, Any], on_training: Mapping[str, Any]
+) -> ModelCard:
+    """Return the part of the card that needs no knowledge of the data."""
+    search_folder = folder_of_search()
+    search = read_results(search_folder) if search_folder else {}
+    schedule = getattr(model, "schedule_in_use", None) if cfg.model.get("schedule") is None else None
+    return ModelCard(
+        config=cfg,
+        metrics={**on_training, **validation_metrics(search), **metrics},
+        search=search,
+        defaults={"model.schedule": schedule} if schedule else {},
+    )
+
+
+def validation_metrics(search: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Read the best epoch of the best trial from its CSV log, if it has one, with `test/` in place of `val/`."""
+    try:
+        with (Path(str(search.get("best_folder"))) / CSV_LOG).open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["epoch"] == str(search["best_epoch"])]
+        metrics = {f"test/{k[4:]}": float(v) for row in rows for k, v in row.items() if k.startswith("val/") and v}
+    except (OSError, KeyError, ValueError):
+        return {}
+    return {VALIDATION: metrics} if metrics else {}
+
+
+def _export(folder: Path, formats: Sequence[str], *, model: L.LightningModule, data: TensorDataModule) -> list[str]:
+    """Write the exports, warn of each that failed, and return a line on each."""
+    if not formats:
+        return []
+    from lightsweep.export.formats import export_model
+
+    scaler = getattr(data.preprocessing, "scaler", None)
+    x = data.splits.test[0].cpu()
+    if scaler is not None:  # the exported file scales the features itself
+        x = scaler.inverse(x)
+    inference_model = InferenceModel(model, data.target, scaler=scaler)
+    exports = export_model(folder, formats=formats, model=inference_model, x=x, metadata=_export_metadata(data))
+    for export in exports:
+        if not export.is_kept:
+            print(f"warning: export=[{export.name}]: {export.message}", file=sys.stderr)
+    return [export.message for export in exports]
+
+
+def _export_metadata(data: TensorDataModule) -> dict[str, Any]:
+    """Return what a program needs to know that runs an exported file."""
+    scales_features = hasattr(data.preprocessing, "scaler")
+    is_regression = data.target.task.is_regression
+    preprocessed = f"what {PREPROCESSING} makes of raw rows, as load(folder).preprocessing"
+    return {
+        "input": "raw features" if scales_features else preprocessed,
+        "columns": list(getattr(data.preprocessing, "features", [])),
+        "output": "values in the unit of the targets" if is_regression else "probabilities",
+        "outputs": list(data.target.names if is_regression else data.target.classes),
+    }
+
+
+def _card_of_data(model: L.LightningModule, data: TensorDataModule) -> dict[str, Any]:
+    x, actual = (part.cpu() for part in data.splits.test)
+    if data.target.scaler is not None:
+        actual = data.target.scaler.inverse(actual)
+    predicted = predict_in_batches(InferenceModel(model, data.target), x)
+    columns = _columns_by_kind(data.preprocessing)
+    return {
+        "target": data.target,
+        "rows": {TRAINING: len(data.splits.train[0]), "test": len(x)},
+        "columns": columns,
+        "predicted": predicted if predicted.shape == (len(x), data.target.d_out) else None,
+        "actual": actual,
+        "limits": LIMITS_OF_TABLES if columns else LIMITS_OF_ARRAYS,
+    }
+
+
+def _columns_by_kind(preprocessing: Preprocessing) -> dict[str, list[str]]:
+    columns = getattr(preprocessing, "columns", None)
+    by_kind: dict[str, list[str]] = {}
+    for column in columns.all if columns is not None else ():
+        by_kind.setdefault(str(column.kind), []).append(column.name)
+    return by_kind

@@ -1,0 +1,13 @@
+"""Values and durations as people read them."""
+
+
+def format_value(value: object) -> str:
+    """Return a float with four significant digits, and any other value as text."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def format_duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

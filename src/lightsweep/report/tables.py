@@ -1,0 +1,78 @@
+"""The tables of the report, as HTML: the best hyperparameters and all trials."""
+
+from collections.abc import Sequence
+from html import escape
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from lightsweep.report.formatting import format_duration, format_value
+from lightsweep.report.plotly_figure import note_html
+from lightsweep.report.snapshot import NothingToShowError, StudySnapshot, value_of
+from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, STATUSES, status_of
+
+MAX_OPEN_ROWS = 60
+
+
+def best_params(snapshot: StudySnapshot) -> str:
+    snapshot.require_complete()
+    best = snapshot.best
+    if best is None:
+        raise NothingToShowError("No complete trial is feasible.")
+    epoch = best.user_attrs.get("best_epoch")
+    at_epoch = "" if epoch is None else f" at epoch {epoch}"
+    rows = "".join(
+        f"<tr><th><code>{escape(name)}</code></th><td><code>{escape(format_value(value))}</code></td></tr>"
+        for name, value in best.params.items()
+    )
+    note = note_html(f"Trial {best.number} reached {snapshot.monitor} {format_value(best.value)}{at_epoch}.")
+    return f'{note}<div class="scroll"><table class="params">{rows}</table></div>'
+
+
+def trials(snapshot: StudySnapshot) -> str:
+    ranked = sorted(snapshot.require_trials(), key=lambda trial: _rank(trial, snapshot.direction))
+    header = ["trial", "state", snapshot.monitor, *snapshot.param_names, "epochs", "time", "reason"]
+    head = "".join(f"<th>{escape(text)}</th>" for text in header)
+    body = "".join(_row(trial, snapshot.param_names, is_best=trial is snapshot.best) for trial in ranked)
+    table = (
+        f'<div class="scroll"><table class="trials"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+    if len(ranked) > MAX_OPEN_ROWS:
+        table = f"<details><summary>Show {len(ranked):,} trials</summary>{table}</details>"
+    note = "Complete trials from the best to the worst, then the pruned, the infeasible and the failed ones."
+    return note_html(note) + table
+
+
+def _rank(trial: FrozenTrial, direction: StudyDirection) -> tuple[int, float, int]:
+    sign = -1 if direction == StudyDirection.MAXIMIZE else 1
+    value = sign * value_of(trial) if trial.state == TrialState.COMPLETE else 0.0
+    return STATUSES.index(status_of(trial)), value, trial.number
+
+
+def _row(trial: FrozenTrial, param_names: Sequence[str], *, is_best: bool) -> str:
+    status = status_of(trial)
+    texts = [
+        "" if trial.value is None else format_value(trial.value),
+        *(format_value(trial.params[name]) if name in trial.params else "" for name in param_names),
+        _epochs(trial),
+        format_duration(trial.duration.total_seconds()) if trial.duration else "",
+    ]
+    cells = "".join(f"<td>{escape(text)}</td>" for text in texts)
+    return (
+        f'<tr class="{"best" if is_best else status}"><th>{trial.number}</th><td><i>{status}</i></td>{cells}'
+        f'<td class="reason">{escape(_reason(trial))}</td></tr>'
+    )
+
+
+def _epochs(trial: FrozenTrial) -> str:
+    n_epochs, max_epochs = (trial.user_attrs.get(name) for name in ("n_epochs", "max_epochs"))
+    if n_epochs is None:
+        return ""
+    return f"{n_epochs}" if max_epochs is None else f"{n_epochs} of {max_epochs}"
+
+
+def _reason(trial: FrozenTrial) -> str:
+    attrs = trial.user_attrs
+    if FAIL_REASON in attrs:
+        return f"{attrs[FAIL_KIND]}: {attrs[FAIL_REASON]}" if FAIL_KIND in attrs else str(attrs[FAIL_REASON])
+    return str(attrs.get("pruned_reason", ""))

@@ -1,0 +1,50 @@
+"""Counts, epochs and the best of the finished trials."""
+
+import optuna
+import pytest
+from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from lightsweep.report.statistics import StudyStatistics
+
+
+def finished(number: int, value: float | None, state: TrialState = TrialState.COMPLETE, **attrs: int) -> FrozenTrial:
+    trial = optuna.trial.create_trial(
+        state=state, value=value, params={"x": 0.5}, distributions={"x": FloatDistribution(0, 1)}, user_attrs=attrs
+    )
+    trial.number = number
+    return trial
+
+
+@pytest.mark.parametrize(
+    ("direction", "values", "best"),
+    [
+        ("maximize", [0.1, 0.3, 0.2], 1),
+        ("minimize", [0.2, 0.3, 0.1], 2),
+        ("maximize", [0.3, 0.3], 0),
+        ("minimize", [0.0, -1.0, -1.0], 1),
+    ],
+)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_equal_values_the_lowest_number_is_the_best_in_any_order(
+    direction: str, values: list[float], best: int, reverse: bool
+) -> None:
+    statistics = StudyStatistics(direction=StudyDirection[direction.upper()])
+    trials = [finished(number, value) for number, value in enumerate(values)]
+    for trial in reversed(trials) if reverse else trials:
+        statistics.add(trial)
+    assert statistics.best is not None
+    assert statistics.best.number == best
+
+
+def test_pruned_and_failed_trials_are_counted_but_never_the_best() -> None:
+    statistics = StudyStatistics(direction=StudyDirection.MAXIMIZE)
+    statistics.add(finished(0, 0.9, TrialState.PRUNED, n_epochs=2, max_epochs=5))
+    statistics.add(finished(1, None, TrialState.FAIL))
+    assert statistics.best is None
+    statistics.add(finished(2, 0.1, n_epochs=5, max_epochs=5))
+    assert statistics.best is not None
+    assert statistics.best.number == 2
+    assert statistics.counts == {"complete": 1, "pruned": 1, "infeasible": 0, "failed": 1}
+    assert (statistics.epochs_run, statistics.epochs_saved) == (7, 3)
