@@ -53,6 +53,13 @@ def anchors_of(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_of_the_code_that_is_named_exists(page: Path) -> None:
+    named = re.findall(r"`((?:\w+/)*\w+\.py)`", page.read_text(encoding="utf-8"))
+    roots = (ROOT, ROOT / "src" / "lightsweep", ROOT / "examples")
+    assert [name for name in named if "/" in name and not any((root / name).is_file() for root in roots)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_link_leads_to_a_file_and_a_heading_that_exist(page: Path) -> None:
     for path, anchor in LINK.findall(BLOCK.sub("", page.read_text(encoding="utf-8"))):
         target = (page.parent / path).resolve() if path else page

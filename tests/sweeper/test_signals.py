@@ -57,7 +57,7 @@ def test_a_search_that_is_stopped_in_its_refit_keeps_its_results_and_says_how_to
         run_search(stopped_in_its_refit, f"hydra.sweep.dir={tmp_path}", "optimizer=adam", *launcher)
     assert left.value.code == 128 + signum
     said = capsys.readouterr()
-    assert f"stopped by {signum.name}, before the best model was shipped" in said.err
+    assert f"stopped by {signum.name}, before the best trial was refitted" in said.err
     assert f"resume={tmp_path}" in said.out
     results = OmegaConf.load(tmp_path / "optimization_results.yaml")
     assert (results.best_value, results.shipped) == (0.5, None)

@@ -67,7 +67,7 @@ class TrialRunner:
         self._in_flight: dict[int, optuna.Trial] = {}  # by number
         self._awaited: set[int] = set()  # trials of other drivers, already printed
         self._failures_in_a_row = 0
-        self._any_good = any(status_of(t) == "complete" for t in self.study.get_trials(deepcopy=False))
+        self._any_worked = any(status_of(t) in ("complete", "pruned") for t in self.study.get_trials(deepcopy=False))
         self._error: BaseException | None = None
         self._lock = threading.Lock()
         self._ended: list[threading.Event] = []  # one per thread
@@ -124,21 +124,21 @@ class TrialRunner:
         print(f"{name}: the running trials end at their next epoch; once more ends them at once", file=sys.stderr)
 
     def _work_in_threads(self) -> None:
+        def work(ended: threading.Event) -> None:
+            try:
+                self._work()
+            finally:
+                ended.set()
+
         self._ended = [threading.Event() for _ in range(self.n_jobs)]
         for ended in self._ended:
-            threading.Thread(target=self._work_and_signal, args=(ended,), daemon=True).start()
+            threading.Thread(target=work, args=(ended,), daemon=True).start()
         self._wait_for_threads(until=float("inf"))
 
     def _wait_for_threads(self, *, until: float) -> None:
         # Not `Thread.join`, nor a lock: in Python 3.11 an exception in the middle of either leaves it inconsistent.
         while not all(ended.is_set() for ended in self._ended) and time.monotonic() < until:
             time.sleep(POLL_INTERVAL_S / 2)
-
-    def _work_and_signal(self, ended: threading.Event) -> None:
-        try:
-            self._work()
-        finally:
-            ended.set()
 
     def _work(self) -> None:
         while self._may_ask():
@@ -190,7 +190,7 @@ class TrialRunner:
         if trial.number >= self.n_trials:  # another driver asked for the last one at the same time
             self._requeue(trial.number)
             raise TrialRequeued
-        return self._report(trial, self._outcome(trial))
+        return self._value_or_raise(trial, self._outcome(trial))
 
     def _outcome(self, trial: optuna.Trial) -> Outcome:
         """Run the trial's job and return its outcome.
@@ -203,7 +203,7 @@ class TrialRunner:
         except KeyboardInterrupt:
             return INTERRUPTED
         except SystemExit as leaving:
-            if self._signalled or self._is_overdue:  # Lightning makes this of SIGTERM and KeyboardInterrupt
+            if self._signalled or self._is_overdue:  # Lightning turns SIGTERM and KeyboardInterrupt into it
                 self._stop = True
                 return INTERRUPTED
             return Outcome.failure(f"it called sys.exit({leaving.code})")
@@ -211,7 +211,7 @@ class TrialRunner:
             self._error, self._stop = error, True
             return INTERRUPTED
         except ConfigError as error:
-            if not self._any_good:
+            if not self._any_worked:
                 raise  # no trial can do better with this config
             return Outcome.failure(str(error))
         if outcome.kind == Kind.WORKER_LOST:
@@ -230,8 +230,8 @@ class TrialRunner:
             return INTERRUPTED
         return outcome
 
-    def _report(self, trial: optuna.Trial, outcome: Outcome) -> float:
-        """Turn an outcome into the state of its trial. This is the only place that does.
+    def _value_or_raise(self, trial: optuna.Trial, outcome: Outcome) -> float:
+        """Turn the outcome of a job into the state of its trial; no other place does.
 
         A value completes the trial. `TrialPruned` prunes it, `TrialFailed` fails it, and `TrialRequeued` leaves it
         waiting in the study. Samplers ignore failed trials, so one whose hyperparameters are to blame is pruned, with
@@ -277,15 +277,15 @@ class TrialRunner:
             self.on_finished(trial)
 
     def _count(self, trial: FrozenTrial) -> None:
-        """Count failures in a row. An infeasible trial is one until a trial has worked: later the sampler avoids it."""
+        """Count failures in a row. An infeasible trial counts only until one trial has worked."""
         match status_of(trial):
             case "failed":
                 self._failures_in_a_row += 1
             case "infeasible":
-                self._failures_in_a_row += not self._any_good
+                self._failures_in_a_row += not self._any_worked
             case _:
                 self._failures_in_a_row = 0
-                self._any_good = True
+                self._any_worked = True
 
     def _abort(self) -> None:
         """Kill the running jobs, and leave no trial RUNNING in the study."""

@@ -29,7 +29,7 @@ def refit_best(
     One driver at a time refits in this folder; the next one finds what the first has done. Raises `Interrupted` if a
     signal ends the refit or the waiting, and `ConfigError` if the refit fails.
     """
-    waiting = f"another search in {shown(results.folder)} ships its best model; waiting for it"
+    waiting = f"another search in {shown(results.folder)} refits its best trial; waiting for it"
     with interruptible(), locked(results.folder / LOCK, waiting=waiting):
         results.sync(study)
         best = results.statistics.best

@@ -129,7 +129,7 @@ class Search:
             if "refit" in self.config and not (stop_reason and stop_reason.exit_code):  # else another project's config
                 refitted = refit_best(study, jobs=jobs, results=results, refitted_before=refitted_before)
         except Interrupted as interrupted:
-            print(f"{interrupted}, before the best model was shipped", file=sys.stderr)
+            print(f"{interrupted}, before the best trial was refitted", file=sys.stderr)
             stop_reason = StopReason(str(interrupted), exit_code=interrupted.exit_code)
         if refitted is None:
             results.write(**refit_record(results.statistics.best, None))
