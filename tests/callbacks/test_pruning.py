@@ -315,10 +315,6 @@ def test_a_search_goes_on_when_another_one_in_its_folder_is_asked_to_stop(
     assert len(list(tmp_path.glob(".stop*"))) == 2
 
 
-def test_a_stop_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    request_stop(tmp_path / "no such folder", at_once=True)
-
-
 def test_a_search_that_was_asked_to_stop_does_not_wait_for_a_validation_and_goes_on_as_if_nothing_had_happened(
     searched: optuna.Study, tmp_path: Path, quiet_trainer: dict[str, Any]
 ) -> None:
