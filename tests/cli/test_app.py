@@ -157,7 +157,7 @@ def test_a_run_reports_an_error_that_the_user_can_fix(arguments: list[str], part
         (["hydra/sweeper/pruner=medan"], ["Could not find 'hydra/sweeper/pruner/medan'", "Did you mean median"]),
         (["hydra.sweeper.pruner._target_=os.system"], ["os.system", "whitelist", "hydra.sweeper.pruner"]),
         (["monitor=val/accuracy"], ["monitor is 'val/accuracy'", "It logged: val/acc, val/auroc,"]),
-        (["logger.csv._target_=os.remove", "hydra.sweeper.n_trials=1"], ["os.remove", "whitelist"]),
+        (["logger.csv._target_=os.remove", "hydra.sweeper.n_trials=1"], ["os.remove", "allowlist"]),
     ],
 )
 def test_a_search_reports_an_error_that_the_user_can_fix(

@@ -1,7 +1,6 @@
 """Faults from outside, in searches of the real command: killed workers, damaged files, failing disks."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -159,9 +158,3 @@ def test_damaged_files_and_wrong_arguments_are_one_message_and_change_nothing(
     assert message in ran.err
     assert "Traceback" not in ran.err
     assert sorted(p for p in tmp_path.rglob("*") if p.name != "study.journal.lock") == before
-
-
-def test_the_saved_command_has_no_mode_and_no_folder(finished: Path) -> None:
-    kept = json.loads((finished / "command.json").read_text())
-    assert "hydra.sweeper.n_trials=1" in kept
-    assert not any(o.startswith(("hydra.mode", "hydra.sweep.dir")) for o in kept)

@@ -161,10 +161,10 @@ def test_a_search_neither_writes_nor_prints_the_password_and_can_be_resumed(tmp_
     url = searched(tmp_path)
     folder = the_folder(tmp_path)
     resume = (f"resume={folder}", "hydra.sweeper.n_trials=3")
-    refused = train(*resume, cwd=tmp_path)
-    assert refused.code == 1
-    assert "environment variable LIGHTSWEEP_STORAGE is not set" in refused.err
-    assert "Traceback" not in refused.err
+    rejected = train(*resume, cwd=tmp_path)
+    assert rejected.code == 1
+    assert "environment variable LIGHTSWEEP_STORAGE is not set" in rejected.err
+    assert "Traceback" not in rejected.err
     assert_nowhere(succeed(*resume, cwd=tmp_path, LIGHTSWEEP_STORAGE=url), tmp_path)
     repeated = (f"resume={folder}", "hydra.sweeper.n_trials=4", f"hydra.sweeper.storage={url}")
     assert_nowhere(succeed(*repeated, cwd=tmp_path), tmp_path)
@@ -177,9 +177,9 @@ def test_a_search_can_be_resumed_with_the_users_own_variable(tmp_path: Path) -> 
     ran = succeed(*SEARCH, "hydra.sweeper.storage='${oc.env:STUDY_URL}'", cwd=tmp_path, STUDY_URL=url)
     assert_nowhere(ran, tmp_path)
     folder = the_folder(tmp_path)
-    refused = train(f"resume={folder}", cwd=tmp_path)
-    assert refused.code == 1
-    assert "environment variable STUDY_URL is not set" in refused.err
+    rejected = train(f"resume={folder}", cwd=tmp_path)
+    assert rejected.code == 1
+    assert "environment variable STUDY_URL is not set" in rejected.err
     again = succeed(f"resume={folder}", "hydra.sweeper.n_trials=3", cwd=tmp_path, STUDY_URL=url)
     assert_nowhere(again, tmp_path)
 

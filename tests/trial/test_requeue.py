@@ -1,4 +1,4 @@
-"""Running trials of other processes: which are stale, what the user is told, and how often a trial is run again."""
+"""Running trials of other processes: which are stale, the message to the user, and how often a trial is run again."""
 
 import os
 from datetime import datetime, timedelta
@@ -56,8 +56,8 @@ def test_the_user_is_told_which_process_runs_a_trial_and_when_it_is_taken_over(
 ) -> None:
     if has_heartbeat:
         (tmp_path / ".alive.0").touch()
-    told = waiting_message(running(owner), HeartbeatMonitor(tmp_path))
-    assert told == f"waiting for trial 0, which {message.format(folder=tmp_path)}"
+    shown = waiting_message(running(owner), HeartbeatMonitor(tmp_path))
+    assert shown == f"waiting for trial 0, which {message.format(folder=tmp_path)}"
 
 
 def test_a_stale_trial_is_requeued_until_it_has_used_its_retries(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lightsweep.sweeper.config import DRIVER
 from lightsweep.trial.identity import ProcessIdentity
-from lightsweep.trial.stop import clear_stop_request, has_abort_request, has_stop_request, request_stop
+from lightsweep.trial.stop import clear_stop_request, has_stop_request, request_stop
 
 HERE = ProcessIdentity.here()
 
@@ -21,7 +21,7 @@ def test_a_request_reaches_the_jobs_of_its_driver_alone_until_it_is_cleared(
         monkeypatch.setenv(DRIVER, json.dumps(driver.to_record()))
         assert not has_stop_request(tmp_path)
         request_stop(tmp_path, at_once=at_once)
-        assert (has_stop_request(tmp_path), has_abort_request(tmp_path)) == (True, at_once)
+        assert (has_stop_request(tmp_path), has_stop_request(tmp_path, at_once=True)) == (True, at_once)
     clear_stop_request(tmp_path)
     assert not has_stop_request(tmp_path)
     assert len(list(tmp_path.iterdir())) == 1 + at_once

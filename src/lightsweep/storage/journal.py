@@ -38,7 +38,7 @@ class RepairingLock(JournalFileOpenLock):
     """Optuna's lock of a journal file, which also removes an unfinished line.
 
     A kill or a full disk during a write leaves the beginning of a line. Optuna would append the next record to it, and
-    then nobody could read the file. Readers skip a line without a newline, so the holder of the lock can remove it.
+    the file could no longer be read. Readers skip a line without a newline, so the holder of the lock can remove it.
     A line with its newline may have been read, and stays.
     """
 

@@ -13,7 +13,7 @@ from lightsweep.trial.driver import has_sigterm, is_orphaned, is_worker
 from lightsweep.trial.identity import OWNER, ProcessIdentity
 from lightsweep.trial.pruner import build_pruner
 from lightsweep.trial.requeue import requeue
-from lightsweep.trial.stop import has_abort_request, has_stop_request
+from lightsweep.trial.stop import has_stop_request
 from lightsweep.unofficial import trial_of
 
 
@@ -38,7 +38,9 @@ def stop_requested(*, at_once: bool = False) -> bool:
     folder = folder_of_search()
     if folder is None:
         return False
-    return has_abort_request(folder) if at_once else is_orphaned() or has_sigterm() or has_stop_request(folder)
+    if at_once:
+        return has_stop_request(folder, at_once=True)
+    return is_orphaned() or has_sigterm() or has_stop_request(folder)
 
 
 def pruner_settings() -> DictConfig:

@@ -43,12 +43,8 @@ def clear_stop_request(folder: Path) -> None:
         _file(folder, name).unlink(missing_ok=True)
 
 
-def has_stop_request(folder: Path) -> bool:
-    return _file(folder, STOP).exists()
-
-
-def has_abort_request(folder: Path) -> bool:
-    return _file(folder, ABORT).exists()
+def has_stop_request(folder: Path, *, at_once: bool = False) -> bool:
+    return _file(folder, ABORT if at_once else STOP).exists()
 
 
 def _file(folder: Path, name: str) -> Path:
