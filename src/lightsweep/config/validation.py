@@ -125,10 +125,10 @@ RULES: dict[str, Rule] = {
 SMALLER_IS_BETTER = {"loss", "error", "err", "rmse", "mse", "mae", "perplexity", "nll"}
 LARGER_IS_BETTER = {"acc", "accuracy", "f1", "auroc", "auc", "precision", "recall", "r2", "score", "iou", "dice"}
 
-EXTRAS = {  # target of a logger -> the package that it needs, and the extra that installs it
-    "pytorch_lightning.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
-    "pytorch_lightning.loggers.MLFlowLogger": ("mlflow", "mlflow"),
-    "lightsweep.logger.wandb.WandbLogger": ("wandb", "wandb"),
+EXTRAS = {  # target of a logger -> the package that it needs, which is also the name of the extra
+    "pytorch_lightning.loggers.TensorBoardLogger": "tensorboard",
+    "pytorch_lightning.loggers.MLFlowLogger": "mlflow",
+    "lightsweep.logger.wandb.WandbLogger": "wandb",
 }
 ABSENT = object()
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -209,11 +209,11 @@ def _wrong_direction(cfg: DictConfig) -> Iterator[str]:
 
 def _missing_extras(cfg: DictConfig) -> Iterator[str]:
     for name, node in (OmegaConf.select(cfg, "logger") or {}).items():
-        package, extra = EXTRAS.get(node["_target_"] if node else "", (None, None))
+        package = EXTRAS.get(node["_target_"] if node else "")
         if package and importlib.util.find_spec(package) is None:
             yield (
                 f"logger={name} needs the package {package}, which is not installed."
-                f" Install it with: pip install -c constraints.txt -e '.[{extra}]'"
+                f" Install it with: pip install -c constraints.txt -e '.[{package}]'"
             )
     export = OmegaConf.select(cfg, "export")
     missing = [package for package in ONNX_PACKAGES if importlib.util.find_spec(package) is None]
