@@ -42,10 +42,11 @@ def succeed(*arguments: str, cwd: Path, **env: str) -> Ran:
 
 
 def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
+    path = os.pathsep.join(filter(None, [str(ROOT / "tests"), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), **env},
+        env={**os.environ, "PYTHONPATH": path, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
