@@ -93,7 +93,7 @@ BAD_SEARCHES = {
     "hydra/sweeper/sampler=grid": "model.dropout_rate, optimizer.lr are continuous",
     "monitor=val/surprise": "direction is not known: the name of monitor 'val/surprise' does not say",
     "direction=minimize": "direction is minimize, but monitor is 'val/acc', which must be maximized.",
-    "hydra.sweeper.direction=minimize": "Say direction=maximize, or monitor another metric.",
+    "hydra.sweeper.direction=minimize": "Set direction=maximize, or monitor another metric.",
     "seed=-1": "seed is -1; it must be a whole number from 0",
     "trainer.devices=2": "a trial that trains in several processes",
     "trainer.strategy=choice(auto,ddp)": "trainer.strategy is 'ddp'",
