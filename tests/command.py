@@ -1,4 +1,4 @@
-"""Runs train.py as a user does: a process of its own, in an empty folder."""
+"""Functions that run train.py as a user does, in a separate process and an empty folder."""
 
 import csv
 import os
@@ -14,7 +14,6 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 ROOT = Path(__file__).parents[1]
-
 
 TINY = ("data=synthetic", "data.n_samples=200", "data.n_features=8", "data.n_classes=2")
 SMALL = (*TINY, "trainer.max_epochs=2")
@@ -36,17 +35,18 @@ def train(*arguments: str, cwd: Path, **env: str) -> Ran:
 
 
 def succeed(*arguments: str, cwd: Path, **env: str) -> Ran:
-    """Run it, which must end with exit code 0."""
+    """Run it and check that the exit code is 0."""
     ran = train(*arguments, cwd=cwd, **env)
     assert ran.code == 0, ran.err
     return ran
 
 
 def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
+    path = os.pathsep.join(filter(None, [str(ROOT / "tests"), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *arguments],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "tests"), **env},
+        env={**os.environ, "PYTHONPATH": path, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -54,7 +54,7 @@ def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
 
 
 def send_once_running(process: subprocess.Popen[str], signum: signal.Signals, *, cwd: Path, n_finished: int) -> None:
-    """Send a signal as soon as the search has finished `n_finished` trials."""
+    """Send a signal when the search has finished `n_finished` trials."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if any(len(table.read_text().splitlines()) > n_finished for table in cwd.glob("outputs/*/*/trials.csv")):
@@ -69,7 +69,7 @@ def rows_of(table: Path) -> list[dict[str, str]]:
 
 
 def the_folder(cwd: Path) -> Path:
-    """The folder of the only search below `cwd`."""
+    """Return the folder of the only search below `cwd`."""
     [folder] = (cwd / "outputs").glob("mlp/*")
     return folder
 

@@ -1,4 +1,4 @@
-"""Fixtures that several files use."""
+"""Fixtures of several test files."""
 
 from collections.abc import Callable
 from functools import cache
@@ -14,7 +14,7 @@ CONF = Path(__file__).parents[1] / "conf"
 
 @pytest.fixture(scope="session")
 def composed() -> Callable[..., DictConfig]:
-    """Composes the shipped config with these overrides, as train.py would see it, `hydra` included. Only to be read."""
+    """A function that composes the shipped config, `hydra` included. The result is cached: don't change it."""
 
     @cache
     def compose_with(*overrides: str) -> DictConfig:
@@ -26,10 +26,10 @@ def composed() -> Callable[..., DictConfig]:
 
 @pytest.fixture
 def quiet_trainer() -> dict[str, Any]:
-    """Arguments of a trainer on the CPU that writes nothing and shows nothing."""
+    """Arguments of a trainer on the CPU without files and output."""
     from lightsweep.training.fit import set_up_process
 
-    set_up_process(threads=1, verbose=False)  # pytest takes back the warning filters after each test
+    set_up_process(threads=1, verbose=False)  # pytest restores the warning filters after each test
     return {
         "accelerator": "cpu",
         "devices": 1,

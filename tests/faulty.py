@@ -1,4 +1,4 @@
-"""A classifier that goes wrong in a way that depends on its size, for the tests of failing trials."""
+"""Classifiers that fail depending on their size, for the tests of failing trials."""
 
 import time
 import weakref
@@ -13,7 +13,7 @@ from lightsweep.model.module import MLPModule
 
 
 class FaultyClassifier(MLPModule):
-    """16 units raise in the first step, 24 report NaN, 32 report infinity, any other number works."""
+    """16 units raise in the first step, 24 log NaN, 32 log infinity; other sizes work."""
 
     def __init__(self, *, hidden_size: int, **kwargs: Any) -> None:
         super().__init__(hidden_size=hidden_size, **kwargs)
@@ -32,7 +32,7 @@ class FaultyClassifier(MLPModule):
 
 
 class SlowClassifier(MLPModule):
-    """16 units take far too long, any other number works."""
+    """16 units exceed the time limit; other sizes work."""
 
     def __init__(self, *, hidden_size: int, **kwargs: Any) -> None:
         super().__init__(hidden_size=hidden_size, **kwargs)
@@ -45,7 +45,7 @@ class SlowClassifier(MLPModule):
 
 
 class CountedClassifier(FaultyClassifier):
-    """Writes into its run's folder how many others were alive when it was made."""
+    """Writes the number of other instances in memory into the folder of its run."""
 
     ALIVE: ClassVar[weakref.WeakSet[MLPModule]] = weakref.WeakSet()
 

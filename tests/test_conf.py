@@ -1,7 +1,6 @@
-"""The shipped YAML files: each fits the code that it names and composes, and the search space is as documented."""
+"""The shipped YAML files: each fits its target, and composes to valid values."""
 
 import fnmatch
-import importlib
 import inspect
 import re
 import shlex
@@ -28,16 +27,16 @@ CONF = Path(__file__).parents[1] / "conf"
 FILES = {path.relative_to(CONF).with_suffix("").as_posix(): path for path in sorted(CONF.rglob("*.yaml"))}
 OPTIONS = [name for name in FILES if "/" in name]
 SPECIAL = {"_target_", "_partial_", "_recursive_", "_convert_"}
-GIVEN_BY_THE_USER = {
+REQUIRED_OVERRIDES = {
     "data/table": ["data.path=customers.csv", "data.target=churned"],
     "data/arrays": ["data.path=mine.npz"],
     "data/openml": ["data.name=mnist_784"],
 }
-GIVEN_BY_TRAIN = {"d_in", "d_out", "optimizer"}  # facts of the data, and a node of its own
+GIVEN_BY_TRAIN = {"d_in", "d_out", "optimizer"}  # data attributes, and the node of another group
 
 
 def nodes_in(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
-    """Every node below this one that has a `_target_`, without resolving anything."""
+    """Yield each node with a `_target_` and its path, unresolved."""
     if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing() and not node._is_interpolation():
         if "_target_" in node:
             yield path, node
@@ -59,17 +58,17 @@ def takes_any(parameters: dict[str, inspect.Parameter]) -> bool:
 
 
 def chosen(option: str) -> list[str]:
-    """The overrides that choose this file; what belongs to a search needs one."""
+    """Return the overrides that select this file. Files of the sweeper need a search."""
     group, _, name = option.rpartition("/")
     search = ["hparams_search=mlp"] if group.startswith("hydra/sweeper") else []
-    return [*search, f"{group}={name}", *GIVEN_BY_THE_USER.get(option, [])]
+    return [*search, f"{group}={name}", *REQUIRED_OVERRIDES.get(option, [])]
 
 
 def wrong_values(cfg: DictConfig) -> list[str]:
     return [problem for problem in problems_of(cfg) if "which is not installed" not in problem]
 
 
-def test_the_files_are_found() -> None:
+def test_all_files_are_found() -> None:
     assert len(OPTIONS) > 30
     assert set(FILES) - set(OPTIONS) == {"train"}
 
@@ -83,7 +82,7 @@ def test_every_key_is_a_parameter_of_its_target(option: str) -> None:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_target_is_trusted_and_one_of_our_own_lives_under_its_groups_name(option: str) -> None:
+def test_every_target_is_allowed_and_our_own_are_in_the_package_of_their_group(option: str) -> None:
     group = option.removeprefix("hydra/").split("/")[0]
     for _, node in nodes_in(OmegaConf.load(FILES[option])):
         if node._target_.startswith("lightsweep."):
@@ -93,7 +92,7 @@ def test_every_target_is_trusted_and_one_of_our_own_lives_under_its_groups_name(
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_each_option_composes_to_values_that_the_rules_take(option: str, composed: Compose) -> None:
+def test_each_option_composes_to_valid_values(option: str, composed: Compose) -> None:
     cfg = composed(*chosen(option))
     group, _, name = option.rpartition("/")
     assert cfg.hydra.runtime.choices[group] == name
@@ -101,7 +100,7 @@ def test_each_option_composes_to_values_that_the_rules_take(option: str, compose
 
 
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o != "logger/wandb"])
-def test_what_an_option_composes_to_fits_its_targets_and_leaves_nothing_out(option: str, composed: Compose) -> None:
+def test_each_composed_node_has_the_arguments_of_its_target(option: str, composed: Compose) -> None:
     cfg = composed(*chosen(option))
     job = {key: cfg._get_node(key) for key in cfg if key != "hydra"}
     found = [pair for key, node in job.items() for pair in nodes_in(node, str(key))]
@@ -120,13 +119,13 @@ def test_what_an_option_composes_to_fits_its_targets_and_leaves_nothing_out(opti
 
 @pytest.mark.parametrize("group", ["data", "model", "callbacks", "logger"])
 def test_our_own_targets_take_keywords_without_defaults(group: str) -> None:
-    """A value that a run may change stands in the YAML, once."""
+    """The YAML file is the only place of a default value."""
     for option in OPTIONS:
         for _, node in nodes_in(OmegaConf.load(FILES[option])) if option.startswith(f"{group}/") else ():
             if not node._target_.startswith("lightsweep.") or takes_any(parameters_of(node._target_)):
                 continue
             for name, parameter in parameters_of(node._target_).items():
-                if name not in ("trial", *DATA_ATTRIBUTES):  # handed over by whoever calls it without Hydra
+                if name not in ("trial", *DATA_ATTRIBUTES):  # arguments of calls without Hydra
                     assert parameter.kind is parameter.KEYWORD_ONLY
                     assert parameter.default is parameter.empty
 
@@ -150,18 +149,18 @@ def test_the_search_space_is_as_documented(composed: Compose) -> None:
 
 
 @pytest.mark.parametrize("search", ["mlp", "mlp_wide"])
-def test_each_sample_of_a_search_space_composes_to_values_that_the_rules_take(search: str, composed: Compose) -> None:
+def test_each_sample_of_a_search_space_composes_to_valid_values(search: str, composed: Compose) -> None:
     for sample in (space := space_of(search, composed)).samples():
         cfg = composed(f"hparams_search={search}", *space.to_overrides(sample))
         assert wrong_values(cfg) == []
         for name, value in sample.items():
-            there = cfg.hydra.runtime.choices[name] if name == "optimizer" else OmegaConf.select(cfg, name)
-            if OmegaConf.is_list(there):  # Optuna keeps its text
-                there = str(there).replace(" ", "")
-            assert (there, type(there)) == (value, type(value))
+            composed_value = cfg.hydra.runtime.choices[name] if name == "optimizer" else OmegaConf.select(cfg, name)
+            if OmegaConf.is_list(composed_value):  # Optuna stores its text
+                composed_value = str(composed_value).replace(" ", "")
+            assert (composed_value, type(composed_value)) == (value, type(value))
 
 
-def test_the_wide_space_searches_all_that_the_model_takes(composed: Compose) -> None:
+def test_the_wide_space_searches_all_settings_of_the_model(composed: Compose) -> None:
     space = space_of("mlp_wide", composed)
     model = set(OmegaConf.load(FILES["model/mlp"])) - {"_target_", "batches_per_step"}
     searched = {name.removeprefix("model.") for name in space.distributions if name.startswith("model.")}
@@ -169,7 +168,7 @@ def test_the_wide_space_searches_all_that_the_model_takes(composed: Compose) -> 
     assert {"model.n_bins", "model.n_frequencies", "optimizer.momentum"} < set(space.conditions)
 
 
-def test_labels_are_smoothed_only_where_classes_are_monitored(composed: Compose) -> None:
+def test_label_smoothing_is_searched_only_for_metrics_of_classification(composed: Compose) -> None:
     assert "model.label_smoothing" in space_of("mlp_wide", composed, "monitor=val/f1_macro").distributions
     assert "model.label_smoothing" not in space_of("mlp_wide", composed, "monitor=val/rmse").distributions
 
@@ -177,17 +176,6 @@ def test_labels_are_smoothed_only_where_classes_are_monitored(composed: Compose)
 def space_of(name: str, composed: Compose, *overrides: str) -> SearchSpace:
     cfg = composed(f"hparams_search={name}", *overrides)
     return parse_request(cfg.hydra.sweeper.params, [], when=cfg.hydra.sweeper.when, config=cfg).space
-
-
-def test_sgd_has_momentum_and_a_learning_rate_of_its_own(composed: Compose) -> None:
-    assert composed("optimizer=sgd").optimizer == {
-        "_target_": "torch.optim.SGD",
-        "_partial_": True,
-        "lr": 0.01,
-        "momentum": 0.9,
-        "weight_decay": 0.0,
-        "fused": True,
-    }
 
 
 def test_every_optimizer_takes_weight_decay(composed: Compose) -> None:
@@ -205,7 +193,9 @@ def test_every_optimizer_takes_weight_decay(composed: Compose) -> None:
         (["monitor=val/loss", "direction=minimize"], "minimize"),
     ],
 )
-def test_the_metric_is_stated_once_and_says_the_direction(stated: list[str], direction: str, composed: Compose) -> None:
+def test_monitor_seed_and_direction_are_shared_by_all_nodes(
+    stated: list[str], direction: str, composed: Compose
+) -> None:
     cfg = composed("hparams_search=mlp", "callbacks=early_stopping", *stated, "seed=7")
     judges = [callback for name, callback in cfg.callbacks.items() if name != "last_checkpoint"]
     assert [(judge.monitor, judge.direction) for judge in judges] == [(cfg.monitor, direction)] * 3
@@ -221,7 +211,7 @@ def test_the_trainers_differ_in_the_device_alone(option: str, composed: Compose)
 
 
 def commands_in(text: str) -> list[list[str]]:
-    """The arguments of each `python train.py ...`: they end with the line or at two blanks."""
+    """Return the arguments of each `python train.py ...`, which end with the line or at two spaces."""
     found = re.findall(r"python train\.py((?: \S+)*)", text)
     return [[a for a in shlex.split(arguments) if not a.startswith("-")] for arguments in found]
 
@@ -230,7 +220,7 @@ COMMANDS = [
     (option, arguments)
     for option, path in FILES.items()
     for arguments in commands_in(path.read_text(encoding="utf-8"))
-    if arguments != ["job"]  # of --cfg job
+    if arguments != ["job"]  # from --cfg job
 ]
 
 
@@ -267,15 +257,3 @@ def test_the_model_names_every_activation() -> None:
     text = FILES["model/mlp"].read_text(encoding="utf-8")
     [listed] = re.findall(r"^activation: \w+ # (.*)$", text, flags=re.MULTILINE)
     assert listed.split(", ") == list(ACTIVATIONS)
-
-
-def test_the_package_has_a_module_for_each_group_with_targets_of_its_own() -> None:
-    own = {
-        option.removeprefix("hydra/").split("/")[0]
-        for option in OPTIONS
-        for _, node in nodes_in(OmegaConf.load(FILES[option]))
-        if node._target_.startswith("lightsweep.")
-    }
-    assert own == {"data", "model", "trainer", "callbacks", "logger", "launcher"}
-    for group in own:
-        assert importlib.import_module(f"lightsweep.{group}").__doc__

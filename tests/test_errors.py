@@ -1,4 +1,4 @@
-"""What messages are made of."""
+"""The layout of error messages."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from lightsweep.errors import first_few
 
 
 @pytest.mark.parametrize(
-    ("n", "told"),
+    ("n", "text"),
     [
         (0, ""),
         (1, "0"),
@@ -16,5 +16,5 @@ from lightsweep.errors import first_few
         (300, "0, 1, 2, 3, 4 and 295 more"),
     ],
 )
-def test_of_many_names_a_few_are_shown(n: int, told: str) -> None:
-    assert first_few(range(n)) == told
+def test_the_first_names_are_shown_and_the_others_counted(n: int, text: str) -> None:
+    assert first_few(range(n)) == text

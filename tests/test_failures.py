@@ -1,4 +1,4 @@
-"""How a failure is judged, and what is kept of it."""
+"""The kind of a failure, and its traceback file."""
 
 import errno
 from pathlib import Path
@@ -9,7 +9,7 @@ import torch
 from lightsweep.failures import Kind, TrialTimeoutError, disk_is_full, in_one_line, kind_of, save_traceback
 
 
-def raised_by_torch() -> RuntimeError:
+def torch_error() -> RuntimeError:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
     return caught.value
@@ -24,7 +24,7 @@ def raised_by_torch() -> RuntimeError:
             Kind.OUT_OF_MEMORY,
         ),
         (MemoryError(), Kind.OUT_OF_MEMORY),
-        (raised_by_torch(), Kind.OUT_OF_MEMORY),
+        (torch_error(), Kind.OUT_OF_MEMORY),
         (FloatingPointError("overflow"), Kind.DIVERGED),
         (TrialTimeoutError("it took longer"), Kind.TIMEOUT),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), Kind.ERROR),
@@ -32,12 +32,12 @@ def raised_by_torch() -> RuntimeError:
     ],
     ids=str,
 )
-def test_an_exception_is_of_a_kind(error: Exception, kind: Kind) -> None:
+def test_an_exception_has_a_kind(error: Exception, kind: Kind) -> None:
     assert kind_of(error) == kind
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_disk_without_space_is_recognized_also_as_a_cause(number: int, tmp_path: Path) -> None:
+def test_a_full_disk_is_detected_also_as_a_cause(number: int, tmp_path: Path) -> None:
     outer = RuntimeError("could not save")
     outer.__cause__ = OSError(number, "no space")
     assert disk_is_full(outer, tmp_path)
@@ -45,11 +45,11 @@ def test_a_disk_without_space_is_recognized_also_as_a_cause(number: int, tmp_pat
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EACCES, "no"), RuntimeError("PytorchStreamWriter failed"), None])
-def test_other_errors_are_not_the_disks(error: Exception | None, tmp_path: Path) -> None:
+def test_other_errors_are_not_a_full_disk(error: Exception | None, tmp_path: Path) -> None:
     assert not disk_is_full(error, tmp_path)
 
 
-def test_the_traceback_is_kept_in_the_folder_and_a_folder_that_is_gone_does_not_matter(tmp_path: Path) -> None:
+def test_the_traceback_is_saved_and_a_missing_folder_is_no_error(tmp_path: Path) -> None:
     try:
         raise ValueError("here")
     except ValueError as error:

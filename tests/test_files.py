@@ -1,4 +1,4 @@
-"""Files that several processes use."""
+"""Locks between processes, and YAML."""
 
 import threading
 from pathlib import Path
@@ -10,15 +10,17 @@ from omegaconf import OmegaConf
 from lightsweep.files import locked, yaml_of
 
 
-def test_whoever_comes_later_says_so_and_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_second_process_prints_a_message_and_waits_for_the_lock(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     seen: list[str] = []
 
-    def later() -> None:
+    def second() -> None:
         with locked(tmp_path / "lock", waiting="waiting for the first"):
             seen.append("second")
 
-    thread = threading.Thread(target=later)
-    with locked(tmp_path / "lock", waiting="nobody is there yet"):
+    thread = threading.Thread(target=second)
+    with locked(tmp_path / "lock", waiting="not printed"):
         thread.start()
         thread.join(timeout=0.2)
         seen.append("first")
@@ -40,5 +42,5 @@ def test_plain_python_is_written_as_omegaconf_writes_it(content: dict[str, Any])
     assert yaml_of(content) == OmegaConf.to_yaml(OmegaConf.create(content))
 
 
-def test_text_that_is_no_interpolation_is_written_too() -> None:
+def test_text_that_is_not_a_valid_interpolation_can_be_written() -> None:
     assert yaml_of({"failed": "ValueError: ${"}) == "failed: 'ValueError: ${'\n"

@@ -1,4 +1,4 @@
-"""Signals as an exception: it comes through, whatever meets it on its way, and the handlers are as before."""
+"""Signals as an exception, which other code can't hide; the former handlers are restored."""
 
 import os
 import signal
@@ -20,30 +20,32 @@ def test_a_signal_is_an_exception_with_its_name_and_exit_code(signum: signal.Sig
     assert [signal.getsignal(s) for s in SIGNALS] == before
 
 
-@pytest.mark.parametrize("made_of_it", [None, ImportError, SystemExit])
-def test_a_signal_that_was_caught_or_renamed_is_one_all_the_same(made_of_it: type[BaseException] | None) -> None:
+@pytest.mark.parametrize("replacement", [None, ImportError, SystemExit])
+def test_a_signal_is_raised_although_other_code_caught_or_replaced_it(replacement: type[BaseException] | None) -> None:
     def work() -> None:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except BaseException as error:
-            if made_of_it is not None:
-                raise made_of_it from error
+            if replacement is not None:
+                raise replacement from error
 
     with pytest.raises(Interrupted, match="SIGTERM"), interruptible():
         work()
 
 
-def test_what_is_no_signal_is_left_as_it_is() -> None:
+def test_other_exceptions_pass_through() -> None:
     with pytest.raises(SystemExit) as caught, interruptible():
         raise SystemExit(3)
     assert caught.value.code == 3
 
 
-def test_a_signal_that_meets_a_finalizer_is_one_all_the_same_and_shows_no_traceback(
+def test_a_signal_within_a_finalizer_is_raised_without_a_traceback_on_stderr(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     def work() -> None:
-        weakref.finalize(Interrupted(signal.SIGINT), os.kill, os.getpid(), signal.SIGINT)  # at once: nobody keeps it
+        weakref.finalize(
+            Interrupted(signal.SIGINT), os.kill, os.getpid(), signal.SIGINT
+        )  # runs at once, without a reference
 
     with pytest.raises(Interrupted), interruptible():
         work()

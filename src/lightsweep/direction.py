@@ -1,4 +1,4 @@
-"""The direction of the monitored metric, stated once in the config and read by everything that compares."""
+"""The direction of the monitored metric, which the config states once."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ Direction = Literal["maximize", "minimize"]
 
 
 def is_better(value: float, than: float | None, *, direction: Direction) -> bool:
-    """Whether a finite value improves on the best so far; a tie keeps the earlier one, as Lightning does."""
+    """True if a finite value improves on the best so far. Ties keep the earlier value, as in Lightning."""
     if than is None:
         return True
     return value > than if direction == "maximize" else value < than

@@ -1,4 +1,4 @@
-"""Why a training failed: one word to count by, one line to read, and the traceback to mend it."""
+"""The reason why a training failed: a kind to count, one line to show, and a traceback file."""
 
 import contextlib
 import errno
@@ -10,14 +10,14 @@ from pathlib import Path
 from lightsweep.files import write_atomically
 
 TRACEBACK = "error.txt"
-BYTES_OF_A_FULL_DISK = 2**20
+FULL_DISK_BYTES = 2**20  # a disk with less free space counts as full
 
-# torch has an exception of its own for a GPU, but on the host it raises a RuntimeError that only its text tells.
+# torch raises a class of its own on a GPU, but a plain RuntimeError on the host.
 OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 class Kind(StrEnum):
-    """What became of a failed trial, as it is counted."""
+    """The kinds of failure that a search counts."""
 
     OUT_OF_MEMORY = "out of memory"
     DIVERGED = "diverged"
@@ -27,12 +27,12 @@ class Kind(StrEnum):
 
     @property
     def is_infeasible(self) -> bool:
-        """Whether the hyperparameters are to blame, so that the sampler should keep away from them."""
+        """True if the hyperparameters caused the failure, so that the sampler should avoid them."""
         return self in (Kind.OUT_OF_MEMORY, Kind.DIVERGED)
 
 
 class TrialStoppedError(Exception):
-    """A training was ended in the middle of an epoch, because the search is over."""
+    """A training was stopped in the middle of an epoch because the search is over."""
 
 
 class TrialTimeoutError(Exception):
@@ -40,7 +40,7 @@ class TrialTimeoutError(Exception):
 
 
 def kind_of(error: BaseException) -> Kind:
-    """Judge an exception that ended a training."""
+    """Classify an exception that ended a training."""
     if isinstance(error, TrialTimeoutError):
         return Kind.TIMEOUT
     if isinstance(error, MemoryError):
@@ -51,9 +51,9 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def disk_is_full(error: BaseException | None, folder: Path) -> bool:
-    """Whether an exception comes of a disk without space; torch's own writer, and what Optuna asserts, don't say so."""
+    """True if a full disk caused the exception, which torch's writer and Optuna's assertions don't say."""
     if isinstance(error, AssertionError) or "PytorchStreamWriter" in str(error):
-        return shutil.disk_usage(folder).free < BYTES_OF_A_FULL_DISK
+        return shutil.disk_usage(folder).free < FULL_DISK_BYTES
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -67,8 +67,8 @@ def in_one_line(error: BaseException) -> str:
 
 
 def save_traceback(error: BaseException, folder: Path) -> str:
-    """Write it into the folder of the run, and return it; a full disk must not hide what went wrong."""
-    told = "".join(traceback.format_exception(error))
+    """Return the traceback, and write it into the folder unless the disk fails too."""
+    text = "".join(traceback.format_exception(error))
     with contextlib.suppress(OSError):
-        write_atomically(folder / TRACEBACK, told)
-    return told
+        write_atomically(folder / TRACEBACK, text)
+    return text

@@ -1,4 +1,4 @@
-"""Files that are either the old one or the new one, whatever happens while they are written."""
+"""Files that several processes use: atomic writes, locks, YAML and paths to show."""
 
 import fcntl
 import os
@@ -33,16 +33,16 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def yaml_of(content: dict[str, Any]) -> str:
-    """Return plain Python as the YAML that `OmegaConf.to_yaml` makes of it, whatever text is in it."""
+    """Return the YAML that `OmegaConf.to_yaml` writes; unlike it, accept text that looks like an interpolation."""
     text: str = yaml.dump(content, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=_Dumper)
     return text
 
 
 def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
-    """Write to a temporary name beside the file, force it to disk, and rename it into place.
+    """Replace the file as a whole: whatever happens, it holds either the old text or the new one.
 
-    One that is not durable may be empty after a power loss, and after nothing less: it is not forced to disk, which on
-    many disks takes longer than a small trial.
+    `durable` forces the text to disk, which on many disks takes longer than a small trial. Without it the file may be
+    empty after a power loss, but after nothing else.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -53,8 +53,8 @@ def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside the file to write to, renamed into place at the end and removed if that fails."""
-    process = f"{socket.gethostname()}.{os.getpid()}"  # on two hosts, or in two containers, the ids can be the same
+    """Yield a temporary path in the same folder, which is renamed to `path` at the end, or removed on an error."""
+    process = f"{socket.gethostname()}.{os.getpid()}"  # process ids of two hosts or containers can be the same
     temporary = path.with_name(f".{path.name}.{process}.tmp")
     try:
         yield temporary
@@ -65,9 +65,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path, *, waiting: str) -> Iterator[None]:
-    """Hold the kernel's lock on this file, which is created, and say `waiting` if another process holds it first.
+    """Create the file and hold the kernel's lock on it; print `waiting` if another process holds it.
 
-    It ends with its process. On a file system that knows no such locks nobody waits.
+    The kernel releases the lock when the process ends. On a file system without such locks nothing is locked.
     """
     with path.open("ab") as file:
         try:
@@ -85,7 +85,7 @@ def locked(path: Path, *, waiting: str) -> Iterator[None]:
 
 
 def shown(path: Path) -> str:
-    """The path as a person would type it: relative where it lies below the working directory."""
+    """Return the path relative to the working directory if it is below it, else the whole path."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

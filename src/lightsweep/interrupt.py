@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as an exception, wherever nothing better is made of them."""
+"""SIGINT and SIGTERM as an exception, for the code that does not handle them itself."""
 
 import os
 import signal
@@ -12,9 +12,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(BaseException):
-    """Somebody, or a scheduler, stopped this process.
+    """A user or a scheduler stopped this process.
 
-    Not an `Exception`, which would be taken for a failed training, nor a `KeyboardInterrupt`, of which Lightning makes
+    Not an `Exception`, which would count as a failed training, nor a `KeyboardInterrupt`, which Lightning turns into
     exit code 1.
     """
 
@@ -25,7 +25,7 @@ class Interrupted(BaseException):
 
 @contextmanager
 def handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    """Let this function handle SIGINT and SIGTERM in the block, and the former handlers again after it."""
+    """Handle SIGINT and SIGTERM with this function in the block, and restore the previous handlers after it."""
     previous = {signum: signal.signal(signum, handler) for signum in SIGNALS}
     try:
         yield
@@ -36,9 +36,9 @@ def handled_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise `Interrupted`, and raise it at the end if something on its way made less of it.
+    """Raise `Interrupted` on SIGINT and SIGTERM, at the end of the block if other code caught or replaced it.
 
-    An import may have made an ImportError of it, and a finalizer can raise nothing at all.
+    For example, an import turns it into an ImportError, and a finalizer can't raise at all.
     """
     signalled: list[int] = []
 
@@ -61,12 +61,12 @@ def interruptible() -> Iterator[None]:
 
 
 def exit_on_signals() -> None:
-    """Let SIGINT and SIGTERM end the process with one line, also when it is about to exit and nothing can be raised."""
+    """Exit with one line on SIGINT and SIGTERM, also while the interpreter shuts down and nothing can be raised."""
     for signum in SIGNALS:
         signal.signal(signum, _exit_at_once)
 
 
 def _exit_at_once(signum: int, _: object) -> NoReturn:
     interrupted = Interrupted(signum)
-    os.write(2, f"{interrupted}\n".encode())  # `print` may be what was interrupted
+    os.write(2, f"{interrupted}\n".encode())  # the signal may have interrupted `print`
     os._exit(interrupted.exit_code)

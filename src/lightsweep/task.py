@@ -1,10 +1,10 @@
-"""What is to be predicted."""
+"""The kind of prediction that a data set asks for."""
 
 from enum import StrEnum
 
 
 class Task(StrEnum):
-    """Binary is two classes, with a logit for each."""
+    """A binary task has two classes, with one logit for each."""
 
     BINARY = "binary"
     MULTICLASS = "multiclass"

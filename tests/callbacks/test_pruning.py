@@ -252,10 +252,6 @@ def test_a_stop_request_of_another_search_in_the_same_folder_is_ignored(
     assert len(list(tmp_path.glob(".stop*"))) == 2
 
 
-def test_a_stop_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
-    request_stop(tmp_path / "no such folder", at_once=True)
-
-
 def test_a_stop_request_does_not_wait_for_a_validation_and_the_trial_resumes_with_the_same_reports(
     study_of_search: optuna.Study, tmp_path: Path, quiet_trainer: dict[str, Any]
 ) -> None:

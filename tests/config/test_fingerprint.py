@@ -1,4 +1,4 @@
-"""What counts as the same search, taken from the shipped config."""
+"""The fingerprint of a search, with the shipped config: which changes make it another search."""
 
 import os
 import subprocess
@@ -33,12 +33,12 @@ def fingerprint(composed: Compose, *overrides: str) -> Fingerprint:
             ["data._target_", "data.n_classes", "data.n_features", "data.n_samples"],
         ),
         (["callbacks=early_stopping"], ["callbacks.early_stopping._target_"]),
-        (["model.n_layers=3"], []),  # it is searched: the space says what it may be
+        (["model.n_layers=3"], []),  # searched, so the space counts
         (["logger=tensorboard", "verbose=true", "threads=2", "trainer=cpu", "model.batches_per_step=1"], []),
         (["hydra.sweeper.n_trials=7", "hydra/launcher=joblib", "hydra/sweeper/pruner=none"], []),
     ],
 )
-def test_what_changes_the_meaning_of_a_value_is_a_difference(
+def test_a_change_of_the_meaning_of_a_value_is_a_difference(
     overrides: list[str], changed: list[str], composed: Compose
 ) -> None:
     found = differences(fingerprint(composed).strict, fingerprint(composed, *overrides).strict)
@@ -46,7 +46,7 @@ def test_what_changes_the_meaning_of_a_value_is_a_difference(
     assert bool(found) == bool(changed)
 
 
-def test_each_choice_of_a_group_counts_with_all_of_its_settings(composed: Compose) -> None:
+def test_all_settings_of_each_choice_of_a_group_count(composed: Compose) -> None:
     adam, sgd = composed("hparams_search=mlp"), composed("hparams_search=mlp", "optimizer=sgd")
     other = composed("hparams_search=mlp", "optimizer=sgd", "optimizer.momentum=0.5")
     then, now = (Fingerprint.of([adam, choice], space=SPACE, direction="maximize") for choice in (sgd, other))
@@ -54,7 +54,7 @@ def test_each_choice_of_a_group_counts_with_all_of_its_settings(composed: Compos
 
 
 @pytest.mark.parametrize("key", ["path", "val_path", "test_path", "y_path"])
-def test_a_data_file_is_known_by_its_content_and_its_path_is_noted(key: str, tmp_path: Path) -> None:
+def test_the_content_of_a_data_file_is_strict_and_its_path_informational(key: str, tmp_path: Path) -> None:
     one, copy, other = (tmp_path / name for name in ("one.csv", "copy.csv", "other.csv"))
     for path, text in ((one, "a,b\n"), (copy, "a,b\n"), (other, "a,c\n")):
         path.write_text(text)
@@ -68,7 +68,7 @@ def test_a_data_file_is_known_by_its_content_and_its_path_is_noted(key: str, tmp
     assert "(4 bytes)" in of(one).strict[f"data.{key}"]
 
 
-def test_a_file_is_known_again_after_it_was_changed_in_place(tmp_path: Path) -> None:
+def test_a_file_that_is_changed_in_place_is_a_difference(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     config = OmegaConf.create({"data": {"path": str(path)}})
     digests = []
@@ -79,13 +79,13 @@ def test_a_file_is_known_again_after_it_was_changed_in_place(tmp_path: Path) -> 
     assert digests[0] != digests[1]
 
 
-def test_where_prepared_data_is_kept_means_nothing(composed: Compose) -> None:
+def test_the_folder_of_the_data_cache_is_no_difference(composed: Compose) -> None:
     table = ["data=table", "data.path=a.csv", "data.target=y"]
     found = [fingerprint(composed, *table, f"data.cache={name}", f"data.relative_to={name}") for name in "ab"]
     assert differences(found[0].strict, found[1].strict) == {}
 
 
-def test_the_versions_and_the_commit_are_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_and_commit_are_informational(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "train.py")])
     empty = OmegaConf.create({})
     assert "git commit" not in Fingerprint.of([empty], space={}, direction="maximize").informational
@@ -108,18 +108,18 @@ def test_a_record_is_read_back_and_anything_else_is_none() -> None:
         assert Fingerprint.from_record(record) is None
 
 
-def test_a_record_of_an_earlier_version_that_names_a_target_as_it_was_is_the_same_search() -> None:
+def test_a_renamed_target_in_an_earlier_record_is_no_difference() -> None:
     then = {"optimizer._target_": "lightsweep.optimizer.rmsprop.RMSprop", "optimizer.lr": "0.1", "x": "y"}
     now = {**then, "optimizer._target_": "torch.optim.RMSprop"}
     assert Fingerprint.from_record({"measured": then, "noted": {}}) == Fingerprint(strict=now, informational={})
 
 
 @pytest.mark.parametrize("target", RENAMED_TARGETS.values())
-def test_what_a_target_is_called_now_can_be_imported(target: str) -> None:
+def test_the_present_name_of_a_renamed_target_can_be_imported(target: str) -> None:
     assert callable(hydra.utils.get_object(target))
 
 
-def test_values_that_only_a_job_knows_and_missing_ones_keep_their_text() -> None:
+def test_missing_values_and_those_known_only_in_a_job_keep_their_text() -> None:
     config = OmegaConf.create({"a": "${nowhere:x}", "b": "???", "c": ["${d}", 1], "d": 5})
     strict = Fingerprint.of([config], space={}, direction="maximize").strict
     assert strict == {"a": "${nowhere:x}", "b": "???", "c.0": "5", "c.1": "1", "d": "5", "direction": "maximize"}
@@ -129,11 +129,11 @@ def test_values_that_only_a_job_knows_and_missing_ones_keep_their_text() -> None
     ("key", "group", "within"),
     [("a.b", "a", True), ("a", "a", True), ("ab", "a", False), ("a", "a.b", False), ("db/x", "db", True)],
 )
-def test_a_group_holds_what_is_below_it(key: str, group: str, within: bool) -> None:
+def test_a_group_includes_the_keys_below_it(key: str, group: str, within: bool) -> None:
     assert is_within(key, [group]) is within
 
 
-def test_differences_stand_side_by_side() -> None:
+def test_differences_are_shown_side_by_side() -> None:
     assert (
         side_by_side({"seed": ("1", "22"), "x": ("-", "0")}) == "        then  now\n  seed  1     22\n  x     -     0"
     )

@@ -1,5 +1,6 @@
-"""From a config node to an object: what is built, what is refused, and in which words."""
+"""Instantiation of config nodes: the objects, the targets that are rejected, and the error messages."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 from torch import nn
 
-from lightsweep.config import targets as trust
+from lightsweep.config import targets
 from lightsweep.config.instantiate import build, instantiate_all, locate_target
 from lightsweep.config.targets import ALLOWED_TARGETS
 from lightsweep.errors import ConfigError
@@ -31,7 +32,7 @@ MLP = {
 
 
 @pytest.fixture(autouse=True)
-def _trust() -> Iterator[None]:
+def _allowlist() -> Iterator[None]:
     with hydra.utils.execution_whitelist(ALLOWED_TARGETS):
         yield
 
@@ -45,12 +46,12 @@ def message_of(node: dict[str, Any]) -> str:
         built(node)
     assert caught.value.__cause__ is not None
     message = str(caught.value)
-    assert "part" in message  # where in the config it is
+    assert "part" in message  # the key of the node
     assert "\n" not in message
     return message
 
 
-def test_the_target_is_called_with_its_keys_and_what_is_given_beside_which_wins() -> None:
+def test_the_target_is_called_with_its_keys_and_the_arguments_which_win() -> None:
     layer = built({"_target_": "torch.nn.Linear", "in_features": 3, "bias": False}, out_features=5)
     assert (layer.in_features, layer.out_features, layer.bias) == (3, 5, None)
     assert built({"_target_": "torch.nn.Dropout", "p": 0.1}, p=0.5).p == 0.5
@@ -66,7 +67,7 @@ def test_lists_and_mappings_arrive_as_plain_python() -> None:
     assert type(thing.n_epochs[1]) is dict
 
 
-def test_a_node_within_a_node_is_built_first() -> None:
+def test_interpolations_of_the_node_are_resolved() -> None:
     pruner = built(
         {
             "_target_": "optuna.pruners.PercentilePruner",
@@ -78,7 +79,7 @@ def test_a_node_within_a_node_is_built_first() -> None:
     assert (pruner._n_startup_trials, pruner._interval_steps) == (3, 3)
 
 
-def test_a_partial_waits_for_the_rest_of_its_arguments() -> None:
+def test_a_partial_takes_the_remaining_arguments_later() -> None:
     optimizer_of = built({"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.25})
     assert optimizer_of(nn.Linear(1, 1).parameters()).param_groups[0]["lr"] == 0.25
 
@@ -87,21 +88,21 @@ def test_an_escaped_interpolation_is_resolved_once() -> None:
     assert built({"_target_": "torch.nn.Dropout", "p": 0.25, "inplace": r"\${seed}"}).inplace == "${seed}"
 
 
-def test_a_mapping_without_a_target_is_built_part_by_part() -> None:
+def test_the_nodes_of_a_mapping_without_a_target_are_built() -> None:
     assert list(map(type, built({"a": [{"_target_": "torch.nn.ReLU"}]})["a"])) == [nn.ReLU]
 
 
-def test_the_target_of_a_node_is_found_without_a_call() -> None:
+def test_a_target_is_located_without_a_call() -> None:
     node = OmegaConf.create({"part": {"_target_": "torch.nn.Dropout", "rate": 2, "inplace": {"_target_": "nowhere"}}})
     assert locate_target(node.part, "part") is nn.Dropout
 
 
-def test_the_target_of_a_node_that_is_not_trusted_is_refused_with_its_key() -> None:
-    with pytest.raises(ConfigError, match=r"^part\._target_ is 'own\.Net', which is not trusted"):
+def test_a_target_that_is_not_allowed_is_not_located() -> None:
+    with pytest.raises(ConfigError, match=r"^part\._target_ is 'own\.Net', which is not on the allowlist"):
         locate_target(OmegaConf.create({"part": {"_target_": "own.Net"}}).part, "part")
 
 
-def test_a_target_that_was_trusted_once_is_not_trusted_for_ever() -> None:
+def test_a_target_that_was_allowed_before_is_checked_again() -> None:
     node = {"_target_": "torch.nn.ReLU"}
     built(node)
     with hydra.utils.execution_whitelist(["lightsweep.*"], reset=True):
@@ -116,51 +117,51 @@ def test_a_target_that_was_trusted_once_is_not_trusted_for_ever() -> None:
         "builtins.eval",
         "subprocess.run",
         "shutil.rmtree",
-        "lightsweep.cli.app.os.getcwd",  # a way around by a module that a trusted one imports
+        "lightsweep.cli.app.os.getcwd",  # reached through a module of an allowed package
         "lightsweep.config.targets.os.system",
         "lightsweep.files.os.system",
         "collections.OrderedDict",
     ],
 )
-def test_a_target_that_is_not_trusted_is_refused(target: str) -> None:
+def test_a_target_that_is_not_allowed_is_rejected(target: str) -> None:
     message = message_of({"_target_": target})
     assert target in message
-    assert "whitelist" in message
+    assert re.search("(white|allow)list", message)  # Hydra has its own message for the most dangerous ones
 
 
 @pytest.mark.parametrize(
-    ("target", "told", "entry"),
+    ("target", "named", "entry"),
     [
-        ("own_model.TwoTowers", "'own_model.TwoTowers', which is not trusted", "own_model.*"),
-        ("own.deep.Net", "'own.deep.Net', which is not trusted", "own.deep.*"),
+        ("own_model.TwoTowers", "'own_model.TwoTowers', which is not on the allowlist", "own_model.*"),
+        ("own.deep.Net", "'own.deep.Net', which is not on the allowlist", "own.deep.*"),
         (
             "lightsweep.cli.app.os.getcwd",
-            "'lightsweep.cli.app.os.getcwd', which is 'os.getcwd' and is not trusted",
+            "'lightsweep.cli.app.os.getcwd', an alias of 'os.getcwd', which is not on the allowlist",
             "lightsweep.cli.app.os.getcwd",
         ),
     ],
 )
-def test_a_target_that_could_be_trusted_is_told_with_the_way_to(
-    target: str, told: str, entry: str, monkeypatch: pytest.MonkeyPatch
+def test_the_error_for_a_target_tells_how_to_allow_it(
+    target: str, named: str, entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trust, "USER_TARGETS", ("own_data.*",))
+    monkeypatch.setattr(targets, "USER_TARGETS", ("own_data.*",))
     message = message_of({"_target_": target})
-    assert message.startswith(f"part._target_ is {told}: ")
-    assert f"LIGHTSWEEP_TRUST='own_data.*,{entry}'" in message
+    assert message.startswith(f"part._target_ is {named} of targets. ")
+    assert f"set LIGHTSWEEP_TRUST='own_data.*,{entry}' in the environment" in message
 
 
-def test_a_target_that_could_never_be_trusted_is_told_without_a_way() -> None:
-    assert trust.VARIABLE not in message_of({"_target_": "os.system"})
+def test_the_error_for_a_dangerous_target_does_not_tell_how_to_allow_it() -> None:
+    assert targets.VARIABLE not in message_of({"_target_": "os.system"})
 
 
-def test_a_trusted_module_that_is_not_on_the_path_is_told_with_the_way_to_put_it_there() -> None:
+def test_the_error_for_an_allowed_module_that_is_missing_names_the_path_variable() -> None:
     with hydra.utils.execution_whitelist(("nowhere_to_be.*",)):
         message = message_of({"_target_": "nowhere_to_be.found.Net"})
     assert message.startswith("part._target_ is 'nowhere_to_be.found.Net', but Python finds no module 'nowhere_to_be'.")
     assert "PYTHONPATH=<the folder that holds it>" in message
 
 
-def test_a_target_that_is_not_trusted_is_not_called_within_another_either(tmp_path: Path) -> None:
+def test_a_nested_target_that_is_not_allowed_is_not_called(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.touch()
     with pytest.raises(ConfigError, match=r"os\.remove"):
@@ -185,36 +186,36 @@ def test_a_target_that_does_not_exist_is_named(target: str) -> None:
         ({"_target_": "torch.optim.Adam", "_partial_": True, "lrr": 3}, "lrr"),
     ],
 )
-def test_an_argument_that_the_target_does_not_take_or_misses_is_named(node: dict[str, Any], part: str) -> None:
+def test_an_unknown_or_missing_argument_is_named(node: dict[str, Any], part: str) -> None:
     assert part in message_of(node)
 
 
-class HandsOn(mlp.MLP):
+class PassesKeywords(mlp.MLP):
     def __init__(self, *, name: str, **shared: Any) -> None:
         super().__init__(**shared)
 
 
-class TakesTheWrong(mlp.MLP):
+class CallsWrongly(mlp.MLP):
     def __init__(self, *, name: str) -> None:
         super().__init__(depth=3)  # type: ignore[call-arg]
 
 
 def install(monkeypatch: pytest.MonkeyPatch, kind: type) -> None:
-    """Put a class beside MLP, where it is trusted."""
+    """Put a class into the module of MLP, which is allowed."""
     monkeypatch.setattr(kind, "__module__", mlp.__name__)
     monkeypatch.setattr(mlp, kind.__name__, kind, raising=False)
 
 
-def test_an_argument_that_a_subclass_hands_on_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, HandsOn)
-    node = {**MLP, "_target_": "lightsweep.model.mlp.HandsOn", "name": "mine", "depth": 3}
+def test_an_unknown_argument_that_a_subclass_passes_on_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, PassesKeywords)
+    node = {**MLP, "_target_": "lightsweep.model.mlp.PassesKeywords", "name": "mine", "depth": 3}
     assert "part: MLP.__init__() got an unexpected keyword argument 'depth'" in message_of(node)
 
 
-def test_a_wrong_call_inside_of_a_constructor_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    install(monkeypatch, TakesTheWrong)
+def test_a_wrong_call_inside_a_constructor_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, CallsWrongly)
     with pytest.raises(TypeError, match="depth"):
-        message_of({"_target_": "lightsweep.model.mlp.TakesTheWrong", "name": "mine"})
+        message_of({"_target_": "lightsweep.model.mlp.CallsWrongly", "name": "mine"})
 
 
 @pytest.mark.parametrize(
@@ -227,17 +228,17 @@ def test_a_wrong_call_inside_of_a_constructor_keeps_its_traceback(monkeypatch: p
         ({**MLP, "sizes": "${nowhere}"}, "Interpolation key 'nowhere' not found"),
     ],
 )
-def test_a_value_that_the_target_refuses_is_told_in_its_own_words(node: dict[str, Any], part: str) -> None:
+def test_the_message_of_a_target_that_rejects_a_value_is_kept(node: dict[str, Any], part: str) -> None:
     assert part in message_of(node)
 
 
-def test_our_own_refusal_passes_through_as_it_is() -> None:
+def test_a_config_error_passes_through() -> None:
     with pytest.raises(ConfigError, match=r"^model\.activation is 'rellu'; it must be one of") as caught:
         built({**MLP, "activation": "rellu"})
     assert caught.value.__cause__ is None
 
 
-def test_a_value_that_was_left_open_is_omegaconfs_own_error() -> None:
+def test_a_missing_value_raises_omegaconfs_error() -> None:
     with pytest.raises(MissingMandatoryValue, match=r"part\.sizes"):
         built({**MLP, "sizes": "???"})
 
@@ -254,7 +255,7 @@ def test_a_value_that_was_left_open_is_omegaconfs_own_error() -> None:
         ),
     ],
 )
-def test_any_other_error_of_a_constructor_keeps_its_type_and_its_traceback(
+def test_any_other_error_of_a_constructor_keeps_its_type_and_traceback(
     node: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error) as caught:
@@ -263,12 +264,12 @@ def test_any_other_error_of_a_constructor_keeps_its_type_and_its_traceback(
     assert "__init__" in [entry.name for entry in caught.traceback]
 
 
-def test_all_of_a_group_are_built_but_those_set_to_null() -> None:
+def test_the_entries_of_a_group_are_built_except_null() -> None:
     group = OmegaConf.create({"a": {"_target_": "torch.nn.ReLU"}, "b": None, "c": {"_target_": "torch.nn.Tanh"}})
     assert list(map(type, instantiate_all(group, "group"))) == [torch.nn.ReLU, torch.nn.Tanh]
     assert instantiate_all(None, "group") == instantiate_all(OmegaConf.create({}), "group") == []
 
 
-def test_a_target_of_an_earlier_version_is_built_by_its_present_name() -> None:
+def test_a_renamed_target_is_built_by_its_present_name() -> None:
     optimizer = built({"_target_": "lightsweep.optimizer.rmsprop.RMSprop", "_partial_": True, "lr": 0.1})
     assert optimizer.func is torch.optim.RMSprop

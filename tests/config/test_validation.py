@@ -1,4 +1,4 @@
-"""The rules for the values of a config: what each takes and refuses, and that all problems are told at once."""
+"""The rules for the values of a config: what each accepts, and that all problems are reported together."""
 
 import importlib.util
 import math
@@ -12,26 +12,26 @@ from omegaconf import DictConfig, OmegaConf
 from lightsweep.config.validation import EXTRAS, RULES, check_config, direction_of, problem_of, problems_of
 from lightsweep.errors import ConfigError
 
-# Values that are wrong for every number.
-NO_NUMBERS = [None, "3", "", True, math.nan, math.inf, -math.inf, [1], {"a": 1}]
-COUNTS = ([1, 2, 10**9], [*NO_NUMBERS, 0, -1, 1.0, 2.5])
-SHARES = ([0, 0.0, 0.5, 0.999], [*NO_NUMBERS, 1, 1.0, 1.5, -0.1])
-FRACTIONS = ([0.1, 0.5], [*NO_NUMBERS, 0, 1, 1.5, -0.1])
+# Values that no rule for numbers accepts.
+NOT_NUMBERS = [None, "3", "", True, math.nan, math.inf, -math.inf, [1], {"a": 1}]
+COUNTS = ([1, 2, 10**9], [*NOT_NUMBERS, 0, -1, 1.0, 2.5])
+FROM_0_BELOW_1 = ([0, 0.0, 0.5, 0.999], [*NOT_NUMBERS, 1, 1.0, 1.5, -0.1])
+FRACTIONS = ([0.1, 0.5], [*NOT_NUMBERS, 0, 1, 1.5, -0.1])
 PATHS = ([None, "a.csv"], ["", 3, ["a.csv"]])
-SWITCHES = ([True, False], [None, 0, 1, "true", "", "no"])
+BOOLEANS = ([True, False], [None, 0, 1, "true", "", "no"])
 
-COUNTS_OR_NULL = ([None, 1, 64], [v for v in [*NO_NUMBERS, 0, -1, 1.5] if v is not None])
+COUNTS_OR_NULL = ([None, 1, 64], [v for v in [*NOT_NUMBERS, 0, -1, 1.5] if v is not None])
 
 TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "monitor": (["val/acc", "loss"], [None, "", 3, True, ["val/acc"]]),
     "direction": (["maximize", "minimize"], ["", "max", "up", "Maximize", True, 1]),
-    "seed": ([0, 1, 2**32 - 1], [*NO_NUMBERS, -1, 2**32, 1.0]),
+    "seed": ([0, 1, 2**32 - 1], [*NOT_NUMBERS, -1, 2**32, 1.0]),
     "threads": COUNTS_OR_NULL,
-    "refit": SWITCHES,
+    "refit": BOOLEANS,
     "export": ([[], ["onnx"], ["torch", "onnx"]], [None, "onnx", ["onnx", "pickle"], 3, True]),
-    "verbose": SWITCHES,
+    "verbose": BOOLEANS,
     "data.batch_size": COUNTS,
-    "data.shuffle": SWITCHES,
+    "data.shuffle": BOOLEANS,
     "data.n_samples": COUNTS,
     "data.n_features": COUNTS,
     "data.path": (["a.csv"], [None, "", 3, ["a.csv"]]),
@@ -50,28 +50,28 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "data.test_fraction": FRACTIONS,
     "data.decimal": (["point", "comma"], [None, "", ".", ","]),
     "data.scale": (["standard", "quantile"], [None, "", "minmax"]),
-    "data.one_hot_up_to": ([0, 12], [*NO_NUMBERS, -1, 1.5]),
+    "data.one_hot_up_to": ([0, 12], [*NOT_NUMBERS, -1, 1.5]),
     "data.class_weights": ([None, "balanced"], ["", True, [1, 2]]),
-    "data.n_classes": ([2, 10], [*NO_NUMBERS, 1, 0, 2.0]),
+    "data.n_classes": ([2, 10], [*NOT_NUMBERS, 1, 0, 2.0]),
     "model.n_layers": COUNTS,
     "model.hidden_size": COUNTS,
     "model.layer_sizes": ([None, [], [8], [256, 128]], [[0], [8, 0.5], ["8"], [True], 8, "8", "[8]"]),
-    "model.dropout_rate": SHARES,
+    "model.dropout_rate": FROM_0_BELOW_1,
     "model.activation": (["relu", "gelu", "leaky_relu"], [None, "", "ReLU", 3]),
     "model.normalization": (["none", "batch", "layer"], [None, "", "Batch", True]),
-    "model.residual": SWITCHES,
-    "model.label_smoothing": SHARES,
+    "model.residual": BOOLEANS,
+    "model.label_smoothing": FROM_0_BELOW_1,
     "model.number_embedding": (["none", "piecewise_linear", "periodic"], [None, "", "ple"]),
     "model.number_embedding_size": COUNTS,
     "model.n_bins": COUNTS,
     "model.n_frequencies": COUNTS,
-    "model.frequency_scale": ([1e-3, 1, 10.0], [*NO_NUMBERS, 0, -0.1]),
+    "model.frequency_scale": ([1e-3, 1, 10.0], [*NOT_NUMBERS, 0, -0.1]),
     "model.category_embedding_size": COUNTS_OR_NULL,
     "model.schedule": (["none", "one_cycle", "cosine", None], ["", "linear"]),
     "model.batches_per_step": COUNTS_OR_NULL,
-    "optimizer.lr": ([1e-8, 1, 0.1, 10.0], [*NO_NUMBERS, 0, 0.0, -0.1]),
-    "optimizer.momentum": SHARES,
-    "optimizer.weight_decay": ([0, 0.0, 0.01, 3], [*NO_NUMBERS, -0.1]),
+    "optimizer.lr": ([1e-8, 1, 0.1, 10.0], [*NOT_NUMBERS, 0, 0.0, -0.1]),
+    "optimizer.momentum": FROM_0_BELOW_1,
+    "optimizer.weight_decay": ([0, 0.0, 0.01, 3], [*NOT_NUMBERS, -0.1]),
     "trainer.max_epochs": COUNTS,
     "callbacks.early_stopping.patience": COUNTS,
 }
@@ -93,19 +93,19 @@ def test_the_table_has_a_row_for_every_rule() -> None:
     assert set(TABLE) == set(RULES)
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, value) for key, (good, _) in TABLE.items() for value in good])
-def test_a_good_value_is_no_problem(key: str, value: Any) -> None:
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, (valid, _) in TABLE.items() for value in valid])
+def test_a_valid_value_is_no_problem(key: str, value: Any) -> None:
     assert problems_of(config_with(key, value)) == []
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, value) for key, (_, bad) in TABLE.items() for value in bad])
-def test_a_bad_value_is_one_problem_that_says_what_it_must_be(key: str, value: Any) -> None:
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, (_, invalid) in TABLE.items() for value in invalid])
+def test_an_invalid_value_is_one_problem_that_states_the_rule(key: str, value: Any) -> None:
     [problem] = problems_of(config_with(key, value))
     assert problem.startswith(f"{key} is ")
     assert problem.endswith(f"; it must be {RULES[key].must_be}.")
 
 
-def test_a_data_module_of_the_users_own_may_mean_something_else_by_a_word() -> None:
+def test_the_keys_of_the_users_own_data_module_are_not_checked() -> None:
     assert problems_of(config_of(data___target_="mine.Data", data__split=0.2, data__path=None)) == []
     assert len(problems_of(config_of(data___target_="lightsweep.data.mine", data__split=0.2, data__path=None))) == 2
 
@@ -125,7 +125,7 @@ def test_a_data_module_of_the_users_own_may_mean_something_else_by_a_word() -> N
         ("some.other.key", -1, None),
     ],
 )
-def test_a_problem_is_one_sentence_of_key_value_and_rule(key: str, value: Any, problem: str | None) -> None:
+def test_a_problem_is_one_sentence_with_key_value_and_rule(key: str, value: Any, problem: str | None) -> None:
     assert problem_of(key, value) == problem
 
 
@@ -164,18 +164,18 @@ def test_all_problems_are_reported_together_in_the_order_of_the_rules() -> None:
         ("", None),
     ],
 )
-def test_the_name_of_a_metric_says_which_direction_is_better(metric: str, direction: str | None) -> None:
+def test_the_direction_must_fit_the_name_of_the_metric(metric: str, direction: str | None) -> None:
     assert direction_of(metric) == direction
-    for asked in ("maximize", "minimize"):
-        problems = problems_of(config_of(monitor=metric, direction=asked)) if metric else []
-        assert len(problems) == (direction not in (None, asked))
-        assert all(problem.startswith(f"direction is {asked}, but monitor is '{metric}'") for problem in problems)
+    for given in ("maximize", "minimize"):
+        problems = problems_of(config_of(monitor=metric, direction=given)) if metric else []
+        assert len(problems) == (direction not in (None, given))
+        assert all(problem.startswith(f"direction is {given}, but monitor is '{metric}'") for problem in problems)
 
 
 @pytest.mark.parametrize(
     ("metric", "meant"), [("val/rmse", "minimize"), ("val/acc", "maximize"), ("val/surprise", None)]
 )
-def test_the_direction_is_that_of_the_name_unless_it_is_given(metric: str, meant: str | None) -> None:
+def test_the_direction_is_read_from_the_name_of_the_metric(metric: str, meant: str | None) -> None:
     cfg = config_of(monitor=metric, direction="${direction_of:${monitor}}")
     assert cfg.direction == meant
     problems = problems_of(cfg)
@@ -185,7 +185,7 @@ def test_the_direction_is_that_of_the_name_unless_it_is_given(metric: str, meant
         assert problem.endswith("Add direction=maximize or direction=minimize.")
 
 
-def test_keys_that_a_config_does_not_have_are_no_problem() -> None:
+def test_missing_keys_are_no_problem() -> None:
     check_config(OmegaConf.create())
     check_config(OmegaConf.create({"model": {"n_layers": 1}, "data": None, "optimizer": {}}))
 
@@ -197,23 +197,23 @@ def test_keys_that_a_config_does_not_have_are_no_problem() -> None:
         ("${nowhere}", "seed: Interpolation key 'nowhere' not found"),
     ],
 )
-def test_a_value_that_is_missing_or_points_nowhere_is_a_problem_too(value: str, part: str) -> None:
+def test_a_missing_value_and_a_wrong_interpolation_are_problems(value: str, part: str) -> None:
     problems = problems_of(OmegaConf.create({"seed": value, "model": {"n_layers": 0}}))
     assert len(problems) == 2
     assert problems[0].startswith(part)
     assert "model.n_layers" in problems[1]
 
 
-def test_values_are_checked_behind_their_interpolations() -> None:
+def test_interpolations_are_resolved_before_the_check() -> None:
     cfg = OmegaConf.create({"width": 0, "model": {"hidden_size": "${width}"}})
     assert problems_of(cfg) == ["model.hidden_size is 0; it must be a whole number of at least 1."]
 
 
 @pytest.mark.parametrize("target", EXTRAS)
-def test_a_logger_whose_package_is_not_installed_is_named_with_the_command(
+def test_the_problem_of_a_missing_logger_package_is_the_command_that_installs_it(
     target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package, extra = EXTRAS[target]
+    package = EXTRAS[target]
     installed = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *more: None if name == package else installed(name, *more)
@@ -222,26 +222,28 @@ def test_a_logger_whose_package_is_not_installed_is_named_with_the_command(
     wrong_seed, missing = problems_of(cfg)
     assert wrong_seed.startswith("seed is -1")
     assert missing.startswith(f"logger=mine needs the package {package}, which is not installed. ")
-    assert f"-e '.[{extra}]'" in missing
+    assert f"-e '.[{package}]'" in missing
 
 
 @pytest.mark.parametrize(
     "logger", [None, {}, {"csv": None}, {"csv": {"_target_": "pytorch_lightning.loggers.CSVLogger"}}]
 )
-def test_a_logger_without_further_packages_is_no_problem(logger: Any) -> None:
+def test_a_logger_without_an_extra_is_no_problem(logger: Any) -> None:
     assert problems_of(OmegaConf.create({"logger": logger})) == []
 
 
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
-        # Before the seconds that those take, at every start and for every --help.
+        # Loaded at every start, also for --help.
         ("cli.app, config.validation, sweeper.sweeper, config.targets", {"optuna", "plotly"}),
         ("sweeper.search", {"sqlalchemy"}),
         ("report.page", {"plotly", "matplotlib", "optuna.visualization"}),
     ],
 )
-def test_what_starts_before_the_training_imports_no_torch_nor_what_takes_as_long(modules: str, heavy: set[str]) -> None:
+def test_the_modules_before_the_training_import_neither_torch_nor_other_slow_packages(
+    modules: str, heavy: set[str]
+) -> None:
     heavy = heavy | {"torch", "pytorch_lightning", "sklearn"}
     imports = ", ".join(f"lightsweep.{name}" for name in modules.split(", "))
     code = f"import sys, {imports}; print([name for name in {sorted(heavy)} if name in sys.modules])"

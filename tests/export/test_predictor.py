@@ -235,7 +235,7 @@ def test_a_module_that_is_not_trusted_is_not_imported(copied: Path, monkeypatch:
     (copied / "foreign.py").write_text("raise AssertionError('imported')")
     monkeypatch.syspath_prepend(copied)
     (copied / CONFIG).write_text("model: {_target_: foreign.Model}\n")
-    with pytest.raises(ConfigError, match=r"model\._target_ is 'foreign\.Model', which is not trusted"):
+    with pytest.raises(ConfigError, match=r"model\._target_ is 'foreign\.Model', which is not on the allowlist"):
         lightsweep.load(copied)
 
 

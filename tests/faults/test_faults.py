@@ -1,7 +1,6 @@
-"""What can happen to a search from outside, done to the real command: killed workers, torn files, disks that fail."""
+"""Faults from outside, in searches of the real command: killed workers, damaged files, failing disks."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -24,24 +23,24 @@ Mount = Callable[[str], None]
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[tuple[Path, Mount]]:
-    """A folder that is a file system of its own, and a function that mounts it anew with other options."""
+    """A folder with its own small file system, and a function that remounts it with other options."""
     folder = tmp_path / "disk"
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(["mount", *options], capture_output=True).returncode != 0:
-        pytest.skip("this machine lets nobody mount a small file system")
+        pytest.skip("mounting a file system is not permitted")
     try:
         yield folder, lambda option: subprocess.run(["mount", "-o", f"remount,{option}", str(folder)], check=True)
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_ends_the_search_with_one_message_and_it_goes_on_once_there_is_space(
+def test_a_full_disk_ends_the_search_with_one_message_and_it_can_be_resumed(
     disk: tuple[Path, Mount], tmp_path: Path
 ) -> None:
     folder, remount = disk
     search = (*SEARCH, f"hydra.sweep.dir={folder}/search", "hydra.sweeper.n_trials=6", "trainer.max_epochs=3")
-    wide = ("model.hidden_size=choice(384,400)", "model.n_layers=2")  # 2 MB a checkpoint, with the optimizer's state
+    wide = ("model.hidden_size=choice(384,400)", "model.n_layers=2")  # 2 MB per checkpoint, with the optimizer's state
     ran = train(*search, *wide, cwd=tmp_path)
     assert ran.code == 1
     assert "is full, so nothing more can be written" in ran.err
@@ -55,7 +54,7 @@ def test_a_full_disk_ends_the_search_with_one_message_and_it_goes_on_once_there_
     assert {number: trials[number].value for number in finished} == finished
 
 
-def test_a_folder_that_can_only_be_read_is_refused_with_one_message(disk: tuple[Path, Mount], tmp_path: Path) -> None:
+def test_a_read_only_folder_is_rejected_with_one_message(disk: tuple[Path, Mount], tmp_path: Path) -> None:
     folder, remount = disk
     remount("ro")
     ran = train(*SEARCH, f"hydra.sweep.dir={folder}/search", cwd=tmp_path)
@@ -65,7 +64,7 @@ def test_a_folder_that_can_only_be_read_is_refused_with_one_message(disk: tuple[
 
 
 @pytest.mark.parametrize("launcher", ["processes", "joblib"])
-def test_killed_workers_cost_no_trial(launcher: str, tmp_path: Path) -> None:
+def test_a_search_with_killed_workers_completes_every_trial(launcher: str, tmp_path: Path) -> None:
     workers = (f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=2", "hydra.sweeper.max_retries=3")
     process = start(*SEARCH, *workers, "hydra.sweeper.n_trials=4", "trainer.max_epochs=100", cwd=tmp_path)
     n_killed = 0
@@ -74,7 +73,7 @@ def test_killed_workers_cost_no_trial(launcher: str, tmp_path: Path) -> None:
         time.sleep(0.2)
         running = running_trials(tmp_path, driver=process.pid)
         if running:
-            with contextlib.suppress(ProcessLookupError):  # joblib has ended it, after the other was killed
+            with contextlib.suppress(ProcessLookupError):  # joblib ends a worker after the other was killed
                 os.kill(running[0], signal.SIGKILL)
                 n_killed += 1
             time.sleep(2)
@@ -89,16 +88,16 @@ def test_killed_workers_cost_no_trial(launcher: str, tmp_path: Path) -> None:
 
 
 def running_trials(cwd: Path, *, driver: int) -> list[int]:
-    """The processes that say that they run a trial, the driver left out."""
+    """Return the process ids that the running trials name, without the driver."""
     try:
         trials = study_in(the_folder(cwd)).trials
-    except (ValueError, KeyError):  # it has not begun
+    except (ValueError, KeyError):  # there is no study yet
         return []
     owners = [t.user_attrs.get("owner") for t in trials if t.state == TrialState.RUNNING]
     return [owner["pid"] for owner in owners if owner and owner["pid"] != driver]
 
 
-def test_a_torn_journal_loses_no_more_than_its_last_line(tmp_path: Path) -> None:
+def test_a_torn_journal_loses_only_its_last_line(tmp_path: Path) -> None:
     search = (*SEARCH, "trainer.max_epochs=2")
     succeed(*search, "hydra.sweeper.n_trials=3", cwd=tmp_path)
     folder = the_folder(tmp_path)
@@ -146,7 +145,7 @@ def damage_journal(folder: Path) -> None:
         (None, [*SEARCH, "model._target_=os.system"], "os.system"),
     ],
 )
-def test_what_is_damaged_or_makes_no_sense_is_one_message(
+def test_damaged_files_and_wrong_arguments_are_one_message_and_change_nothing(
     damage: Callable[[Path], object] | None, arguments: list[str], message: str, finished: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "outputs" / "mlp" / "copy"
@@ -159,9 +158,3 @@ def test_what_is_damaged_or_makes_no_sense_is_one_message(
     assert message in ran.err
     assert "Traceback" not in ran.err
     assert sorted(p for p in tmp_path.rglob("*") if p.name != "study.journal.lock") == before
-
-
-def test_the_command_of_a_search_is_kept_without_what_each_start_says_anew(finished: Path) -> None:
-    kept = json.loads((finished / "command.json").read_text())
-    assert "hydra.sweeper.n_trials=1" in kept
-    assert not any(o.startswith(("hydra.mode", "hydra.sweep.dir")) for o in kept)

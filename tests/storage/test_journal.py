@@ -1,4 +1,4 @@
-"""The journal: whatever ends a write in the middle, the whole lines are there and the next ones can be read."""
+"""The journal: whatever interrupts a write, whole lines are kept and new ones can be appended."""
 
 import errno
 import multiprocessing
@@ -52,7 +52,7 @@ def journal(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_journal_cut_anywhere_in_its_last_two_lines_keeps_the_whole_ones_and_goes_on(journal: Path) -> None:
+def test_a_journal_that_is_cut_within_its_last_two_lines_keeps_the_whole_ones(journal: Path) -> None:
     data = journal.read_bytes()
     *_, last_but_one, last = data.splitlines(keepends=True)
     for size in range(len(data) - len(last_but_one) - len(last), len(data) + 1):
@@ -64,7 +64,7 @@ def test_a_journal_cut_anywhere_in_its_last_two_lines_keeps_the_whole_ones_and_g
         assert values(plain(journal)) == [*[0.0, 1.0, 2.0][:n_whole], 9.0]
 
 
-def test_a_rest_that_appears_while_the_journal_is_open_is_cut_and_readers_go_on(journal: Path) -> None:
+def test_an_unfinished_line_of_another_process_is_removed_by_the_next_write(journal: Path) -> None:
     writer, reader = open_journal(str(journal)), plain(journal)
     with journal.open("ab") as file:
         file.write(TORN)
@@ -74,7 +74,7 @@ def test_a_rest_that_appears_while_the_journal_is_open_is_cut_and_readers_go_on(
 
 
 @pytest.mark.parametrize("end", [b"\0" * 50, TORN + b"\0" * 50, TORN + b"\0" * 50 + b"\n", b"\0\n", b"\0\n\0\0"])
-def test_zeros_that_a_power_loss_left_are_cut_off(end: bytes, journal: Path) -> None:
+def test_zeros_of_a_power_loss_are_removed(end: bytes, journal: Path) -> None:
     whole = journal.read_bytes()
     journal.write_bytes(whole + end)
     add_trial(open_journal(str(journal)), 3.0)
@@ -83,14 +83,14 @@ def test_zeros_that_a_power_loss_left_are_cut_off(end: bytes, journal: Path) -> 
 
 
 @pytest.mark.parametrize("data", [b"", b"{", TORN, b'{"op_\0\0\0', b"\0\0\0"])
-def test_a_journal_without_a_whole_line_is_an_empty_one(data: bytes, journal: Path) -> None:
+def test_a_journal_without_a_whole_line_is_empty(data: bytes, journal: Path) -> None:
     journal.write_bytes(data)
     optuna.create_study(study_name="one", storage=open_journal(str(journal)))
     assert values(plain(journal)) == []
 
 
 @pytest.mark.parametrize("data", [b'{"a": 1}', b'{"a": 1}\n', b'{\n"a": 1\n}\n', b"[1]\n", b"text\0", b"\n"])
-def test_another_file_is_not_taken_for_a_journal_and_left_as_it_is(data: bytes, journal: Path) -> None:
+def test_a_file_that_is_not_a_journal_is_rejected_and_not_changed(data: bytes, journal: Path) -> None:
     journal.write_bytes(data)
     with pytest.raises(ValueError, match="not a journal"):
         open_journal(str(journal))
@@ -99,7 +99,9 @@ def test_another_file_is_not_taken_for_a_journal_and_left_as_it_is(data: bytes, 
 
 @pytest.mark.parametrize("number", [1, 2, 4])
 @pytest.mark.parametrize("damage", [TORN, b"\xff\xfe", b'{"a": 1}', b"[]", b"7", b""])
-def test_a_damaged_whole_line_is_named_and_nothing_is_cut(number: int, damage: bytes, journal: Path) -> None:
+def test_the_error_for_a_damaged_line_names_it_and_the_file_is_not_changed(
+    number: int, damage: bytes, journal: Path
+) -> None:
     lines = journal.read_bytes().splitlines(keepends=True)
     assert len(lines) == 4
     lines[number - 1] = damage + b"\n"
@@ -111,7 +113,7 @@ def test_a_damaged_whole_line_is_named_and_nothing_is_cut(number: int, damage: b
 
 
 @pytest.mark.parametrize("n_written", [0, 1, 30])
-def test_a_write_that_fails_takes_its_part_back(n_written: int, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_no_partial_line(n_written: int, journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, whole = open_journal(str(journal)), journal.read_bytes()
 
     def full_disk(fd: int) -> None:
@@ -127,9 +129,7 @@ def test_a_write_that_fails_takes_its_part_back(n_written: int, journal: Path, m
     assert values(storage) == values(plain(journal)) == [0.0, 1.0, 2.0, 4.0]
 
 
-def test_a_line_that_is_whole_stays_if_it_could_not_be_forced_to_disk(
-    journal: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_whole_line_stays_if_fsync_fails(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = open_journal(str(journal))
 
     def broken_disk(_: int) -> None:
@@ -139,10 +139,10 @@ def test_a_line_that_is_whole_stays_if_it_could_not_be_forced_to_disk(
         patched.setattr(os, "fsync", broken_disk)
         with pytest.raises(OSError, match="Input/output"):
             add_trial(storage, 3.0)
-    assert values(plain(journal)) == values(storage) == [0.0, 1.0, 2.0, 3.0]  # somebody may have read it
+    assert values(plain(journal)) == values(storage) == [0.0, 1.0, 2.0, 3.0]  # another process may have read it
 
 
-def test_a_journal_that_reached_its_limit_of_size_is_whole(journal: Path) -> None:
+def test_a_journal_at_the_file_size_limit_ends_with_a_whole_line(journal: Path) -> None:
     process = started(write_to_the_limit, journal)
     process.join(60)
     assert process.exitcode == 0
@@ -161,30 +161,30 @@ def write_to_the_limit(path: Path) -> None:
         deque(add_trial(storage, 3.0) for _ in range(100))
 
 
-def test_writers_of_which_some_are_killed_lose_nothing_that_was_finished(journal: Path) -> None:
+def test_killed_writers_lose_no_finished_write(journal: Path) -> None:
     rng = random.Random(0)
-    processes = [started(write_for_ever, journal, n) for n in range(3)]
+    processes = [started(write_forever, journal, n) for n in range(3)]
     for n in range(3, 9):
         time.sleep(rng.uniform(0.3, 0.6))
         processes[-2].kill()
-        processes.append(started(write_for_ever, journal, n))
+        processes.append(started(write_forever, journal, n))
     time.sleep(2 * GRACE)
     for process in processes:
         process.kill()
         process.join()
-    told = [float(line) for log in journal.parent.glob("*.told") for line in log.read_text().splitlines()]
-    assert len(told) > 10
+    written = [float(line) for log in journal.parent.glob("*.written") for line in log.read_text().splitlines()]
+    assert len(written) > 10
     storage = in_time(lambda: open_journal(str(journal), grace_period=GRACE))
     in_time(lambda: add_trial(storage, 5.0))
-    assert set(told) <= set(values(plain(journal)))
+    assert set(written) <= set(values(plain(journal)))
 
 
-def write_for_ever(path: Path, n: int) -> None:
+def write_forever(path: Path, n: int) -> None:
     storage = open_journal(str(path), grace_period=GRACE)
-    with path.with_name(f"{n}.told").open("w") as told:
+    with path.with_name(f"{n}.written").open("w") as written:
         for i in range(100_000):
             add_trial(storage, n + i / 100_000)
-            os.write(told.fileno(), f"{n + i / 100_000}\n".encode())
+            os.write(written.fileno(), f"{n + i / 100_000}\n".encode())
 
 
 @pytest.mark.parametrize("torn", [b"", TORN])
@@ -196,7 +196,7 @@ def test_the_lock_of_a_killed_process_is_taken_over_after_the_grace_period(torn:
     assert [path.name for path in journal.parent.iterdir()] == ["study.journal"]
 
 
-def test_the_lock_that_a_killed_search_of_an_earlier_version_left_is_taken_over(journal: Path) -> None:
+def test_the_lock_of_a_killed_search_of_an_earlier_version_is_taken_over(journal: Path) -> None:
     mark = journal.with_name("study.journal.lock.host")
     mark.touch()
     journal.with_name("study.journal.lock").symlink_to(mark)
@@ -206,17 +206,17 @@ def test_the_lock_that_a_killed_search_of_an_earlier_version_left_is_taken_over(
 
 
 @pytest.mark.parametrize("opened", [lambda path: open_journal(str(path), grace_period=AN_HOUR), plain])
-def test_a_lock_whose_holder_is_alive_is_waited_for_by_us_and_by_plain_optuna(
+def test_our_backend_and_optunas_wait_for_the_lock_of_a_live_process(
     opened: Callable[[Path], JournalStorage], journal: Path
 ) -> None:
     storage = opened(journal)
-    there = RepairingLock(str(journal), AN_HOUR)
-    there.acquire()
+    lock = RepairingLock(str(journal), AN_HOUR)
+    lock.acquire()
     thread = threading.Thread(target=add_trial, args=(storage, 3.0), daemon=True)
     thread.start()
     thread.join(0.5)
     assert thread.is_alive()
-    there.release()
+    lock.release()
     thread.join(30)
     assert not thread.is_alive()
     assert values(plain(journal)) == [0.0, 1.0, 2.0, 3.0]
@@ -252,7 +252,7 @@ def wait_for(path: Path) -> None:
 
 
 def in_time(call: Callable[[], Any]) -> Any:
-    """What the call gives, which must not take much longer than a grace period."""
+    """Return the result of the call, which must not take much longer than the grace period."""
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.append(call()), daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""A password in the storage URL is in the environment of the search's processes, and nowhere else."""
+"""The password in the storage URL is in the environment of the search's processes, and nowhere else."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from urllib.parse import unquote
 
-import cloudpickle  # what launchers send jobs with
+import cloudpickle  # launchers send jobs with it
 import pytest
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.config.command_line import COMMAND, save_command
 from lightsweep.errors import ConfigError
-from lightsweep.storage.password import OVERRIDE, VARIABLE, hide_password, out_of_the_command
+from lightsweep.storage.password import OVERRIDE, VARIABLE, hide_in_arguments, hide_password
 from tests.command import TINY, Ran, succeed, the_folder, train
 
 URL = "postgresql+psycopg://user:s3cret@host/db"
@@ -30,7 +30,7 @@ SEARCH = (
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv(VARIABLE, "")  # so that it is taken back
+    monkeypatch.setenv(VARIABLE, "")  # so that the variable is restored
     monkeypatch.delenv(VARIABLE)
     state = Singleton.get_state()
     yield
@@ -45,13 +45,13 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (f"hydra.sweeper.storage='{URL}'", URL),
         (f'hydra.sweeper.storage="{URL}"', URL),
         ("hydra.sweeper.storage='pg://u:it\\'s@h/d'", "pg://u:it's@h/d"),
-        ("hydra.sweeper.storage=pg://u:a,b=[c@h/d", "pg://u:a,b=[c@h/d"),  # Hydra could not parse it, and would say so
+        ("hydra.sweeper.storage=pg://u:a,b=[c@h/d", "pg://u:a,b=[c@h/d"),  # Hydra can't parse this, and would print it
         ("hydra.sweeper.storage=pg://h/d?user=u&password=x", "pg://h/d?user=u&password=x"),
         ("hydra.sweeper.storage=sqlite:////a/b.db?password=x", "sqlite:////a/b.db?password=x"),
     ],
 )
-def test_a_password_is_taken_out_of_the_command(argument: str, url: str) -> None:
-    assert out_of_the_command(["a=b", argument]) == ["a=b", OVERRIDE]
+def test_a_url_with_a_password_is_replaced_in_the_arguments(argument: str, url: str) -> None:
+    assert hide_in_arguments(["a=b", argument]) == ["a=b", OVERRIDE]
     assert os.environ[VARIABLE] == url
 
 
@@ -69,20 +69,22 @@ def test_a_password_is_taken_out_of_the_command(argument: str, url: str) -> None
         f"other.storage={URL}",
     ],
 )
-def test_what_holds_no_password_stays(argument: str) -> None:
-    assert out_of_the_command([argument]) == [argument]
+def test_an_argument_without_a_password_is_kept(argument: str) -> None:
+    assert hide_in_arguments([argument]) == [argument]
     assert VARIABLE not in os.environ
 
 
-def test_a_command_whose_variable_is_not_set_says_which() -> None:
+def test_the_error_for_a_missing_variable_names_it() -> None:
     with pytest.raises(ConfigError, match=r"variable LIGHTSWEEP_STORAGE is not set.*export LIGHTSWEEP_STORAGE='"):
-        out_of_the_command([OVERRIDE])
-    assert out_of_the_command([OVERRIDE, "hydra.sweeper.storage=a"]) == [OVERRIDE, "hydra.sweeper.storage=a"]
-    assert out_of_the_command([OVERRIDE, f"hydra.sweeper.storage={URL}"]) == [OVERRIDE, OVERRIDE]
+        hide_in_arguments([OVERRIDE])
+    assert hide_in_arguments([OVERRIDE, "hydra.sweeper.storage=a"]) == [OVERRIDE, "hydra.sweeper.storage=a"]
+    assert hide_in_arguments([OVERRIDE, f"hydra.sweeper.storage={URL}"]) == [OVERRIDE, OVERRIDE]
 
 
 @pytest.mark.parametrize("in_command", [True, False])
-def test_jobs_are_given_the_variable(in_command: bool, composed: Callable[..., DictConfig], tmp_path: Path) -> None:
+def test_jobs_get_the_variable_instead_of_the_url(
+    in_command: bool, composed: Callable[..., DictConfig], tmp_path: Path
+) -> None:
     config = search_config(composed, URL, in_command=in_command)
     hide_password(config, URL)
     assert os.environ[VARIABLE] == config.hydra.sweeper.storage == URL
@@ -95,7 +97,7 @@ def test_jobs_are_given_the_variable(in_command: bool, composed: Callable[..., D
 
 
 @pytest.mark.parametrize("storage", ["${oc.env:STUDY_URL}", "postgresql+psycopg://user:${oc.env:PASSWORD}@host/db"])
-def test_an_interpolation_of_the_users_own_is_kept(
+def test_the_users_own_interpolation_is_kept(
     storage: str, composed: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STUDY_URL", URL)
@@ -108,7 +110,7 @@ def test_an_interpolation_of_the_users_own_is_kept(
 
 
 @pytest.mark.parametrize("url", [None, "study.journal", "sqlite:////a:b@c/study.db", "pg://user@host/db"])
-def test_a_storage_without_a_password_is_written_as_it_is(url: str | None, composed: Callable[..., DictConfig]) -> None:
+def test_a_storage_without_a_password_is_not_changed(url: str | None, composed: Callable[..., DictConfig]) -> None:
     config = search_config(composed, url, in_command=True)
     before = OmegaConf.to_yaml(config)
     hide_password(config, url)
@@ -116,14 +118,12 @@ def test_a_storage_without_a_password_is_written_as_it_is(url: str | None, compo
 
 
 @pytest.mark.parametrize(
-    ("storage", "elsewhere"), [("${place}", URL), ("pg://u:${place}@h/d", "s3cret"), (URL, f"see {URL}")]
+    ("storage", "value"), [("${other}", URL), ("pg://u:${other}@h/d", "s3cret"), (URL, f"see {URL}")]
 )
-def test_a_password_in_another_key_is_refused(
-    storage: str, elsewhere: str, composed: Callable[..., DictConfig]
-) -> None:
+def test_a_password_in_another_key_is_rejected(storage: str, value: str, composed: Callable[..., DictConfig]) -> None:
     config = search_config(composed, storage, in_command=False)
-    OmegaConf.update(config, "place", elsewhere, force_add=True)
-    with pytest.raises(ConfigError, match=r"^place holds the password of hydra.sweeper.storage") as caught:
+    OmegaConf.update(config, "other", value, force_add=True)
+    with pytest.raises(ConfigError, match=r"^other holds the password of hydra.sweeper.storage") as caught:
         hide_password(config, config.hydra.sweeper.storage)
     assert "s3cret" not in str(caught.value)
 
@@ -140,12 +140,12 @@ def search_config(composed: Callable[..., DictConfig], storage: str | None, *, i
 
 
 @pytest.mark.slow
-def test_workers_write_and_show_the_password_nowhere(tmp_path: Path) -> None:
+def test_workers_neither_write_nor_print_the_password(tmp_path: Path) -> None:
     searched(tmp_path, "hydra/launcher=processes", "hydra.sweeper.n_jobs=2")
 
 
 def searched(tmp_path: Path, *workers: str) -> str:
-    """The URL of a search that has shown no password."""
+    """Run a search and return its URL, of which the password was neither written nor printed."""
     url = f"sqlite:///file:{tmp_path}/study.db?uri=true&password={SECRET}"
     ran = succeed(*SEARCH, *workers, f"hydra.sweeper.storage={url}", "logger=[csv,tensorboard]", cwd=tmp_path)
     assert "optuna-dashboard sqlite:///file:" in ran.out
@@ -157,29 +157,29 @@ def searched(tmp_path: Path, *workers: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_search_writes_and_shows_its_password_nowhere_and_goes_on(tmp_path: Path) -> None:
+def test_a_search_neither_writes_nor_prints_the_password_and_can_be_resumed(tmp_path: Path) -> None:
     url = searched(tmp_path)
     folder = the_folder(tmp_path)
     resume = (f"resume={folder}", "hydra.sweeper.n_trials=3")
-    refused = train(*resume, cwd=tmp_path)
-    assert refused.code == 1
-    assert "environment variable LIGHTSWEEP_STORAGE is not set" in refused.err
-    assert "Traceback" not in refused.err
+    rejected = train(*resume, cwd=tmp_path)
+    assert rejected.code == 1
+    assert "environment variable LIGHTSWEEP_STORAGE is not set" in rejected.err
+    assert "Traceback" not in rejected.err
     assert_nowhere(succeed(*resume, cwd=tmp_path, LIGHTSWEEP_STORAGE=url), tmp_path)
-    said_again = (f"resume={folder}", "hydra.sweeper.n_trials=4", f"hydra.sweeper.storage={url}")
-    assert_nowhere(succeed(*said_again, cwd=tmp_path), tmp_path)
+    repeated = (f"resume={folder}", "hydra.sweeper.n_trials=4", f"hydra.sweeper.storage={url}")
+    assert_nowhere(succeed(*repeated, cwd=tmp_path), tmp_path)
     assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["0", "1", "2", "3"]
 
 
 @pytest.mark.slow
-def test_a_search_whose_url_is_in_a_variable_of_the_users_own_goes_on_with_it(tmp_path: Path) -> None:
+def test_a_search_can_be_resumed_with_the_users_own_variable(tmp_path: Path) -> None:
     url = f"sqlite:///file:{tmp_path}/study.db?uri=true&password={SECRET}"
     ran = succeed(*SEARCH, "hydra.sweeper.storage='${oc.env:STUDY_URL}'", cwd=tmp_path, STUDY_URL=url)
     assert_nowhere(ran, tmp_path)
     folder = the_folder(tmp_path)
-    refused = train(f"resume={folder}", cwd=tmp_path)
-    assert refused.code == 1
-    assert "environment variable STUDY_URL is not set" in refused.err
+    rejected = train(f"resume={folder}", cwd=tmp_path)
+    assert rejected.code == 1
+    assert "environment variable STUDY_URL is not set" in rejected.err
     again = succeed(f"resume={folder}", "hydra.sweeper.n_trials=3", cwd=tmp_path, STUDY_URL=url)
     assert_nowhere(again, tmp_path)
 
@@ -189,7 +189,7 @@ def test_a_search_whose_url_is_in_a_variable_of_the_users_own_goes_on_with_it(tm
     "url", ["postgresql+psycopg://user:{}@127.0.0.1:1/db", "postgresql://user:{},[@127.0.0.1:p/db"]
 )
 @pytest.mark.parametrize("full_error", ["0", "1"])
-def test_a_search_that_can_not_reach_its_storage_does_not_show_the_password(
+def test_the_error_for_an_unreachable_storage_does_not_show_the_password(
     url: str, full_error: str, tmp_path: Path
 ) -> None:
     storage = f"hydra.sweeper.storage={url.format(SECRET)}"

@@ -1,4 +1,4 @@
-"""Where the study is kept: the same place for every process, opened or refused, and never a password in a message."""
+"""The storage of a study: one URL for all processes, and errors that never show a password."""
 
 import sys
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 
 from lightsweep.errors import ConfigError
 from lightsweep.storage.password import masked, masked_in
@@ -37,18 +37,18 @@ def _forget_storages() -> Iterator[None]:
         ("mysql+pymysql://host/db", "mysql+pymysql://host/db"),
     ],
 )
-def test_every_process_of_a_search_means_the_same_place(
+def test_every_process_of_a_search_gets_the_same_url(
     configured: str | None, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    there = storage_url(configured, sweep_dir="sweep")
-    assert there == url.format(cwd=Path.cwd())
-    if configured is not None:  # a job is given what the driver was given, and runs elsewhere
-        assert storage_url(there, sweep_dir="elsewhere") == there
+    resolved = storage_url(configured, sweep_dir="sweep")
+    assert resolved == url.format(cwd=Path.cwd())
+    if configured is not None:  # a job gets the resolved URL and runs in another directory
+        assert storage_url(resolved, sweep_dir="elsewhere") == resolved
 
 
 @pytest.mark.parametrize(("name", "kind"), [("kept.journal", JournalStorage), ("sqlite:///kept.db", RDBStorage)])
-def test_a_storage_that_does_not_exist_is_created_and_read_again(
+def test_a_missing_storage_is_created_and_can_be_read_again(
     name: str, kind: type[BaseStorage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -66,7 +66,7 @@ def test_one_process_has_one_connection(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "place",
+    "url",
     [
         "{tmp}/missing/study.journal",
         "{tmp}/a_file/study.journal",
@@ -79,9 +79,9 @@ def test_one_process_has_one_connection(tmp_path: Path) -> None:
         "{tmp}/a_file",
     ],
 )
-def test_a_place_that_can_not_be_opened_is_the_users_to_mend(place: str, tmp_path: Path) -> None:
+def test_the_error_for_an_unusable_storage_names_it_and_the_way_out(url: str, tmp_path: Path) -> None:
     (tmp_path / "a_file").write_text("not a\nstudy\n")
-    url = place.format(tmp=tmp_path)
+    url = url.format(tmp=tmp_path)
     with pytest.raises(ConfigError) as caught:
         open_storage(url)
     message = str(caught.value)
@@ -101,7 +101,7 @@ def test_a_place_that_can_not_be_opened_is_the_users_to_mend(place: str, tmp_pat
         ("postgresql://user:s%40cr%2Fet@host/db", "postgresql://user:***@host/db"),
         ("postgresql://user:se:cr:et@host/db", "postgresql://user:***@host/db"),
         ("postgresql://user:se@cr@et@host/db", "postgresql://user:***@host/db"),
-        ("postgresql://secret:secret@host/db", "postgresql://secret:***@host/db"),  # the name is no secret
+        ("postgresql://secret:secret@host/db", "postgresql://secret:***@host/db"),  # the user name is not secret
         ("postgresql://user:host@host/host", "postgresql://user:***@host/host"),
         ("postgresql://user:a@[::1]:5432/db", "postgresql://user:***@[::1]:5432/db"),
         ("postgresql://user@host/db", "postgresql://user@host/db"),
@@ -118,14 +118,6 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert masked(url) == shown
 
 
-@pytest.mark.parametrize("password", ["secret", "a", "se/cret", "se[cret"])
-def test_these_passwords_are_ones_that_sqlalchemy_takes(password: str) -> None:
-    """Else there would be nothing to hide."""
-    from sqlalchemy.engine import make_url
-
-    assert make_url(f"postgresql://user:{password}@host/db").password == password
-
-
 @pytest.mark.parametrize(
     ("text", "url", "shown"),
     [
@@ -138,7 +130,7 @@ def test_these_passwords_are_ones_that_sqlalchemy_takes(password: str) -> None:
         ("in pg://u:s%40cret@h/d", "pg://u:s%40cret@h/d", "in pg://u:***@h/d"),
     ],
 )
-def test_a_drivers_words_are_shown_without_the_password(text: str, url: str, shown: str) -> None:
+def test_the_message_of_a_driver_is_shown_without_the_password(text: str, url: str, shown: str) -> None:
     assert masked_in(text, url) == shown
 
 
@@ -149,27 +141,16 @@ def test_a_drivers_words_are_shown_without_the_password(text: str, url: str, sho
         "sqlite+nosuchdriver://user:secret@host/db",
         "postgresql://user:secret@host:port/db",
         "redis://:secret@host/0",
-        "sqlite://user:secret@host/db",  # SQLAlchemy repeats the whole URL
+        "sqlite://user:secret@host/db",  # SQLAlchemy's message has the whole URL
     ],
 )
-def test_an_error_does_not_name_the_password(url: str) -> None:
+def test_an_error_does_not_contain_the_password(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         open_storage(url)
     assert "secret" not in str(caught.value)
     assert ":***@host" in str(caught.value)
     assert caught.value.__cause__ is None  # its text may hold the URL
     assert caught.value.__suppress_context__
-
-
-def test_an_error_does_not_repeat_a_drivers_mention_of_the_password() -> None:
-    with pytest.raises(ConfigError, match=r"invalid \*\*\* for int"):  # "literal", says Python of the port
-        open_storage("postgresql://user:literal@host:port/db")
-
-
-def test_optuna_takes_the_urls_as_they_are(tmp_path: Path) -> None:
-    url = storage_url(f"sqlite:///{tmp_path}/a.db", sweep_dir="sweep")
-    open_storage(url)
-    assert get_storage(url).get_all_studies() == []
 
 
 @pytest.mark.parametrize(
@@ -179,7 +160,7 @@ def test_optuna_takes_the_urls_as_they_are(tmp_path: Path) -> None:
         ("mysql+pymysql://user:secret@host/db", "pip install 'pymysql'"),
     ],
 )
-def test_a_driver_that_is_missing_is_named_as_it_is_installed(
+def test_the_error_for_a_missing_driver_is_the_command_that_installs_it(
     url: str, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("psycopg", "pymysql"):

@@ -1,1 +1,1 @@
-"""What surrounds `train.py`: aliases on the command line, signals, and errors as one message."""
+"""The command around `train.py`: aliases, signals, and errors as one message."""

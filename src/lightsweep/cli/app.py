@@ -1,4 +1,4 @@
-"""Runs a Hydra app such that what the user can mend is one message, and what they can't keeps its traceback."""
+"""The app around a Hydra main function: an error that the user can fix is one message, any other has a traceback."""
 
 import contextlib
 import functools
@@ -21,26 +21,26 @@ from lightsweep.config.suggestions import message_of
 from lightsweep.config.targets import check_user_targets
 from lightsweep.errors import USER_ERRORS, ConfigError
 from lightsweep.interrupt import Interrupted, exit_on_signals, interruptible
-from lightsweep.storage.password import out_of_the_command
+from lightsweep.storage.password import hide_in_arguments
 from lightsweep.trial.outcome import Outcome
 
-SAY_WHERE = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")  # the config is, not what to do
-UNKNOWN_PLUGIN = "Unknown plugin class"  # what Hydra says of a sweeper or launcher that it has not found
+CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")  # where the config is
+UNKNOWN_PLUGIN = "Unknown plugin class"  # the beginning of Hydra's message
 
 
 def run_app(main: Callable[[], Any]) -> None:
-    """Call a function decorated by `hydra.main`; exit with 1 and one message if the user can mend what failed.
+    """Call a function decorated by `hydra.main`; exit with code 1 and one message on an error that the user can fix.
 
-    A signal that a search or a training does not act on itself is one line and exit code 130 or 143.
-    HYDRA_FULL_ERROR=1 shows the traceback of the errors that the user can mend too.
+    A signal that the search or the training does not handle is one line and exit code 130 or 143.
+    HYDRA_FULL_ERROR=1 shows every traceback.
     """
     exit_on_signals()
     full_error = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra pass exceptions on instead of printing them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises exceptions instead of printing them
     try:
         with interruptible():
             check_user_targets()
-            sys.argv[1:] = out_of_the_command(expand_resume(expand_aliases(sys.argv[1:]), outputs=Path("outputs")))
+            sys.argv[1:] = hide_in_arguments(expand_resume(expand_aliases(sys.argv[1:]), outputs=Path("outputs")))
             if asks_for_search(sys.argv[1:]):
                 sys.argv.append("--multirun")
             main()
@@ -56,27 +56,37 @@ def run_app(main: Callable[[], Any]) -> None:
         print(interrupted, file=sys.stderr)
         sys.exit(interrupted.exit_code)
     except BrokenPipeError:
-        if not _nobody_reads():
+        if not _stdout_is_closed():
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # where Python writes the rest when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes the rest when it exits
         sys.exit(1)
 
 
-def _nobody_reads() -> bool:
-    """Whether what reads the output has enough of it, as `head` has."""
+def asks_for_search(arguments: Sequence[str]) -> bool:
+    """True if the arguments choose `hparams_search` and leave the mode open.
+
+    Hydra reads its mode from the command line alone, so the group can't set it.
+    """
+    chosen = any(re.fullmatch(r"hparams_search=(?!null$).+", argument) for argument in arguments)
+    modes = [a for a in arguments if a.startswith(("-", "hydra.mode=")) and a.split("=")[0] not in CONFIG_FLAGS]
+    return chosen and not modes
+
+
+def _stdout_is_closed() -> bool:
+    """True if the reader of the output has closed it, as `head` does."""
     output = select.poll()
     try:
         output.register(sys.stdout, 0)
-    except (OSError, ValueError):  # it is no file
+    except (OSError, ValueError):  # stdout is not a file
         return False
     return bool(output.poll(0))
 
 
 def handle_failures(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], Outcome]:
-    """Let a run outside a search exit with the message alone, and take back its folder if it holds no result.
+    """Decorate a task: a run outside a search exits with the message alone, and without its folder if it is empty.
 
-    Inside a search what the config is to blame for is raised, for the sweeper to judge; any other failure is an
-    outcome like any other, so that neither the exception nor the model that its traceback holds outlives the trial.
+    In a search errors of the config are raised, for the sweeper to judge. Any other failure is returned as an outcome,
+    so that neither the exception nor the model in its traceback outlives the trial.
     """
 
     @functools.wraps(task)
@@ -94,16 +104,6 @@ def handle_failures(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConf
     return run
 
 
-@contextlib.contextmanager
-def gc_paused() -> Iterator[None]:
-    """Look for no garbage while libraries are imported: that makes many objects, and saves half a second."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 def _outcome_in_search(task: Callable[[DictConfig], Outcome], cfg: DictConfig) -> Outcome:
     from lightsweep.trial.driver import end_job
     from lightsweep.trial.time_limit import lift_time_limit
@@ -112,7 +112,7 @@ def _outcome_in_search(task: Callable[[DictConfig], Outcome], cfg: DictConfig) -
         return task(cfg)
     except USER_ERRORS:
         raise
-    except Exception as error:  # noqa: BLE001  (a failure is data)
+    except Exception as error:  # noqa: BLE001  (a failed trial is a result)
         from lightsweep.training.fit import outcome_of_failure
 
         return outcome_of_failure(error, cfg)
@@ -122,8 +122,19 @@ def _outcome_in_search(task: Callable[[DictConfig], Outcome], cfg: DictConfig) -
         free_memory()
 
 
+def _remove_if_unused(folder: Path) -> None:
+    logging.shutdown()  # closes the run's log file
+    if {entry.name for entry in folder.iterdir()} <= {".hydra", "train.log", "csv", "checkpoints"}:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _exit_with(error: Exception) -> NoReturn:
+    print(f"error: {message_of(error)}", file=sys.stderr)
+    sys.exit(1)
+
+
 def free_memory() -> None:
-    """Free what a training left in reference cycles: trainer, model and loaders refer to each other."""
+    """Free the trainer, the model and the loaders, which refer to each other."""
     gc.collect()
     _freeze_libraries()
     torch = sys.modules.get("torch")
@@ -133,26 +144,15 @@ def free_memory() -> None:
 
 @functools.lru_cache(maxsize=1)  # once per process
 def _freeze_libraries() -> None:
-    """Leave out of all further collections what the first training has imported: each takes 0.1 s less by that."""
+    """Exclude the imported modules from further collections, which makes each 0.1 s faster."""
     gc.freeze()
 
 
-def _exit_with(error: Exception) -> NoReturn:
-    print(f"error: {message_of(error)}", file=sys.stderr)
-    sys.exit(1)
-
-
-def _remove_if_unused(folder: Path) -> None:
-    logging.shutdown()  # closes the run's log file
-    if {entry.name for entry in folder.iterdir()} <= {".hydra", "train.log", "csv", "checkpoints"}:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def asks_for_search(arguments: Sequence[str]) -> bool:
-    """Whether `hparams_search=...` was given without a word on how to run it.
-
-    Hydra reads its mode from the command line alone, so a group cannot choose it.
-    """
-    chosen = any(re.fullmatch(r"hparams_search=(?!null$).+", argument) for argument in arguments)
-    says_how = [a for a in arguments if a.startswith(("-", "hydra.mode=")) and a.split("=")[0] not in SAY_WHERE]
-    return chosen and not says_how
+@contextlib.contextmanager
+def gc_paused() -> Iterator[None]:
+    """Pause the garbage collector during imports, which make many objects; this saves half a second."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

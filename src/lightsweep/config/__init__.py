@@ -1,1 +1,1 @@
-"""What a config may say: targets, values, the command line, and the messages for what is wrong."""
+"""Config handling: the command line, the values, the allowed targets, and the error messages."""

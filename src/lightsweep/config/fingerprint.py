@@ -1,4 +1,4 @@
-"""What a search measures, written down at its start, so that a later start can tell whether it measures the same."""
+"""The fingerprint of a search: the settings that give a trial's value its meaning, compared when it is resumed."""
 
 import hashlib
 import importlib.metadata
@@ -20,7 +20,7 @@ from lightsweep.errors import aligned
 SEARCHED = "searched: "
 PACKAGES = ("lightsweep", "torch", "pytorch-lightning", "optuna", "hydra-core", "numpy", "scikit-learn")
 
-# What may change within one search: how it is run, shown and stored, but not what a trial's value means.
+# Keys that may change within a search: they set how it is run, shown and stored, not what a trial's value means.
 HARMLESS = (
     "hydra",
     "logger",
@@ -47,9 +47,9 @@ HARMLESS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
-    """`strict` must not change within a search unless the user allows it; a change of `informational` is only said.
+    """`strict` must not change within a search unless the user allows it; a change of `informational` is a warning.
 
-    Keys are config paths; the value of a searched parameter begins with `SEARCHED`.
+    Keys are config paths. The value of a searched parameter begins with `SEARCHED`.
     """
 
     strict: dict[str, str]
@@ -57,23 +57,25 @@ class Fingerprint:
 
     @classmethod
     def of(cls, configs: Sequence[DictConfig], *, space: Mapping[str, str], direction: str) -> "Fingerprint":
-        """Take it from the configs that show each choice of the space; the first is what all others share."""
+        """Build it from configs that together show each choice of the space; the first one has priority."""
         strict: dict[str, str] = {}
         informational = environment()
-        for config in reversed(configs):  # the first wins where a value differs by the choice of a group
+        for config in reversed(configs):  # the first config is last, and so overwrites the others
             for key, value in _leaves(config):
                 if is_harmless(key):
                     continue
                 if (path := _file(value)) is None:
                     strict[key] = str(value)
                 else:
-                    strict[key], informational[f"{key} (path)"] = _content_of(path), str(path)
+                    status = path.stat()
+                    strict[key] = _digest(path.resolve(), size=status.st_size, modified_ns=status.st_mtime_ns)
+                    informational[f"{key} (path)"] = str(path)
         strict |= {name.lstrip("+"): f"{SEARCHED}{text}" for name, text in space.items()}
         return cls(strict={**strict, "direction": direction}, informational=informational)
 
     @classmethod
     def from_record(cls, record: Any) -> "Fingerprint | None":
-        """Read what `to_record` wrote into a study, of an earlier version too; None if it is anything else."""
+        """Read what `to_record` wrote, also in an earlier version; None if it is anything else."""
         try:
             strict, informational = dict(record["measured"]), dict(record["noted"])
         except (TypeError, KeyError, ValueError):
@@ -82,7 +84,7 @@ class Fingerprint:
         return cls(strict=strict | targets, informational=informational)
 
     def to_record(self) -> dict[str, dict[str, str]]:
-        return {"measured": self.strict, "noted": self.informational}  # the names that studies have
+        return {"measured": self.strict, "noted": self.informational}  # the keys in existing studies
 
 
 def is_harmless(key: str) -> bool:
@@ -90,19 +92,19 @@ def is_harmless(key: str) -> bool:
 
 
 def is_within(key: str, groups: Sequence[str]) -> bool:
-    """Whether the key is one of `groups`, or below one of them."""
+    """True if the key is one of `groups` or below one of them."""
     return any(key == group or key.startswith((f"{group}.", f"{group}/")) for group in groups)
 
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """What has changed, by key: the former value and the present one."""
+    """Return the changed keys, each with its former and its present value."""
     return {
         key: (then.get(key, "-"), now.get(key, "-")) for key in sorted({*then, *now}) if then.get(key) != now.get(key)
     }
 
 
 def side_by_side(changed: Mapping[str, tuple[str, str]]) -> str:
-    """The differences as a table of key, then, now."""
+    """Return the differences as a table with the columns key, then, now."""
     return "\n".join(aligned([("", "then", "now"), *((key, then, now) for key, (then, now) in changed.items())]))
 
 
@@ -111,7 +113,7 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         path = f"{prefix}{key}"
         try:
             value = node[key]
-        except OmegaConfBaseException:  # only known inside of a job, or not given
+        except OmegaConfBaseException:  # known only inside a job, or missing
             unresolved: Any = OmegaConf.to_container(node, resolve=False)
             value = unresolved[key]
         if isinstance(value, DictConfig | ListConfig):
@@ -127,25 +129,18 @@ def _file(value: Any) -> Path | None:
     return path if path.is_file() else None
 
 
-def _content_of(path: Path) -> str:
-    status = path.stat()
-    return _digest(path.resolve(), status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)  # a search asks for each choice of its groups, and a table can be large
-def _digest(path: Path, size: int, _: int) -> str:
+@lru_cache(maxsize=64)  # a search asks once per choice of a group, and a table can be large
+def _digest(path: Path, *, size: int, modified_ns: int) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return f"sha256:{digest[:16]} ({size} bytes)"
 
 
 def environment() -> dict[str, str]:
-    versions = {f"version of {name}": _version(name) for name in PACKAGES}
-    return {
-        "version of python": platform.python_version(),
-        **versions,
-        **_git_state(Path(sys.argv[0]).absolute().parent),
-    }
+    """Return the versions of Python and of the main packages, and the git state of the script's folder."""
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    git_state = _git_state(Path(sys.argv[0]).absolute().parent)
+    return {**{f"version of {name}": version for name, version in versions.items()}, **git_state}
 
 
 def _version(package: str) -> str:
@@ -156,7 +151,7 @@ def _version(package: str) -> str:
 
 
 def _git_state(folder: Path) -> dict[str, str]:
-    """The commit of the code and whether it was changed since; nothing outside of a git repository."""
+    """Return the commit and whether files differ from it; nothing outside a git repository."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), *arguments]

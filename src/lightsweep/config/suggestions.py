@@ -1,4 +1,4 @@
-"""What is said of a wrong key or choice: the error's own words, and the names that look like it."""
+"""The message for a wrong key or option, with similar names as suggestions."""
 
 import difflib
 import re
@@ -14,9 +14,9 @@ from lightsweep.errors import ConfigError
 
 
 def message_of(error: Exception, *, known_keys: Callable[[], list[str]] | None = None) -> str:
-    """The error's own words, then what OmegaConf said, then the names that look like the one that is unknown.
+    """Return the message of the error and of OmegaConf's error behind it, with names similar to an unknown one.
 
-    `known_keys` gives the keys to choose from; by default those of the config that the command line names.
+    `known_keys` returns the keys to choose from; by default those of the config that the command line selects.
     """
     lines = [str(error).split("\nConfig search path:")[0].rstrip()]
     cause = error.__cause__
@@ -34,18 +34,16 @@ def _near_matches(error: Exception, known_keys: Callable[[], list[str]]) -> list
         wrong = str(error.missing_cfg_file).rsplit("/", 1)[-1].removesuffix(".yaml")
         return difflib.get_close_matches(wrong, error.options, n=3, cutoff=0.5)
     unknown = re.search(r"Could not (?:override|delete from config\.) '([^']+)'", str(error))
-    if unknown is None:
-        return []
-    return closest_keys(unknown.group(1), known_keys())
+    return closest_keys(unknown[1], known_keys()) if unknown else []
 
 
 def closest_keys(key: str, known: Iterable[str]) -> list[str]:
-    """The known keys that look most like `key`, those with the same last part first."""
+    """Return up to three known keys that are similar to `key`, those with the same last part first."""
     known = list(known)
     last = key.rsplit(".", 1)[-1]
     same_name = [k for k in known if k.rsplit(".", 1)[-1] == last]
-    alike = difflib.get_close_matches(key, known, n=3, cutoff=0.7)
-    return list(dict.fromkeys(same_name + alike))[:3]
+    similar = difflib.get_close_matches(key, known, n=3, cutoff=0.7)
+    return list(dict.fromkeys(same_name + similar))[:3]
 
 
 def _known_keys() -> list[str]:
@@ -58,17 +56,16 @@ def _known_keys() -> list[str]:
         try:
             with initialize_config_dir(config_dir=str(Path(sys.argv[0]).absolute().parent / "conf")):
                 cfg = compose("train", overrides=overrides, return_hydra_config=True)
-        except Exception:  # noqa: BLE001  (only a hint is lost)
+        except Exception:  # noqa: BLE001  (only a suggestion is lost)
             continue
         return keys_of(cfg)
     return []
 
 
 def keys_of(cfg: DictConfig) -> list[str]:
-    """All that the command line can name in a config: its keys and its groups."""
-    keys = (
-        key for key in _leaf_keys(cfg) if not key.startswith(("hydra.sweeper.params.", "hydra.sweeper.when."))
-    )  # no command line has them
+    """Return all keys and groups of a config that the command line can override."""
+    of_search_space = ("hydra.sweeper.params.", "hydra.sweeper.when.")
+    keys = [key for key in _leaf_keys(cfg) if not key.startswith(of_search_space)]
     return [*keys, *cfg.hydra.runtime.choices]
 
 

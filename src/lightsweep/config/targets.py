@@ -1,10 +1,10 @@
-"""What a config may name as `_target_`: everything else is refused before it is called."""
+"""The allowlist of `_target_` values: every other target is rejected before it is called."""
 
 import os
 
 from lightsweep.errors import ConfigError
 
-VARIABLE = "LIGHTSWEEP_TRUST"  # your own classes, without touching this file: mypackage.*,other.module.Class
+VARIABLE = "LIGHTSWEEP_TRUST"  # the user's own targets: mypackage.*,other.module.Class
 USER_TARGETS: tuple[str, ...] = tuple(filter(None, map(str.strip, os.environ.get(VARIABLE, "").split(","))))
 ALLOWED_TARGETS: tuple[str, ...] = (
     "lightsweep.*",
@@ -16,21 +16,20 @@ ALLOWED_TARGETS: tuple[str, ...] = (
     "torchmetrics.*",
     *USER_TARGETS,
 )
+# Targets of earlier versions that are in studies, shipped models and configs.
+RENAMED_TARGETS = {
+    "lightsweep.optimizer.rmsprop.RMSprop": "torch.optim.RMSprop",
+}
 
 
 def check_user_targets() -> None:
-    """Raise `ConfigError` if an entry of LIGHTSWEEP_TRUST can be no target; Hydra says less of it, at any place."""
+    """Raise `ConfigError` if an entry of LIGHTSWEEP_TRUST is malformed; Hydra would not name the variable."""
     if wrong := [entry for entry in USER_TARGETS if not _is_entry(entry)]:
         raise ConfigError(
-            f"{VARIABLE} is '{','.join(USER_TARGETS)}', of which '{wrong[0]}' is no entry. An entry is a class with its"
-            " module, such as own_model.TwoTowers, or all of a module or package, such as own_model.*; a comma is"
-            " between two."
+            f"{VARIABLE} is '{','.join(USER_TARGETS)}', which has the malformed entry '{wrong[0]}'. An entry is a class"
+            " with its module, such as own_model.TwoTowers, or a whole module or package, such as own_model.*; separate"
+            " entries by commas."
         )
-
-
-def how_to_allow(entry: str) -> str:
-    """What sets the variable such that the entry is trusted, beside what is."""
-    return f"{VARIABLE}='{','.join([*USER_TARGETS, entry])}'"
 
 
 def _is_entry(text: str) -> bool:
@@ -38,11 +37,11 @@ def _is_entry(text: str) -> bool:
     return bool(module) and all(part.isidentifier() for part in module) and (last == "*" or last.isidentifier())
 
 
-RENAMED_TARGETS = {  # targets of earlier versions, in studies, shipped models and configs
-    "lightsweep.optimizer.rmsprop.RMSprop": "torch.optim.RMSprop",
-}
+def how_to_allow(entry: str) -> str:
+    """Return the setting of the environment variable that allows this entry too."""
+    return f"{VARIABLE}='{','.join([*USER_TARGETS, entry])}'"
 
 
 def current_target(target: str) -> str:
-    """Return the present name of a target, which is the same for most."""
+    """Return the present name of a target that an earlier version may have written."""
     return RENAMED_TARGETS.get(target, target)

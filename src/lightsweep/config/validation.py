@@ -1,4 +1,4 @@
-"""What the values of a config must be, checked before anything is built or written. Imports no torch."""
+"""The rules for the values of a config, checked before anything is built or written. Imports no torch."""
 
 import importlib.util
 import math
@@ -46,20 +46,24 @@ def _one_of(*choices: str | None) -> Rule:
     return Rule(f"{', '.join(first)} or {last}", lambda v: v in choices)
 
 
+def _or_null(rule: Rule) -> Rule:
+    return Rule(f"{rule.must_be}, or null", lambda v: v is None or rule.holds(v))
+
+
 POSITIVE_INT = Rule("a whole number of at least 1", lambda v: _is_int(v) and v >= 1)
-POSITIVE_INT_OR_NULL = Rule("a whole number of at least 1, or null", lambda v: v is None or POSITIVE_INT.holds(v))
+POSITIVE_INT_OR_NULL = _or_null(POSITIVE_INT)
 INT_FROM_0 = Rule("a whole number of at least 0", lambda v: _is_int(v) and v >= 0)
 POSITIVE = Rule("a number above 0", lambda v: _is_number(v) and v > 0)
 AT_LEAST_ZERO = Rule("a number of at least 0", lambda v: _is_number(v) and v >= 0)
 FROM_0_BELOW_1 = Rule("a number from 0 up to, but not including, 1", lambda v: _is_number(v) and 0 <= v < 1)
-PATH_OR_NULL = Rule("the path of a file, or null", lambda v: v is None or (isinstance(v, str) and v != ""))
+PATH = Rule("the path of a file", lambda v: isinstance(v, str) and v != "")
 FRACTION = Rule("a number above 0 and below 1", lambda v: _is_number(v) and 0 < v < 1)
 KINDS = ("number", "category", "boolean", "date")
 BOOLEAN = Rule("true or false", lambda v: isinstance(v, bool))
 
 RULES: dict[str, Rule] = {
     "monitor": Rule("the name of a metric, such as val/acc", lambda v: isinstance(v, str) and v != ""),
-    "direction": Rule("maximize or minimize", lambda v: v in ("maximize", "minimize", None)),  # null is told below
+    "direction": Rule("maximize or minimize", lambda v: v in ("maximize", "minimize", None)),  # null: see below
     "seed": Rule("a whole number from 0 to 4294967295", lambda v: _is_int(v) and 0 <= v < 2**32),
     "threads": POSITIVE_INT_OR_NULL,
     "refit": BOOLEAN,
@@ -69,24 +73,24 @@ RULES: dict[str, Rule] = {
     "data.shuffle": BOOLEAN,
     "data.n_samples": POSITIVE_INT,
     "data.n_features": POSITIVE_INT,
-    "data.path": Rule("the path of a file", lambda v: isinstance(v, str) and v != ""),
-    "data.val_path": PATH_OR_NULL,
-    "data.test_path": PATH_OR_NULL,
-    "data.y_path": PATH_OR_NULL,
+    "data.path": PATH,
+    "data.val_path": _or_null(PATH),
+    "data.test_path": _or_null(PATH),
+    "data.y_path": _or_null(PATH),
     "data.cache": Rule("the path of a folder", lambda v: isinstance(v, str) and v != ""),
-    "data.target": Rule("the name or the index of a column, or a list of such", _is_target),
-    "data.drop": Rule("a list of columns, such as [id,name], or null", lambda v: v is None or _are(str, v)),
+    "data.target": Rule("the name or the index of a column, or a list of them", _is_target),
+    "data.drop": _or_null(Rule("a list of columns, such as [id,name]", lambda v: _are(str, v))),
     "data.task": _one_of("binary", "multiclass", "regression", None),
     "data.kinds": Rule(
         "null, or a kind per column, such as {zip:category}; kinds are number, category, boolean and date",
         lambda v: v is None or (isinstance(v, Mapping) and all(kind in KINDS for kind in v.values())),
     ),
     "data.missing": Rule(
-        "null, or a list of cells that are missing, such as [-999,unknown]",
+        "null, or a list of values that count as missing, such as [-999,unknown]",
         lambda v: v is None or _are(str | int | float, v),
     ),
     "data.split": _one_of("stratified", "random", "group", "time", "column", None),
-    "data.split_by": Rule("the name of a column, or null", lambda v: v is None or isinstance(v, str)),
+    "data.split_by": _or_null(Rule("the name of a column", lambda v: isinstance(v, str))),
     "data.val_fraction": FRACTION,
     "data.test_fraction": FRACTION,
     "data.decimal": _one_of("point", "comma"),
@@ -117,32 +121,32 @@ RULES: dict[str, Rule] = {
     "callbacks.early_stopping.patience": POSITIVE_INT,
 }
 
-# What a metric's name says about its direction, word by word.
+# Words in the name of a metric that tell its direction.
 SMALLER_IS_BETTER = {"loss", "error", "err", "rmse", "mse", "mae", "perplexity", "nll"}
-LARGER_IS_BETTER = {*("acc", "accuracy", "f1", "auroc", "auc", "precision", "recall", "r2", "score", "iou", "dice")}
+LARGER_IS_BETTER = {"acc", "accuracy", "f1", "auroc", "auc", "precision", "recall", "r2", "score", "iou", "dice"}
 
-EXTRAS = {
-    "pytorch_lightning.loggers.TensorBoardLogger": ("tensorboard", "tensorboard"),
-    "pytorch_lightning.loggers.MLFlowLogger": ("mlflow", "mlflow"),
-    "lightsweep.logger.wandb.WandbLogger": ("wandb", "wandb"),
+EXTRAS = {  # target of a logger -> the package that it needs, which is also the name of the extra
+    "pytorch_lightning.loggers.TensorBoardLogger": "tensorboard",
+    "pytorch_lightning.loggers.MLFlowLogger": "mlflow",
+    "lightsweep.logger.wandb.WandbLogger": "wandb",
 }
 ABSENT = object()
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def check_config(cfg: DictConfig) -> None:
-    """Raise one `ConfigError` that lists everything that is wrong with the values of a config."""
+    """Raise one `ConfigError` that lists all problems in the values of a config."""
     if problems := problems_of(cfg):
         raise ConfigError("\n".join(problems))
 
 
 def problems_of(cfg: DictConfig) -> list[str]:
-    """List what is wrong, one sentence each: the key, the value it has, and what it must be."""
+    """Return the problems in the values of a config, one sentence each with key, value and rule."""
     return [*_wrong_values(cfg), *_wrong_direction(cfg), *_missing_extras(cfg)]
 
 
 def problem_of(key: str, value: Any) -> str | None:
-    """Say what is wrong with one value, None if nothing is known against it."""
+    """Return the problem with one value, None if there is no rule that it breaks."""
     rule = RULES.get(key.lstrip("+"))
     if rule is None or rule.holds(value):
         return None
@@ -150,8 +154,8 @@ def problem_of(key: str, value: Any) -> str | None:
 
 
 def _wrong_values(cfg: DictConfig) -> Iterator[str]:
-    # A class of the user's own gives the words a meaning of its own.
-    own = tuple(f"{group}." for group in ("data", "model") if not _is_ours(cfg, group))
+    # The user's own class may give a key another meaning.
+    own = tuple(f"{group}." for group in ("data", "model") if _is_users_own(cfg, group))
     for key, rule in RULES.items():
         if key.startswith(own):
             continue
@@ -162,17 +166,17 @@ def _wrong_values(cfg: DictConfig) -> Iterator[str]:
         except OmegaConfBaseException as error:
             yield f"{key}: {str(error).splitlines()[0]}"
         else:
-            problem = None if value is ABSENT else problem_of(key, value)
-            yield from [problem] if problem else []
+            if value is not ABSENT and (problem := problem_of(key, value)):
+                yield problem
 
 
-def _is_ours(cfg: DictConfig, group: str) -> bool:
+def _is_users_own(cfg: DictConfig, group: str) -> bool:
     target = OmegaConf.select(cfg, f"{group}._target_")
-    return target is None or str(target).startswith("lightsweep.")
+    return target is not None and not str(target).startswith("lightsweep.")
 
 
 def direction_of(metric: str) -> str | None:
-    """The direction that a metric's name stands for, None if it says nothing or can be read both ways."""
+    """Return the direction that the name of a metric tells, None if it is unknown or ambiguous."""
     words = set(re.split(r"[^a-z0-9]+", metric.rsplit("/", 1)[-1].lower()))
     smaller, larger = bool(words & SMALLER_IS_BETTER), bool(words & LARGER_IS_BETTER)
     if smaller == larger or any(word.startswith("neg") for word in words):
@@ -187,30 +191,29 @@ def _wrong_direction(cfg: DictConfig) -> Iterator[str]:
     try:
         monitor, direction = OmegaConf.select(cfg, "monitor"), OmegaConf.select(cfg, "direction")
     except OmegaConfBaseException:
-        return  # said already
+        return  # `_wrong_values` reports it
     if isinstance(monitor, str) and direction is None and "direction" in cfg:
         yield (
-            f"direction is not known: the name of monitor '{monitor}' does not say whether more or less of it is"
-            " better. Add direction=maximize or direction=minimize."
+            f"direction is not known: the name of monitor '{monitor}' does not say whether it must be maximized or"
+            " minimized. Add direction=maximize or direction=minimize."
         )
     if not isinstance(monitor, str) or direction not in ("maximize", "minimize"):
         return
     meant = direction_of(monitor)
     if meant not in (None, direction):
-        better = "smaller" if meant == "minimize" else "larger"
         yield (
-            f"direction is {direction}, but monitor is '{monitor}', of which {better} is better."
-            f" Say direction={meant}, or monitor another metric."
+            f"direction is {direction}, but monitor is '{monitor}', which must be {meant}d."
+            f" Set direction={meant}, or monitor another metric."
         )
 
 
 def _missing_extras(cfg: DictConfig) -> Iterator[str]:
     for name, node in (OmegaConf.select(cfg, "logger") or {}).items():
-        package, extra = EXTRAS.get(node["_target_"] if node else "", (None, None))
+        package = EXTRAS.get(node["_target_"] if node else "")
         if package and importlib.util.find_spec(package) is None:
             yield (
                 f"logger={name} needs the package {package}, which is not installed."
-                f" Install it with: pip install -c constraints.txt -e '.[{extra}]'"
+                f" Install it with: pip install -c constraints.txt -e '.[{package}]'"
             )
     export = OmegaConf.select(cfg, "export")
     missing = [package for package in ONNX_PACKAGES if importlib.util.find_spec(package) is None]

@@ -1,4 +1,4 @@
-"""A journal that a kill, a full disk or a power loss in the middle of a write does not spoil."""
+"""Optuna's journal file, which here survives a kill, a full disk or a power loss during a write."""
 
 import json
 import os
@@ -11,35 +11,35 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from lightsweep.errors import ConfigError
 
-RECORD = b'{"op_code":'  # how Optuna begins each line
-SECONDS_TO_LOCK = 10  # after which the lock of a killed process is taken over; a slow disk may need some of them
+RECORD = b'{"op_code":'  # the beginning of each of Optuna's lines
+LOCK_GRACE_S = 10  # a slow disk may hold the lock for seconds
 
 
-def open_journal(path: str, *, grace_period: int = SECONDS_TO_LOCK) -> JournalStorage:
-    """Open a journal, creating it if need be; a torn end is cut off.
+def open_journal(path: str, *, grace_period: int = LOCK_GRACE_S) -> JournalStorage:
+    """Open a journal, or create it; cut off an unfinished line at the end.
 
-    A lock that a killed process left is taken over after `grace_period` seconds, at least 3.
-    Raises `ConfigError` if a line before the end is damaged, and `ValueError` if the file is no journal.
+    The lock that a killed process left is taken over after `grace_period` seconds, at least 3.
+    Raise `ConfigError` if a line before the end is damaged, and `ValueError` if the file is not a journal.
     """
     link = Path(f"{path}.lock")
-    if link.is_symlink() and not link.exists():  # of an earlier version, moved since: Optuna would wait without end
+    if link.is_symlink() and not link.exists():  # left by an earlier version; Optuna would wait for it forever
         link.unlink(missing_ok=True)
     lock = RepairingLock(path, grace_period)
     backend = JournalFileBackend(path, lock)
     _repair(path, lock)
     try:
         return JournalStorage(backend)
-    except (ValueError, KeyError, TypeError):  # a line that is no JSON, or no record
-        _refuse_damage(path)
+    except (ValueError, KeyError, TypeError):  # a line is not JSON, or not a record
+        _raise_at_damaged_line(path)
         raise
 
 
 class RepairingLock(JournalFileOpenLock):
-    """Optuna's lock of a journal file, which leaves no unfinished line in it.
+    """Optuna's lock of a journal file, which also removes an unfinished line.
 
-    A write that a kill or a full disk ended leaves the beginning of a line. Optuna would append to it, and from then on
-    nobody could read the file. No process has read a line without its newline, so the holder of the lock can cut it
-    off. A line that has its newline may have been read, and stays.
+    A kill or a full disk during a write leaves the beginning of a line. Optuna would append the next record to it, and
+    the file could no longer be read. Readers skip a line without a newline, so the holder of the lock can remove it.
+    A line with its newline may have been read, and stays.
     """
 
     def __init__(self, journal: str, grace_period: int) -> None:
@@ -72,26 +72,34 @@ def _cut_unfinished_line(path: str) -> None:
 
 
 def _repair(path: str, lock: RepairingLock) -> None:
-    """Cut off a torn end and the zeros of a power loss; raises as `open_journal` does."""
+    """Cut off an unfinished line and the zeros of a power loss. Raise the errors of `open_journal`."""
     data = Path(path).read_bytes()
     if not _is_journal(data):
         raise ValueError("it is not a journal")
-    if _sound_size(data) < len(data):  # or another process is just writing
+    if _intact_size(data) < len(data):  # unless another process is writing this line now
         lock.acquire()
         try:
             data = Path(path).read_bytes()
-            os.truncate(path, _sound_size(data))
+            os.truncate(path, _intact_size(data))
         finally:
             lock.release()
-    sound = data[: _sound_size(data)]
-    if sound and not _is_record(sound[:-1].rpartition(b"\n")[2]):
-        _refuse_damage(path)  # Optuna would not say so before the next line follows
+    intact = data[: _intact_size(data)]
+    if intact and not _is_record(intact[:-1].rpartition(b"\n")[2]):
+        _raise_at_damaged_line(path)  # Optuna ignores a damaged last line until another follows
 
 
-def _sound_size(data: bytes) -> int:
-    """Return the number of bytes of a journal before a torn end.
+def _is_journal(data: bytes) -> bool:
+    whole_lines = data.split(b"\n")[:-1]
+    if whole_lines:
+        return any(map(_is_record, whole_lines))
+    beginning = data.rstrip(b"\0")
+    return beginning.startswith(RECORD) or RECORD.startswith(beginning)
 
-    Some file systems show zeros for data that was not on the disk yet when the power went.
+
+def _intact_size(data: bytes) -> int:
+    """Return the number of bytes before an unfinished line or zeros.
+
+    After a power loss some file systems show zeros for data that was not on the disk yet.
     """
     size = data.rfind(b"\n") + 1
     last_line = data.rfind(b"\n", 0, max(0, size - 1)) + 1
@@ -105,20 +113,12 @@ def _is_record(line: bytes) -> bool:
         return False
 
 
-def _is_journal(data: bytes) -> bool:
-    whole_lines = data.split(b"\n")[:-1]
-    if whole_lines:
-        return any(map(_is_record, whole_lines))
-    beginning = data.rstrip(b"\0")
-    return beginning.startswith(RECORD) or RECORD.startswith(beginning)
-
-
-def _refuse_damage(path: str) -> None:
+def _raise_at_damaged_line(path: str) -> None:
     for number, line in enumerate(Path(path).read_bytes().split(b"\n")[:-1], start=1):
         if not _is_record(line):
-            kept = shlex.quote(f"{path}.mended")
+            mended = shlex.quote(f"{path}.mended")
             raise ConfigError(
-                f"line {number} of the journal '{path}' is damaged, so the study can't be read. Put back a copy of the"
-                f" file if there is one. Else keep what was written before that line: head -n {number - 1}"
-                f" {shlex.quote(path)} > {kept} && mv {kept} {shlex.quote(path)}; then start the search again."
+                f"line {number} of the journal '{path}' is damaged, so the study can't be read. Restore a backup of the"
+                f" file, or keep the lines before the damaged one: head -n {number - 1} {shlex.quote(path)} > {mended}"
+                f" && mv {mended} {shlex.quote(path)}; then start the search again."
             )

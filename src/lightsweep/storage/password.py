@@ -1,4 +1,4 @@
-"""The password in the URL of a storage: it works, and is neither shown nor written."""
+"""The password in a storage URL, which is used but neither shown nor written."""
 
 import os
 import re
@@ -19,18 +19,18 @@ STORAGE_OVERRIDE = re.compile(r"\+{0,2}hydra\.sweeper\.storage=(.*)", re.DOTALL)
 
 
 def masked(url: str) -> str:
-    """The URL as it may be shown: its password is replaced by ***."""
+    """Return the URL with *** in place of its password."""
     if "://" not in url:
         return url
     scheme, rest = url.split("://", 1)
-    credentials, at, host = rest.rpartition("@")  # a password may hold any other sign
+    credentials, at, host = rest.rpartition("@")  # the last @, because a password may hold others
     if ":" in credentials and not url.startswith(SQLITE):
         credentials = credentials.split(":", 1)[0] + ":***"
     return PASSWORD_IN_QUERY.sub(r"\1***", f"{scheme}://{credentials}{at}{host}")
 
 
 def masked_in(text: str, url: str) -> str:
-    """The text without the URL's passwords, as they were written or decoded."""
+    """Return the text with *** in place of the URL's passwords, percent-encoded or decoded."""
     for password in passwords(url):
         for spelling in (password, unquote(password), unquote_plus(password)):
             text = text.replace(spelling, "***")
@@ -38,34 +38,54 @@ def masked_in(text: str, url: str) -> str:
 
 
 def passwords(url: str) -> list[str]:
-    """The passwords in the URL, as they are written there."""
+    """Return the passwords in the URL, still percent-encoded."""
     _, _, rest = url.partition("://")
     credentials = "" if url.startswith(SQLITE) else rest.rpartition("@")[0]
     return list(filter(None, [credentials.partition(":")[2], *(m[2] for m in PASSWORD_IN_QUERY.finditer(rest))]))
 
 
-def out_of_the_command(arguments: Sequence[str]) -> list[str]:
-    """Replace a storage URL that holds a password by a variable, which this process gives on to its workers.
+def hide_in_arguments(arguments: Sequence[str]) -> list[str]:
+    """Replace a storage URL that holds a password by an environment variable, which workers inherit.
 
-    Done before Hydra reads the command, because it repeats an argument that it can't parse.
-    Raises `ConfigError` if the command, perhaps that of the search to be resumed, needs a variable that is not set.
+    This must happen before Hydra reads the command line, because Hydra prints an argument that it can't parse.
+    Raise `ConfigError` if the arguments, which may be those of the search to resume, use a variable that is not set.
     """
     hidden = list(map(_hidden, arguments))
-    for argument in hidden[::-1]:
-        if override := STORAGE_OVERRIDE.fullmatch(argument):
-            _check_variables(override[1])
-            break  # the last one counts
+    overrides = list(filter(None, map(STORAGE_OVERRIDE.fullmatch, hidden)))
+    if overrides:
+        _check_variables(overrides[-1][1])  # the last one counts
     return hidden
 
 
-def hide_password(config: DictConfig, url: str | None) -> None:
-    """Keep the password out of the config that jobs are given; `url` is what `hydra.sweeper.storage` resolves to.
+def _hidden(argument: str) -> str:
+    override = STORAGE_OVERRIDE.fullmatch(argument)
+    if override is None or "${" in override[1]:
+        return argument
+    quoted = re.fullmatch(r"(['\"])(.*)\1", override[1], re.DOTALL)
+    url = quoted[2].replace("\\" + quoted[1], quoted[1]) if quoted else override[1]
+    if not passwords(url):
+        return argument
+    os.environ[VARIABLE] = url
+    return OVERRIDE
 
-    An interpolation of the user's own stays as it is. Raises `ConfigError` if another key holds the password.
+
+def _check_variables(value: str) -> None:
+    for name in re.findall(r"\$\{oc\.env:\s*([^,}\s]+)\s*\}", value):
+        if name not in os.environ:
+            raise ConfigError(
+                f"hydra.sweeper.storage is {value}, but the environment variable {name} is not set. The URL holds a"
+                " password and so was not saved with the search:"
+                f" export {name}='postgresql+psycopg://user:password@host/db' and start again."
+            )
+
+
+def hide_password(config: DictConfig, url: str | None) -> None:
+    """Keep the password out of the config of the jobs; `url` is the resolved value of `hydra.sweeper.storage`.
+
+    The user's own interpolation stays. Raise `ConfigError` if another key holds the password.
     """
-    if not (secrets := passwords(url or "")):
+    if url is None or not (secrets := passwords(url)):
         return
-    assert url is not None
     written = _plain(config)["hydra"]["sweeper"]["storage"]
     if any(secret in written for secret in secrets):
         os.environ[VARIABLE] = url
@@ -74,46 +94,20 @@ def hide_password(config: DictConfig, url: str | None) -> None:
         if url in value or ("${" in written and value in secrets):
             raise ConfigError(
                 f"{key} holds the password of hydra.sweeper.storage and would be written into the folder of every"
-                " trial. Put the URL into an environment variable, and say"
+                " trial. Put the URL into an environment variable, and set"
                 f" hydra.sweeper.storage='${{oc.env:{VARIABLE}}}'."
             )
 
 
-def _hidden(argument: str) -> str:
-    override = STORAGE_OVERRIDE.fullmatch(argument)
-    if override is None or "${" in override[1]:
-        return argument
-    url = _unquoted(override[1])
-    if not passwords(url):
-        return argument
-    os.environ[VARIABLE] = url
-    return OVERRIDE
-
-
-def _unquoted(value: str) -> str:
-    quoted = re.fullmatch(r"(['\"])(.*)\1", value, re.DOTALL)
-    return quoted[2].replace("\\" + quoted[1], quoted[1]) if quoted else value
-
-
-def _check_variables(value: str) -> None:
-    for name in re.findall(r"\$\{oc\.env:\s*([^,}\s]+)\s*\}", value):
-        if name not in os.environ:
-            raise ConfigError(
-                f"hydra.sweeper.storage is {value}, but the environment variable {name} is not set. The URL of the"
-                " storage is kept nowhere else, because of its password:"
-                f" export {name}='postgresql+psycopg://user:password@host/db' and start again."
-            )
-
-
 def _replace_storage(config: DictConfig) -> None:
-    """Jobs are composed from the overrides, so it goes there and not only into the config."""
+    """Replace the URL in the config and in the overrides, from which jobs are composed."""
     overrides = _plain(config)["hydra"]["overrides"]["hydra"]
     others = [override for override in overrides if not STORAGE_OVERRIDE.fullmatch(override)]
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.sweeper.storage = OVERRIDE.partition("=")[2]
         config.hydra.overrides.hydra = [*others, OVERRIDE]
     if HydraConfig.initialized():
-        HydraConfig.instance().set_config(config)  # it keeps a copy, which launchers pickle
+        HydraConfig.instance().set_config(config)  # it holds a copy, which launchers pickle
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where the study is kept: a journal file beside the trials, or any storage that Optuna knows."""
+"""The storage of a study: a journal file in the folder of the search, or any storage of Optuna."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -10,13 +10,14 @@ from lightsweep.storage.journal import open_journal
 from lightsweep.storage.password import SQLITE, masked, masked_in
 
 JOURNAL = "study.journal"
-DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}  # to install
+# Database drivers by module, with the package to install.
+DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 
 
 def storage_url(configured: str | None, *, sweep_dir: str, cwd: str = ".") -> str:
-    """Where the study lies, with an absolute path, so that every process of a search means the same file.
+    """Return the path of the journal or the URL, with an absolute path, so that all processes open the same file.
 
-    A relative one is meant from `cwd`, where the search was started: with `hydra.job.chdir` a job is elsewhere.
+    A relative path starts at `cwd`, where the search was started: with `hydra.job.chdir` jobs run elsewhere.
     """
     if configured is None:
         return str(Path(sweep_dir).absolute() / JOURNAL)
@@ -28,16 +29,11 @@ def storage_url(configured: str | None, *, sweep_dir: str, cwd: str = ".") -> st
     return configured
 
 
-@lru_cache(maxsize=4)  # one connection per process: a worker keeps what it has read for its next trial
+@lru_cache(maxsize=4)  # one connection per process: a worker reads only what is new for its next trial
 def open_storage(url: str) -> BaseStorage:
-    """Open a storage, creating the journal or database if need be.
-
-    Raises `ConfigError` if it can't be reached or written.
-    """
+    """Open a storage, or create its journal or database. Raise `ConfigError` if it can't be opened or written."""
     try:
-        if "://" not in url:
-            return open_journal(url)
-        return get_storage(url)
+        return get_storage(url) if "://" in url else open_journal(url)
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001  (every database driver has its own)

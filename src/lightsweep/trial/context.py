@@ -1,4 +1,4 @@
-"""How a job of a search finds its own trial."""
+"""The search and the trial of the running job, read from Hydra's config."""
 
 from pathlib import Path
 
@@ -9,16 +9,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.storage.storage import open_storage, storage_url
 from lightsweep.sweeper.config import SWEEPER_TARGET
-from lightsweep.trial.driver import is_orphaned, is_told_to_end, is_worker
+from lightsweep.trial.driver import has_sigterm, is_orphaned, is_worker
 from lightsweep.trial.identity import OWNER, ProcessIdentity
 from lightsweep.trial.pruner import build_pruner
 from lightsweep.trial.requeue import requeue
-from lightsweep.trial.stop import has_abort_request, has_stop_request
+from lightsweep.trial.stop import has_stop_request
 from lightsweep.unofficial import trial_of
 
 
 def folder_of_search() -> Path | None:
-    """The folder of the search that this process runs a job of; None if it does not."""
+    """Return the folder of the search that this job belongs to, None outside a search."""
     if not HydraConfig.initialized():
         return None
     hydra_cfg = HydraConfig.get()
@@ -27,19 +27,20 @@ def folder_of_search() -> Path | None:
 
 
 def in_search() -> bool:
-    """Whether this process runs a job of a Lightsweep search."""
     return folder_of_search() is not None
 
 
 def stop_requested(*, at_once: bool = False) -> bool:
-    """Whether this job belongs to a search that was asked to stop, or whose driver is gone.
+    """True if the job must end after its epoch: its search or its worker is asked to stop, or its driver is gone.
 
-    With `at_once`, whether it was asked to do so even in the middle of an epoch.
+    With `at_once`, true if the job must end in the middle of the epoch.
     """
     folder = folder_of_search()
     if folder is None:
         return False
-    return has_abort_request(folder) if at_once else is_orphaned() or is_told_to_end() or has_stop_request(folder)
+    if at_once:
+        return has_stop_request(folder, at_once=True)
+    return is_orphaned() or has_sigterm() or has_stop_request(folder)
 
 
 def pruner_settings() -> DictConfig:
@@ -48,16 +49,16 @@ def pruner_settings() -> DictConfig:
 
 
 def requeue_if_orphaned(trial: optuna.Trial) -> None:
-    """Let the trial wait for another driver if this job's own is gone and can't put it back."""
+    """Requeue the trial for another driver if this job's own driver is gone and can't do it."""
     if is_orphaned():
         requeue(trial)
 
 
 def current_trial() -> optuna.Trial | None:
-    """The trial that this job runs: study and storage as the sweeper has them, the number is the job's own.
+    """Return the trial that this job runs, None outside a search. The number of the job is that of the trial.
 
-    None outside a search. The study carries the search's pruner, because a loaded study would otherwise judge
-    by Optuna's default, and a sampler that draws nothing: the sweeper has sampled already.
+    The study has the search's pruner, because a loaded study has Optuna's default, and a sampler that is never asked,
+    because the sweeper has sampled already.
     """
     if not in_search() or OmegaConf.is_missing(HydraConfig.get().job, "num"):
         return None

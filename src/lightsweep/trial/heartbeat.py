@@ -1,4 +1,4 @@
-"""How a driver knows that one on another host is gone: by a file per running trial, in the folder of the search."""
+"""The heartbeat of a running trial: a file in the folder of the search, which drivers on other hosts watch."""
 
 import os
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HEARTBEAT_INTERVAL_S = 10.0
-HEARTBEAT_TIMEOUT_S = 120.0  # more than signs need that a network file system shows a minute late
+HEARTBEAT_TIMEOUT_S = 120.0  # enough for a network file system that shows changes a minute late
 
 
 def heartbeat_file(folder: Path, number: int) -> Path:
@@ -17,9 +17,9 @@ def heartbeat_file(folder: Path, number: int) -> Path:
 
 @contextmanager
 def heartbeat(folder: Path, number: int) -> Iterator[None]:
-    """Touch the trial's file every few seconds, from now on to the end of the block, and remove it."""
+    """Touch the trial's heartbeat file every few seconds in the block, and remove it at the end."""
     path, ended = heartbeat_file(folder, number), threading.Event()
-    with suppress(OSError):  # a full disk, which the job will meet, too
+    with suppress(OSError):  # the job itself reports a full disk
         path.touch()
     threading.Thread(target=_beat, args=(path, ended), daemon=True).start()
     try:
@@ -33,31 +33,29 @@ def heartbeat(folder: Path, number: int) -> Iterator[None]:
 def _beat(path: Path, ended: threading.Event) -> None:
     while not ended.wait(HEARTBEAT_INTERVAL_S):
         with suppress(OSError):
-            os.utime(path)  # unlike `touch` it creates none where the trial has just ended
+            os.utime(path)  # unlike `touch` it doesn't create the file of a trial that has just ended
 
 
 class HeartbeatMonitor:
-    """Looks at the signs of life of other drivers.
+    """Detects which heartbeats of other drivers have stopped.
 
-    Hosts need not agree on the time: what counts is how long, by the clock of who looks, a file has not changed.
+    The clocks of two hosts may differ, so it measures with its own clock how long a file has not changed.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._last: dict[int, tuple[int, float]] = {}  # by trial: its last sign, and when that was first seen
+        self._last: dict[int, tuple[int, float]] = {}  # trial number -> modification time of its file, first seen at
 
     def is_silent(self, number: int) -> bool:
-        """Whether the trial gave signs, but no new one since `HEARTBEAT_TIMEOUT_S`."""
+        """True if the trial has a heartbeat file that has not changed for `HEARTBEAT_TIMEOUT_S`."""
         try:
-            sign = heartbeat_file(self.folder, number).stat().st_mtime_ns
+            beat = heartbeat_file(self.folder, number).stat().st_mtime_ns
         except OSError:
             self._last.pop(number, None)
             return False
-        last, since = self._last.get(number, (None, 0.0))
-        if sign != last:
-            since = time.monotonic()
-            self._last[number] = sign, since
-        return time.monotonic() - since > HEARTBEAT_TIMEOUT_S
+        if beat != self._last.get(number, (None, 0.0))[0]:
+            self._last[number] = beat, time.monotonic()
+        return time.monotonic() - self._last[number][1] > HEARTBEAT_TIMEOUT_S
 
-    def sees(self, number: int) -> bool:
+    def has_heartbeat(self, number: int) -> bool:
         return heartbeat_file(self.folder, number).exists()

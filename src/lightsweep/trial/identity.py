@@ -1,4 +1,4 @@
-"""Who runs a trial, so that a later start can tell a trial that is being run from one whose process is gone."""
+"""The identity of the process that runs a trial, by which a later start knows whether it still runs."""
 
 import os
 import socket
@@ -8,12 +8,12 @@ from typing import Any
 import psutil
 
 OWNER = "owner"  # the user attribute of a trial that holds the record
-SECONDS_OF_DOUBT = 1.0  # two readings of one process's start time may differ by a clock tick
+START_TIME_TOLERANCE_S = 1.0  # two readings of the start time may differ by a clock tick
 
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """One process: a process id alone can be another process's by now."""
+    """One process. The start time tells it from a later process with the same id."""
 
     host: str
     pid: int
@@ -21,6 +21,7 @@ class ProcessIdentity:
 
     @classmethod
     def here(cls) -> "ProcessIdentity":
+        """Return the identity of the running process."""
         return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
 
     @classmethod
@@ -34,16 +35,16 @@ class ProcessIdentity:
     def to_record(self) -> dict[str, Any]:
         return asdict(self)
 
-    def is_elsewhere(self) -> bool:
+    def is_remote(self) -> bool:
         return self.host != socket.gethostname()
 
     def may_be_alive(self) -> bool:
-        """Whether the process runs, as far as can be seen: of another host nothing can."""
-        if self.is_elsewhere():
+        """True if the process may be alive; processes on other hosts are assumed alive."""
+        if self.is_remote():
             return True
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < SECONDS_OF_DOUBT
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            is_same = abs(process.create_time() - self.started) < START_TIME_TOLERANCE_S
+            return is_same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False

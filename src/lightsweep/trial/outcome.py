@@ -1,4 +1,4 @@
-"""What a trial's job tells the search, as plain data that any launcher can carry."""
+"""The result of a job, as plain data that any launcher can transfer."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,10 @@ from lightsweep.failures import Kind
 class Outcome:
     """The result of one training.
 
-    `value` is the best value that the monitored metric reached in a validation and `best_epoch` the epoch that
-    reached it, counted from 0 as in the logs; both are None for a refit. `pruned` and `failed` hold the reason
-    if the fit ended that way, and `kind` the kind of failure; `interrupted` says that it was stopped and can go on
-    from its last checkpoint.
-    `n_epochs` of `max_epochs` were trained. `test_metrics` is there after a refit.
+    `value` is the best value of the monitored metric in a validation, and `best_epoch` the epoch that reached it,
+    counted from 0 as in the logs; both are None for a refit. `n_epochs` of `max_epochs` were trained.
+    `pruned` and `failed` hold the reason if the fit ended in that way, and `kind` the kind of failure. `interrupted`
+    means that the fit was stopped and can go on from its last checkpoint. Only a refit has `test_metrics`.
     """
 
     monitor: str = ""
@@ -33,7 +32,7 @@ class Outcome:
         return cls(failed=reason, kind=kind.value)
 
     def summary(self) -> str:
-        """One clause for the closing line of a run."""
+        """Return the closing line of a run, without its folder."""
         if self.test_metrics is not None:
             metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(self.test_metrics.items()))
             return f"{metrics} after {self.n_epochs} epochs on training + validation data"

@@ -1,4 +1,4 @@
-"""The search's pruner, built from its config node in the driver and in each job."""
+"""The pruner of the search, which the driver and every job build from the same config node."""
 
 import warnings
 from typing import Any
@@ -16,7 +16,7 @@ PRUNER = "hydra.sweeper.pruner"
 
 
 def build_pruner(node: DictConfig) -> BasePruner:
-    """Build `hydra.sweeper.pruner`. Raises `ConfigError` if the node is not a pruner's."""
+    """Build `hydra.sweeper.pruner`. Raise `ConfigError` if the node is not that of a pruner."""
     pruner = build_from_optuna(node, PRUNER)
     if not isinstance(pruner, BasePruner):
         raise ConfigError(f"{PRUNER} is a {type(pruner).__name__}, not a pruner of optuna.pruners.")
@@ -24,7 +24,7 @@ def build_pruner(node: DictConfig) -> BasePruner:
 
 
 def build_from_optuna(node: DictConfig, key: str, **arguments: Any) -> Any:
-    """Build a sampler or pruner, outside of a job too, where Hydra has not set the allowlist."""
+    """Build a sampler or pruner, also outside a job, where Hydra has not set the allowlist."""
     with hydra.utils.execution_whitelist(ALLOWED_TARGETS), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # the user chose it, and the group says so
+        warnings.simplefilter("ignore", ExperimentalWarning)  # the user chose the class in the config
         return build(node, key, **arguments)

@@ -1,4 +1,4 @@
-"""What becomes of a trial whose process ended under it: it waits to be run again, but not for ever."""
+"""Trials whose process died: each is run again under its number, but only a few times."""
 
 import shlex
 import sys
@@ -16,63 +16,63 @@ from lightsweep.trial.status import FAIL_KIND, FAIL_REASON
 from lightsweep.unofficial import set_state, trial_of
 
 RETRIES = "retries"
-SECONDS_TO_SIGN = 60.0  # usually milliseconds after it was asked for, but a machine or a database may be slow
+SECONDS_TO_SIGN = 60.0  # usually milliseconds after `ask`, but a machine or a database may be slow
 
 
 def requeue(trial: optuna.Trial) -> None:
-    """Let an unfinished trial wait: whoever asks next gets it, under its number and with its parameters."""
+    """Set an unfinished trial to WAITING: the next driver that asks runs it, with its number and parameters."""
     trial.set_user_attr(OWNER, None)
     set_state(trial, TrialState.WAITING)
 
 
 def recover_stale_trials(study: optuna.Study, stale: Sequence[FrozenTrial], *, max_retries: int) -> list[FrozenTrial]:
-    """Put the abandoned trials back, and give those that were told as failed instead.
-
-    That is what becomes of a trial that was put back `max_retries` times before.
-    """
+    """Requeue stale trials. Fail those that were requeued `max_retries` times before, and return them."""
     failed = []
     for frozen in stale:
-        owner = ProcessIdentity.from_record(frozen.user_attrs.get(OWNER))
-        if owner is not None and owner.is_elsewhere():
-            silence = f"process {owner.pid} on {owner.host} gave no sign of life for {HEARTBEAT_TIMEOUT_S:g} s"
-            print(f"trial {frozen.number} is taken over: {silence}", file=sys.stderr, flush=True)
-        trial = trial_of(study, frozen.number)
-        retries = int(frozen.user_attrs.get(RETRIES, 0))
+        _report_takeover(frozen)
+        trial, retries = trial_of(study, frozen.number), int(frozen.user_attrs.get(RETRIES, 0))
         if retries < max_retries:
             trial.set_user_attr(RETRIES, retries + 1)
             requeue(trial)
-            continue
-        trial.set_user_attr(FAIL_REASON, f"its process ended in the middle, {retries + 1} times")
-        trial.set_user_attr(FAIL_KIND, Kind.WORKER_LOST.value)
-        set_state(trial, TrialState.FAIL)
-        failed.append(study.get_trials(deepcopy=False)[frozen.number])
+        else:
+            trial.set_user_attr(FAIL_REASON, f"its process died {retries + 1} times")
+            trial.set_user_attr(FAIL_KIND, Kind.WORKER_LOST.value)
+            set_state(trial, TrialState.FAIL)
+            failed.append(study.get_trials(deepcopy=False)[frozen.number])
     return failed
 
 
-def is_stale(trial: FrozenTrial, watch: HeartbeatMonitor) -> bool:
-    """Whether the process of this running trial is gone; on another host, whether it has been silent for long.
+def _report_takeover(trial: FrozenTrial) -> None:
+    owner = ProcessIdentity.from_record(trial.user_attrs.get(OWNER))
+    if owner is not None and owner.is_remote():
+        silence = f"process {owner.pid} on {owner.host} sent no heartbeat for {HEARTBEAT_TIMEOUT_S:g} s"
+        print(f"trial {trial.number} is taken over: {silence}", file=sys.stderr, flush=True)
 
-    A trial that nobody has signed is left alone for a while.
+
+def is_stale(trial: FrozenTrial, watch: HeartbeatMonitor) -> bool:
+    """True if the process of this running trial is gone, or on another host if its heartbeat has stopped.
+
+    A trial without a record of its process is stale after `SECONDS_TO_SIGN`.
     """
     owner = ProcessIdentity.from_record(trial.user_attrs.get(OWNER))
     if owner is not None:
-        return watch.is_silent(trial.number) if owner.is_elsewhere() else not owner.may_be_alive()
+        return watch.is_silent(trial.number) if owner.is_remote() else not owner.may_be_alive()
     assert trial.datetime_start is not None
     return (datetime.now() - trial.datetime_start).total_seconds() > SECONDS_TO_SIGN
 
 
 def waiting_message(trial: FrozenTrial, watch: HeartbeatMonitor) -> str:
-    """Who runs the trial, and what becomes of it if they are gone."""
+    """Name the process that runs the trial, and say when the trial is taken over."""
     owner = ProcessIdentity.from_record(trial.user_attrs.get(OWNER))
     if owner is None:
-        return f"waiting for trial {trial.number}, which somebody has just begun"
-    if not owner.is_elsewhere():
+        return f"waiting for trial {trial.number}, which another process has just started"
+    if not owner.is_remote():
         return f"waiting for trial {trial.number}, which process {owner.pid} runs"
     text = f"waiting for trial {trial.number}, which process {owner.pid} on {owner.host} runs"
-    if watch.sees(trial.number):
-        return f"{text}; it is taken over after {HEARTBEAT_TIMEOUT_S:g} s without a sign of life"
+    if watch.has_heartbeat(trial.number):
+        return f"{text}; it is taken over after {HEARTBEAT_TIMEOUT_S:g} s without a heartbeat"
     path = shlex.quote(shown(heartbeat_file(watch.folder, trial.number)))
     return (
-        f"{text}; no sign of life of it can be seen here. If you know that it is gone, say so: touch {path};"
+        f"{text}; its heartbeat file is missing. If that process is gone, run: touch {path};"
         f" {HEARTBEAT_TIMEOUT_S:g} s later the trial is taken over"
     )

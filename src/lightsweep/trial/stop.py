@@ -1,6 +1,6 @@
-"""How a driver asks its jobs to stop, wherever they run: by files of its name in the folder of the search.
+"""The requests of a driver to stop its jobs: empty files, named after the driver, in the folder of the search.
 
-The files are empty: they are there as a whole or not at all, and a full disk has room for them.
+An empty file can't be torn, it reaches jobs on every host, and a full disk has room for it.
 """
 
 from contextlib import suppress
@@ -10,48 +10,44 @@ from pathlib import Path
 from lightsweep.trial.driver import driver
 
 STOP = ".stop"
-AT_ONCE = ".stop_at_once"
+ABORT = ".stop_at_once"
 
 
 @dataclass(frozen=True)
 class StopReason:
-    """Why the search ended before all trials were run, and the exit code for it."""
+    """The reason why the search ended before all trials were run, and its exit code."""
 
     reason: str
     exit_code: int
 
     @property
     def is_interrupt(self) -> bool:
-        """Whether it was a person or a scheduler that ended the search."""
+        """True if a user or a scheduler stopped the search with a signal."""
         return self.exit_code > 128
 
 
 def request_stop(folder: Path, *, at_once: bool) -> None:
-    """Let every job of this driver end at its next epoch, or in the middle of one.
+    """Ask every job of this driver to end after its epoch, or `at_once` in the middle of it.
 
-    Does not raise, because it is called when a signal comes. Who is not heard can ask for the end at once.
+    Doesn't raise if the files can't be written, because signal handlers call it.
     """
     with suppress(OSError):
         _file(folder, STOP).touch()
         if at_once:
-            _file(folder, AT_ONCE).touch()
+            _file(folder, ABORT).touch()
 
 
 def clear_stop_request(folder: Path) -> None:
-    """Forget what this driver, or one before it of the same host and process id, has asked for."""
-    for name in (STOP, AT_ONCE):
+    """Remove the requests of this driver, or of an earlier one with the same host and process id."""
+    for name in (STOP, ABORT):
         _file(folder, name).unlink(missing_ok=True)
 
 
-def has_stop_request(folder: Path) -> bool:
-    return _file(folder, STOP).exists()
-
-
-def has_abort_request(folder: Path) -> bool:
-    return _file(folder, AT_ONCE).exists()
+def has_stop_request(folder: Path, *, at_once: bool = False) -> bool:
+    return _file(folder, ABORT if at_once else STOP).exists()
 
 
 def _file(folder: Path, name: str) -> Path:
-    """In the driver and in its workers the same: other searches may run in this folder."""
-    here = driver()
-    return folder / (name if here is None else f"{name}.{here.host}.{here.pid}")
+    """Return the file of this process's driver: other searches may run in the same folder."""
+    owner = driver()
+    return folder / (name if owner is None else f"{name}.{owner.host}.{owner.pid}")

@@ -1,8 +1,8 @@
-"""`hydra.sweeper.trial_timeout` as the job keeps it: politely first, then by force.
+"""`hydra.sweeper.trial_timeout`, kept by the job itself, one job at a time per process.
 
-There is one job at a time in a process. `check_time` is asked between batches. Where nobody asks, an alarm raises in
-the main thread; and where Python gets no turn either, a worker ends itself, for its driver to see. In the driver's own
-process nothing can do that.
+The training calls `check_time` between batches. If it hangs, an alarm raises in the main thread after a grace period.
+If Python code doesn't run at all, a worker exits after a second grace period and its driver sees it die; in the
+driver's own process nothing can end such a job.
 """
 
 import os
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from lightsweep.failures import TrialTimeoutError
 from lightsweep.trial.driver import is_worker
 
-GRACE_S = 10.0  # for a training that looks at the time between batches; one that hangs is then interrupted
+GRACE_S = 10.0
 
 
 @dataclass
@@ -28,7 +28,7 @@ _limit = _Limit()
 
 
 def limit_time(seconds: float | None) -> None:
-    """Begin the time of a new job; null is no limit."""
+    """Start the time limit of a new job; None is no limit."""
     global _limit
     lift_time_limit()
     if seconds is None:
@@ -53,6 +53,6 @@ def lift_time_limit() -> None:
 
 
 def check_time() -> None:
-    """Raise `TrialTimeoutError` if the time is over."""
+    """Raise `TrialTimeoutError` if the job has used up its time."""
     if time.monotonic() > _limit.deadline:
         raise TrialTimeoutError(f"it took longer than hydra.sweeper.trial_timeout={_limit.seconds:g}")
