@@ -41,7 +41,7 @@ def test_a_trial_is_stale_if_its_process_is_gone_or_unknown_for_a_minute(
     ("owner", "has_heartbeat", "message"),
     [
         (None, False, "another process has just started"),
-        (HERE, False, f"process {os.getpid()} runs"),
+        (HERE, False, "process {pid} runs"),
         (REMOTE, True, "process 1 on elsewhere runs; it is taken over after 120 s without a heartbeat"),
         (
             REMOTE,
@@ -57,7 +57,7 @@ def test_the_user_is_told_which_process_runs_a_trial_and_when_it_is_taken_over(
     if has_heartbeat:
         (tmp_path / ".alive.0").touch()
     shown = waiting_message(running(owner), HeartbeatMonitor(tmp_path))
-    assert shown == f"waiting for trial 0, which {message.format(folder=tmp_path)}"
+    assert shown == f"waiting for trial 0, which {message.format(folder=tmp_path, pid=os.getpid())}"
 
 
 def test_a_stale_trial_is_requeued_until_it_has_used_its_retries(tmp_path: Path) -> None:
