@@ -379,7 +379,7 @@ def test_a_trial_that_lost_its_worker_is_run_again_but_not_for_ever(
 def test_a_running_trial_whose_process_is_gone_is_taken_over(
     owner: str, retries: int, states: list[TrialState], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lightsweep.trial.requeue.SECONDS_TO_SIGN", 0.3)
+    monkeypatch.setattr("lightsweep.trial.requeue.OWNER_GRACE_S", 0.3)
     study = journal_study(tmp_path)
     left = study.ask()
     left.set_user_attr("retries", retries)

@@ -73,7 +73,7 @@ class Search:
         """
         register_driver()
         hide_password(self.config, self.settings.storage)
-        optuna.logging.set_verbosity(optuna.logging.ERROR)  # Progress says it, and shorter
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # Progress prints a shorter line
         request = self._request(arguments)
         sampler, pruner = check_search(
             self.settings,
@@ -93,14 +93,14 @@ class Search:
             self._search(study, request=request, folder=folder)
         except USER_ERRORS:
             if not (folder / TABLE).exists():
-                release_folder(folder, is_new=is_new)  # no trial has finished, and nobody else writes to a new folder
+                release_folder(folder, is_new=is_new)  # no trial has finished
             raise
         except Interrupted:
             if not (folder / COMMAND).exists():
-                release_folder(folder, is_new=is_new)  # it had not begun
+                release_folder(folder, is_new=is_new)  # no trial has started
             raise
         except Exception as error:
-            if disk_is_full(error, folder):  # Optuna's journal could not be written, in whatever Optuna made of it
+            if disk_is_full(error, folder):  # whichever exception Optuna raised from it
                 raise DiskFullError(folder) from None
             raise
 

@@ -16,7 +16,7 @@ from lightsweep.trial.status import FAIL_KIND, FAIL_REASON
 from lightsweep.unofficial import set_state, trial_of
 
 RETRIES = "retries"
-SECONDS_TO_SIGN = 60.0  # usually milliseconds after `ask`, but a machine or a database may be slow
+OWNER_GRACE_S = 60.0  # usually milliseconds after `ask`, but a machine or a database may be slow
 
 
 def requeue(trial: optuna.Trial) -> None:
@@ -49,19 +49,19 @@ def _report_takeover(trial: FrozenTrial) -> None:
         print(f"trial {trial.number} is taken over: {silence}", file=sys.stderr, flush=True)
 
 
-def is_stale(trial: FrozenTrial, watch: HeartbeatMonitor) -> bool:
+def is_stale(trial: FrozenTrial, heartbeats: HeartbeatMonitor) -> bool:
     """True if the process of this running trial is gone, or on another host if its heartbeat has stopped.
 
-    A trial without a record of its process is stale after `SECONDS_TO_SIGN`.
+    A trial without a record of its process is stale after `OWNER_GRACE_S`.
     """
     owner = ProcessIdentity.from_record(trial.user_attrs.get(OWNER))
     if owner is not None:
-        return watch.is_silent(trial.number) if owner.is_remote() else not owner.may_be_alive()
+        return heartbeats.is_silent(trial.number) if owner.is_remote() else not owner.may_be_alive()
     assert trial.datetime_start is not None
-    return (datetime.now() - trial.datetime_start).total_seconds() > SECONDS_TO_SIGN
+    return (datetime.now() - trial.datetime_start).total_seconds() > OWNER_GRACE_S
 
 
-def waiting_message(trial: FrozenTrial, watch: HeartbeatMonitor) -> str:
+def waiting_message(trial: FrozenTrial, heartbeats: HeartbeatMonitor) -> str:
     """Name the process that runs the trial, and say when the trial is taken over."""
     owner = ProcessIdentity.from_record(trial.user_attrs.get(OWNER))
     if owner is None:
@@ -69,9 +69,9 @@ def waiting_message(trial: FrozenTrial, watch: HeartbeatMonitor) -> str:
     if not owner.is_remote():
         return f"waiting for trial {trial.number}, which process {owner.pid} runs"
     text = f"waiting for trial {trial.number}, which process {owner.pid} on {owner.host} runs"
-    if watch.has_heartbeat(trial.number):
+    if heartbeats.has_heartbeat(trial.number):
         return f"{text}; it is taken over after {HEARTBEAT_TIMEOUT_S:g} s without a heartbeat"
-    path = shlex.quote(shown(heartbeat_file(watch.folder, trial.number)))
+    path = shlex.quote(shown(heartbeat_file(heartbeats.folder, trial.number)))
     return (
         f"{text}; its heartbeat file is missing. If that process is gone, run: touch {path};"
         f" {HEARTBEAT_TIMEOUT_S:g} s later the trial is taken over"
