@@ -60,5 +60,7 @@ def test_a_search_of_the_users_model_runs_in_workers_and_exports_a_model(example
     assert results.shipped["test/acc"] > 0.4
     assert f"--config-dir={example / 'conf'}" in results.command
     assert (folder / "best" / "model.pt").is_file()
+    assert "Trained on training + validation data, 240 rows." in (folder / "best" / "model_card.md").read_text()
+    assert results.trained_on == "training + validation data"
     assert "best/model_card.md" in ran.out
     assert "lightsweep.load" not in ran.out  # it needs `preprocessing` of the data module

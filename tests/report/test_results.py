@@ -39,9 +39,9 @@ def test_the_record_of_a_refit_is_read_back(tmp_path: Path) -> None:
     results = results_of(study, tmp_path)
     [trial] = results.sync(study)
     metrics = {"test/acc": 0.5}
-    refit = Outcome(monitor="x", value=None, best_epoch=None, n_epochs=1, max_epochs=1, test_metrics=metrics)
+    refit = Outcome(monitor="x", n_epochs=1, max_epochs=1, test_metrics=metrics, trained_on="training data")
     results.write(**refit_record(trial, refit))
-    assert read_refit_record(tmp_path) == {"shipped_trial": 0, "shipped": metrics}
+    assert read_refit_record(tmp_path) == {"shipped_trial": 0, "shipped": metrics, "trained_on": "training data"}
     assert read_results(tmp_path)["best_params"] == trial.params
 
 

@@ -35,7 +35,7 @@ class ModelCard:
 
     `defaults` holds the values that the model chose for settings that are null. `predicted` `(n, d_out)` and `actual`
     are of the test split, and None if the output has another shape. `search` holds the entries of the result file, and
-    is empty for a single run. `exports` and `limits` are list items.
+    is empty for a single run. `trained_on` names the rows of the refit. `exports` and `limits` are list items.
     """
 
     config: DictConfig
@@ -43,6 +43,7 @@ class ModelCard:
     target: Target | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
+    trained_on: str = ""
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     predicted: Tensor | None = None
     actual: Tensor | None = None
@@ -94,6 +95,8 @@ def _task(target: Target) -> str:
 
 def _data(card: ModelCard) -> str:
     parts = [_table(("setting", "value"), _settings(card.config, ("data",)))]
+    if card.trained_on:
+        parts.append(f"Trained on {plain(card.trained_on)}.")
     if card.rows:
         parts.append(_table(("split", "rows"), card.rows.items()))
     if card.columns:

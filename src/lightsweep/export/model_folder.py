@@ -11,6 +11,7 @@ from typing import Any
 import pytorch_lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.data.preprocessing import PREPROCESSING, Preprocessing
@@ -21,6 +22,7 @@ from lightsweep.export.predictor import CONFIG, METRICS, WEIGHTS
 from lightsweep.files import replacing, write_atomically
 from lightsweep.report.results import read_results
 from lightsweep.trial.context import folder_of_search
+from lightsweep.trial.outcome import ALL_ROWS
 
 CSV_LOG = "csv/metrics.csv"
 VALIDATION = "validation, by the best trial before the refit"
@@ -37,20 +39,28 @@ LIMITS_OF_ARRAYS = ("Features must be finite numbers, in the order of training."
 
 
 def evaluate_and_export(
-    cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data: Any
+    cfg: DictConfig,
+    *,
+    trainer: L.Trainer,
+    model: L.LightningModule,
+    data: Any,
+    trained_on: str = ALL_ROWS,
+    n_rows: int | None = None,
 ) -> dict[str, float]:
     """Test the refitted model, write its folder, and return the test metrics.
 
     Weights, config, metrics and a model card are always written; preprocessing and exports need a data module with
-    `preprocessing`. The metrics are written last: a folder with metrics is complete.
+    `preprocessing`. The weights are written first, so that a model or data module without a test costs no model; the
+    metrics last: a folder with metrics is complete. `trained_on` and `n_rows` are what the card says of the training.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     has_preprocessing = hasattr(data, "preprocessing")
-    metrics = dict(trainer.test(model, datamodule=data, verbose=False)[0])
+    _write_model(folder, cfg, model=model)
+    metrics = _test(trainer, model, data)
     on_training = _metrics_on_training(trainer, model, data) if has_preprocessing else {}
     model.cpu().eval()
-    _write_model(folder, cfg, model=model)
-    card = _card(cfg, model=model, metrics={"test": metrics}, on_training=on_training)
+    card = _card(cfg, model=model, metrics={"test": metrics} if metrics else {}, on_training=on_training)
+    card = replace(card, trained_on=trained_on if n_rows is None else f"{trained_on}, {n_rows:,} rows")
     if has_preprocessing:
         data.preprocessing.save(folder, target=data.target.to_record())
         exports = _export(folder, cfg.export, model=model, data=data)
@@ -60,6 +70,14 @@ def evaluate_and_export(
     write_card(folder, card)
     write_atomically(folder / METRICS, json.dumps(metrics, indent=2))
     return metrics
+
+
+def _test(trainer: L.Trainer, model: L.LightningModule, data: Any) -> dict[str, float]:
+    try:
+        return dict(trainer.test(model, datamodule=data, verbose=False)[0])
+    except MisconfigurationException as error:  # no `test_step`, or no test loader
+        print(f"warning: the model was not tested: {' '.join(str(error).split())}", file=sys.stderr)
+        return {}
 
 
 def _metrics_on_training(
@@ -76,7 +94,7 @@ def _metrics_on_training(
 
 def _write_model(folder: Path, cfg: DictConfig, *, model: L.LightningModule) -> None:
     with replacing(folder / WEIGHTS) as temporary:
-        torch.save(model.state_dict(), temporary)
+        torch.save({name: value.cpu() for name, value in model.state_dict().items()}, temporary)
     write_atomically(folder / CONFIG, OmegaConf.to_yaml(cfg, resolve=True))
 
 

@@ -11,11 +11,11 @@ from lightsweep.training.fit import (
     end_runs,
     flush_denormals,
     outcome_of,
-    outcome_of_refit,
     save_outcome,
     set_up_process,
     trainer_arguments,
 )
+from lightsweep.training.refit import refit
 from lightsweep.trial.outcome import Outcome
 
 
@@ -32,10 +32,21 @@ def train(cfg: DictConfig) -> Outcome:
     trainer = build(cfg.trainer, "trainer", logger=loggers, **trainer_arguments(callbacks, refit=cfg.refit))
 
     with end_runs(loggers):
-        with flush_denormals():
-            trainer.fit(model, datamodule=data, ckpt_path=checkpoint_to_resume(trainer), weights_only=True)
         if not cfg.refit:
+            with flush_denormals():
+                trainer.fit(model, datamodule=data, ckpt_path=checkpoint_to_resume(trainer), weights_only=True)
             return save_outcome(outcome_of(trainer))
-        n_epochs = trainer.current_epoch
-        metrics = evaluate_and_export(cfg, trainer=trainer, model=model, data=data)
-        return save_outcome(outcome_of_refit(monitor=cfg.monitor, n_epochs=n_epochs, test_metrics=metrics))
+        with flush_denormals():
+            refitted = refit(cfg, trainer=trainer, model=model, data=data)
+        metrics = evaluate_and_export(
+            cfg, trainer=trainer, model=model, data=data, trained_on=refitted.trained_on, n_rows=refitted.n_rows
+        )
+        return save_outcome(
+            Outcome(
+                monitor=cfg.monitor,
+                n_epochs=refitted.n_epochs,
+                max_epochs=refitted.n_epochs,
+                test_metrics=metrics,
+                trained_on=refitted.trained_on,
+            )
+        )

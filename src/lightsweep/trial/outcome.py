@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from lightsweep.failures import Kind
 
+ALL_ROWS = "training + validation data"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -12,7 +14,8 @@ class Outcome:
     `value` is the best value of the monitored metric in a validation, and `best_epoch` the epoch that reached it,
     counted from 0 as in the logs; both are None for a refit. `n_epochs` of `max_epochs` were trained.
     `pruned` and `failed` hold the reason if the fit ended in that way, and `kind` the kind of failure. `interrupted`
-    means that the fit was stopped and can go on from its last checkpoint. Only a refit has `test_metrics`.
+    means that the fit was stopped and can go on from its last checkpoint. Only a refit has `test_metrics`, which are
+    empty if it could not be tested, and `trained_on`, the rows in words.
     """
 
     monitor: str = ""
@@ -25,6 +28,7 @@ class Outcome:
     kind: str | None = None
     interrupted: bool = False
     test_metrics: dict[str, float] | None = None
+    trained_on: str = ALL_ROWS
 
     @classmethod
     def failure(cls, reason: str, kind: Kind = Kind.ERROR) -> "Outcome":
@@ -35,5 +39,5 @@ class Outcome:
         """Return the closing line of a run, without its folder."""
         if self.test_metrics is not None:
             metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(self.test_metrics.items()))
-            return f"{metrics} after {self.n_epochs} epochs on training + validation data"
+            return f"{metrics or 'not tested,'} after {self.n_epochs} epochs on {self.trained_on}"
         return f"{self.monitor} {self.value:.4f} at epoch {self.best_epoch} of {self.n_epochs} (counted from 0)"
