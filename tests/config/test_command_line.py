@@ -20,6 +20,20 @@ def save_search(outputs: Path, name: str, *, task: list[str], hydra: list[str], 
     return folder
 
 
+@pytest.mark.parametrize(
+    ("argument", "expanded"),
+    [
+        ("preflight=true", ["hydra.sweeper.preflight=true"]),
+        ("optimizer=null", ["~optimizer"]),
+        ("logger=null", ["~logger"]),
+        ("hparams_search=null", []),
+        ("model.schedule=null", ["model.schedule=null"]),
+    ],
+)
+def test_an_alias_stands_for_its_setting_and_a_group_can_be_null(argument: str, expanded: list[str]) -> None:
+    assert expand_aliases([argument]) == expanded
+
+
 def test_arguments_without_resume_are_kept(tmp_path: Path) -> None:
     assert expand_resume(["-m", "seed=1,2"], outputs=tmp_path) == ["-m", "seed=1,2"]
 

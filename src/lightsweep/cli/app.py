@@ -9,11 +9,13 @@ import re
 import select
 import shutil
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig
 
 from lightsweep.config.command_line import expand_aliases, expand_resume
@@ -48,10 +50,6 @@ def run_app(main: Callable[[], Any]) -> None:
         if full_error:
             raise
         _exit_with(error)
-    except RuntimeError as error:
-        if full_error or not str(error).startswith(UNKNOWN_PLUGIN):
-            raise
-        _exit_with(ConfigError(f"{error}. Choose hydra/sweeper and hydra/launcher, and leave their _target_ alone."))
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         sys.exit(interrupted.exit_code)
@@ -60,6 +58,37 @@ def run_app(main: Callable[[], Any]) -> None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes the rest when it exits
         sys.exit(1)
+    except (HydraException, OSError, RuntimeError, TypeError, ValueError) as error:
+        message = _message_of_hydra(error)
+        if full_error or message is None:
+            raise
+        _exit_with(ConfigError(message))
+
+
+def _message_of_hydra(error: Exception) -> str | None:
+    """Return a message for what Hydra raises before it runs a job, None if it is not the user's to fix."""
+    text, module = " ".join(str(error).split()), _raised_in(error)
+    if text.startswith(UNKNOWN_PLUGIN):
+        return f"{text}. Choose hydra/sweeper and hydra/launcher, and leave their _target_ alone."
+    if text.startswith("Config group override must be"):
+        return "a config group can't be null, except optimizer and logger. Choose one of its options."
+    if not module.startswith("hydra."):
+        return None
+    notes = [note for note in getattr(error, "__notes__", []) if note.startswith("full_key: hydra.")]
+    if isinstance(error, InstantiationException) or notes:
+        return f"{notes[0].removeprefix('full_key: ')}: {text}" if notes else text
+    if isinstance(error, OSError) and error.filename:
+        return (
+            f"the folder {error.filename} can't be created: {error.strerror}. Choose a writable folder with"
+            " hydra.run.dir=..., or hydra.sweep.dir=... for a search."
+        )
+    return None
+
+
+def _raised_in(error: Exception) -> str:
+    """Return the module of the innermost frame that is not the standard library's `pathlib` or `os`."""
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return next((name for name in reversed(modules) if name not in ("pathlib", "os")), "")
 
 
 def asks_for_search(arguments: Sequence[str]) -> bool:

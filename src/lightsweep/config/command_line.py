@@ -13,6 +13,8 @@ from lightsweep.files import write_atomically
 
 COMMAND = "command.json"
 PER_START = re.compile(r"hydra\.(mode|sweep\.dir|sweeper\.(allow_changes|fork|preflight))=")  # not kept for `resume`
+FILLED_GROUPS = {"optimizer=null": "~optimizer", "logger=null": "~logger"}
+EMPTY_GROUPS = ("hparams_search=null", "experiment=null")
 ALIASES = re.compile(r"(allow_changes|fork|preflight)=")
 
 
@@ -35,8 +37,13 @@ def config_dir_in(arguments: Sequence[str]) -> list[str]:
 
 
 def expand_aliases(arguments: Sequence[str]) -> list[str]:
-    """Replace each alias by its setting: `preflight=true` becomes `hydra.sweeper.preflight=true`."""
-    return [f"hydra.sweeper.{a}" if ALIASES.match(a) else a for a in arguments]
+    """Replace each alias by its setting: `preflight=true` becomes `hydra.sweeper.preflight=true`.
+
+    Hydra refuses `<group>=null`. An optional group that the defaults list fills becomes `~<group>`, and one that the
+    defaults list leaves empty is left out.
+    """
+    expanded = [f"hydra.sweeper.{a}" if ALIASES.match(a) else a for a in arguments if a not in EMPTY_GROUPS]
+    return [FILLED_GROUPS.get(a, a) for a in expanded]
 
 
 def expand_resume(arguments: Sequence[str], *, outputs: Path) -> list[str]:

@@ -12,29 +12,39 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.errors import ConfigError
 
+UNKNOWN_KEY = re.compile(
+    r"Could not (?:override|delete from config\.) '([^']+)'(?:\.\s+To append to your config use \+(\S.*))?"
+)
+NULL_CHOICE = re.compile(r"Error parsing override '(.*)'\s+TypeError .*NoneType is incompatible with")
+
 
 def message_of(error: Exception, *, known_keys: Callable[[], list[str]] | None = None) -> str:
-    """Return the message of the error and of OmegaConf's error behind it, with names similar to an unknown one.
+    """Return the message for an error of Hydra or OmegaConf, with names similar to an unknown one.
 
     `known_keys` returns the keys to choose from; by default those of the config that the command line selects.
     """
-    lines = [str(error).split("\nConfig search path:")[0].rstrip()]
-    cause = error.__cause__
-    if isinstance(cause, OmegaConfBaseException):
-        lines.append(str(cause).splitlines()[0])
-    if near := _near_matches(error, known_keys or _known_keys):
-        lines.append(f"Did you mean {' or '.join(near)}?")
-    return "\n".join(lines)
-
-
-def _near_matches(error: Exception, known_keys: Callable[[], list[str]]) -> list[str]:
+    text = str(error).split("\nConfig search path:")[0].rstrip()
     if isinstance(error, ConfigError):
-        return []  # our own messages are complete
+        return text  # our own messages are complete
+    if unknown := UNKNOWN_KEY.search(text):
+        key, override = unknown.groups()
+        similar = _did_you_mean(closest_keys(key, (known_keys or _known_keys)()))
+        to_add = f" To add it, write +{override}" if override else ""
+        return f"{override or key}: the config has no key '{key}'.{similar}{to_add}"
+    if null := NULL_CHOICE.search(text):
+        key = null[1].partition("=")[0]
+        return f"{null[1]}: choice(...) can't hold null. Separate the values by commas instead, such as '{key}=null,1'"
+    lines = [text]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        lines.append(str(error.__cause__).splitlines()[0])
     if isinstance(error, MissingConfigException) and error.options:
         wrong = str(error.missing_cfg_file).rsplit("/", 1)[-1].removesuffix(".yaml")
-        return difflib.get_close_matches(wrong, error.options, n=3, cutoff=0.5)
-    unknown = re.search(r"Could not (?:override|delete from config\.) '([^']+)'", str(error))
-    return closest_keys(unknown[1], known_keys()) if unknown else []
+        lines.append(_did_you_mean(difflib.get_close_matches(wrong, error.options, n=3, cutoff=0.5)).strip())
+    return "\n".join(filter(None, lines))
+
+
+def _did_you_mean(similar: list[str]) -> str:
+    return f" Did you mean {' or '.join(similar)}?" if similar else ""
 
 
 def closest_keys(key: str, known: Iterable[str]) -> list[str]:

@@ -68,6 +68,8 @@ class MultiBatchModule(L.LightningModule):
         """Return the mean loss over the rows of the batch."""
 
     def configure_optimizers(self) -> Optimizer:
+        if self.optimizer_factory is None:  # `optimizer=null` is for models with an optimizer of their own
+            raise ConfigError("optimizer is null, but this model needs one: choose it, such as optimizer=adam.")
         return self.optimizer_factory(self.parameters())
 
     def configure_callbacks(self) -> list[Callback]:

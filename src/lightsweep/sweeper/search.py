@@ -1,7 +1,9 @@
 """The search as a whole: check, open the study, run the trials, report, refit the best."""
 
+import difflib
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,6 +60,7 @@ class Search:
         hydra_context: HydraContext,
         task_function: TaskFunction,
     ) -> None:
+        _check_names(settings)
         self.settings = LightsweepConf(**settings)
         self.direction = cast(Direction, self.settings.direction)  # checked before anything is opened
         self.config = config
@@ -258,3 +261,13 @@ class Search:
         overview = statistics.overview(self.monitor)
         with interruptible():
             write_report(study, folder / REPORT, title=study.study_name, monitor=self.monitor, overview=overview)
+
+
+def _check_names(settings: dict[str, Any]) -> None:
+    names = [field.name for field in fields(LightsweepConf)]
+    for unknown in settings.keys() - set(names):
+        similar = difflib.get_close_matches(unknown, names, n=1)
+        raise ConfigError(
+            f"hydra.sweeper.{unknown} is {settings[unknown]}, but this sweeper has no such setting."
+            f"{f' Did you mean hydra.sweeper.{similar[0]}?' if similar else ' Leave it out.'}"
+        )

@@ -28,7 +28,7 @@ def train(cfg: DictConfig) -> Outcome:
     optimizer = build(cfg.optimizer, "optimizer") if cfg.get("optimizer") else None
     model = build_model(cfg.model, data=data, optimizer=optimizer)
     callbacks = instantiate_all(cfg.callbacks, "callbacks")
-    loggers = instantiate_all(cfg.logger, "logger")
+    loggers = instantiate_all(cfg.get("logger"), "logger")
     trainer = build(cfg.trainer, "trainer", logger=loggers, **trainer_arguments(callbacks, refit=cfg.refit))
 
     with end_runs(loggers):
