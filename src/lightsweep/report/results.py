@@ -17,6 +17,7 @@ from lightsweep.config.command_line import config_dir_in
 from lightsweep.files import write_atomically, yaml_of
 from lightsweep.report.statistics import StudyStatistics
 from lightsweep.trial.outcome import Outcome
+from lightsweep.trial.params import params_of
 from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, status_of
 
 TABLE = "trials.csv"
@@ -65,7 +66,7 @@ class Results:
             trial.number,
             status_of(trial),
             trial.value,
-            *(trial.params.get(name) for name in self.param_names),
+            *(params_of(trial).get(name) for name in self.param_names),
             *(trial.user_attrs.get(name) for name in ATTRIBUTES),
             trial.duration.total_seconds() if trial.duration else None,
             trial.user_attrs.get("folder"),
@@ -85,7 +86,7 @@ class Results:
             "best_folder": best.user_attrs.get("folder"),
             "best_value": best.value,
             "best_epoch": best.user_attrs.get("best_epoch"),
-            "best_params": dict(best.params),
+            "best_params": params_of(best),
             "command": self.command(best),
         }
 

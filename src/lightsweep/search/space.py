@@ -16,6 +16,7 @@ from optuna.distributions import (
 
 from lightsweep.errors import ConfigError
 from lightsweep.search.conditions import Condition
+from lightsweep.trial.params import exact
 
 MAX_GRID_POINTS = 1_000_000
 
@@ -63,7 +64,8 @@ class SearchSpace:
     def to_overrides(self, params: Mapping[str, Any]) -> list[str]:
         """Return overrides from which Hydra reads the values of `params` with their types."""
         return [
-            f"{name}={self.texts.get(name, {}).get((type(value), value), str(value))}" for name, value in params.items()
+            f"{name}={self.texts.get(name, {}).get((type(value), value), exact(value, self.distributions.get(name)))}"
+            for name, value in params.items()
         ]
 
     def job_value(self, name: str, value: Any) -> Any:
