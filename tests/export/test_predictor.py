@@ -1,5 +1,6 @@
 """An exported model of arrays: loaded to predict raw features, and refused if its folder is damaged or unsafe."""
 
+import copy
 import json
 import os
 import pickle
@@ -100,6 +101,14 @@ def test_rows_of_any_numeric_type_are_predicted_and_not_changed(kind: Any, model
 def test_features_of_another_shape_are_refused(shape: tuple[int, ...], model: Predictor) -> None:
     with pytest.raises(ValueError, match=r"the rows have the shape .*; this model takes \(n, 64\)\."):
         model.predict(np.zeros(shape))
+
+
+def test_a_model_with_damaged_weights_predicts_nothing(model: Predictor) -> None:
+    damaged = copy.deepcopy(model)
+    with torch.no_grad():
+        next(damaged.model.parameters()).fill_(float("nan"))
+    with pytest.raises(ConfigError, match=r"model\.pt: the model gives values that are not finite for 2 of 2 rows"):
+        damaged.predict(np.zeros((2, 64)))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -111,12 +111,21 @@ class Predictor:
     def outputs(self, rows: "Rows", *, where: Callable[[int], str] | None = None) -> npt.NDArray[np.float32]:
         """Return probabilities `(n, n_classes)`, or values `(n, n_targets)`.
 
+        Raises `ConfigError` if an output is not finite.
+
         `where` returns the location of a row in a file, for error messages, given its entry in the frame's index.
         """
         location = {} if where is None else {"where": where}
         fitting = self._fitting(rows, keep_index=where is not None)
         matrix = torch.from_numpy(self.preprocessing.transform(fitting, **location))
-        return predict_in_batches(InferenceModel(self.model, self.target), matrix).numpy()
+        outputs = predict_in_batches(InferenceModel(self.model, self.target), matrix).numpy()
+        if not np.isfinite(outputs).all():
+            raise ConfigError(
+                f"{WEIGHTS}: the model gives values that are not finite for {int((~np.isfinite(outputs)).any(1).sum())}"
+                f" of {len(outputs)} rows, so its weights are damaged or the rows are far outside of the training data."
+                " Train the model again, or check the rows."
+            )
+        return outputs
 
     def most_probable(self, probabilities: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
         """Return the name of the most probable class of each row."""

@@ -1,6 +1,7 @@
 """The closing text of a search."""
 
 import importlib.util
+import shlex
 import sys
 from collections import Counter
 from pathlib import Path
@@ -44,12 +45,12 @@ def of_model(folder: Path, *, results: Results, refit: Outcome | None, url: str)
 
 def _next_steps(folder: Path, *, results: Results, is_exported: bool, url: str) -> dict[str, str]:
     install = "" if importlib.util.find_spec("optuna_dashboard") else "pip install optuna-dashboard; "
-    storage = masked(url) if "://" in url else shown(Path(url))
+    storage = shlex.quote(masked(url) if "://" in url else shown(Path(url)))
     commands = {"report": shown(folder / "report.html"), "dashboard": f"{install}optuna-dashboard {storage}"}
     if is_exported:
         commands["model"] = _model_command(folder / "best")
     else:
-        commands["resume"] = f"python {sys.argv[0]} resume={shown(folder)}"
+        commands["resume"] = shlex.join(["python", sys.argv[0], f"resume={shown(folder)}"])
     if results.statistics.best is not None:
         commands["train again"] = results.command(results.statistics.best)
     return commands
@@ -58,7 +59,8 @@ def _next_steps(folder: Path, *, results: Results, is_exported: bool, url: str) 
 def _model_command(folder: Path) -> str:
     if not (folder / PREPROCESSING).is_file():  # a custom data module without `preprocessing`: `load` can't read it
         return shown(folder / "model_card.md")
-    return f"""python -c "import lightsweep; print(lightsweep.load('{shown(folder)}').metrics)\""""
+    code = f"import lightsweep; print(lightsweep.load({shown(folder)!r}).metrics)"
+    return shlex.join(["python", "-c", code]) if set(code) & set('"\\$`!') else f'python -c "{code}"'
 
 
 def why_nothing_completed(study: optuna.Study, *, stop_reason: StopReason | None) -> str:
