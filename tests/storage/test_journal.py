@@ -108,7 +108,9 @@ def test_the_error_for_a_damaged_line_names_it_and_the_file_is_not_changed(
     journal.write_bytes(b"".join(lines))
     with pytest.raises(ConfigError, match=rf"^line {number} of the journal '{journal}' is damaged") as caught:
         open_journal(str(journal))
-    assert f"head -n {number - 1} {journal} > {journal}.mended" in str(caught.value)
+    assert ("the study is lost" in str(caught.value)) is (number == 1)
+    shortened = f"cp {journal} {journal}.damaged && head -n {number - 1} {journal} > {journal}.shortened"
+    assert (shortened in str(caught.value)) is (number > 1)
     assert journal.read_bytes() == b"".join(lines)
 
 

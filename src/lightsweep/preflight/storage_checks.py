@@ -10,6 +10,7 @@ from optuna.exceptions import OptunaError
 from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError
+from lightsweep.report.results import TABLE
 from lightsweep.search.folder import folder_problem
 from lightsweep.search.study import check_changes, check_kind
 from lightsweep.storage.password import SQLITE, masked, masked_in
@@ -24,6 +25,11 @@ def location_problems(folder: Path, url: str) -> list[str]:
     path = _path_of(url)
     if path is not None and path.parent != folder:
         problems.append(_file_problem(path, url))
+    if path is not None and path.parent == folder and (folder / TABLE).is_file() and not path.exists():
+        problems.append(
+            f"{folder} holds the trials of a search, but no {path.name}, so the search can't be resumed. Restore that"
+            " file from a backup, or start a new search in its own folder, without resume and hydra.sweep.dir."
+        )
     return [problem for problem in problems if problem]
 
 

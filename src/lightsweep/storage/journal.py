@@ -116,9 +116,18 @@ def _is_record(line: bytes) -> bool:
 def _raise_at_damaged_line(path: str) -> None:
     for number, line in enumerate(Path(path).read_bytes().split(b"\n")[:-1], start=1):
         if not _is_record(line):
-            mended = shlex.quote(f"{path}.mended")
             raise ConfigError(
                 f"line {number} of the journal '{path}' is damaged, so the study can't be read. Restore a backup of the"
-                f" file, or keep the lines before the damaged one: head -n {number - 1} {shlex.quote(path)} > {mended}"
-                f" && mv {mended} {shlex.quote(path)}; then start the search again."
+                f" file.{_way_without_backup(path, number)}"
             )
+
+
+def _way_without_backup(path: str, damaged_line: int) -> str:
+    if damaged_line == 1:  # it creates the study, and no later line can be read without it
+        return " Without one the study is lost; what its trials gave is in trials.csv."
+    source, shortened = shlex.quote(path), shlex.quote(f"{path}.shortened")
+    return (
+        " Without one, keep the study up to the damaged line; the trials that are recorded in later lines are lost:"
+        f" cp {source} {source}.damaged && head -n {damaged_line - 1} {source} > {shortened}"
+        f" && mv {shortened} {source}; then start the search again."
+    )
