@@ -70,12 +70,6 @@ def test_dropout_drops_its_rate_in_training_and_nothing_in_evaluation(dropout_ra
     assert torch.equal(net(x), net(x))
 
 
-def test_every_weight_gets_a_gradient() -> None:
-    net = mlp(sizes=[8, 8, 8], activation="tanh")
-    net(torch.randn(16, 5)).square().sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
-
-
 @pytest.mark.parametrize(("normalization", "kind"), [("batch", nn.BatchNorm1d), ("layer", nn.LayerNorm)])
 def test_each_hidden_layer_is_normalized_before_its_activation(normalization: str, kind: type[nn.Module]) -> None:
     layers = [type(layer) for layer in mlp(normalization=normalization).layers]

@@ -188,12 +188,6 @@ BUILDERS: dict[str, Callable[[DictConfig], Any]] = {
     [
         ("sampler", {"_target_": "optuna.pruners.NopPruner"}, "hydra.sweeper.sampler is a NopPruner, not a sampler"),
         ("pruner", {"_target_": "optuna.samplers.RandomSampler"}, "hydra.sweeper.pruner is a RandomSampler, not a"),
-        ("sampler", {"_target_": "optuna.samplers.NoSuchSampler"}, "NoSuchSampler"),
-        ("pruner", {"_target_": "optuna.pruners.NoSuchPruner"}, "NoSuchPruner"),
-        ("sampler", {"_target_": "optuna.samplers.TPESampler", "sed": 0}, "unexpected keyword argument 'sed'"),
-        ("pruner", {"_target_": "optuna.pruners.MedianPruner", "n_trial": 0}, "unexpected keyword argument 'n_trial'"),
-        ("pruner", {"_target_": "optuna.pruners.SuccessiveHalvingPruner", "min_resource": 0}, "min_resource"),
-        ("pruner", {"_target_": "optuna.pruners.PercentilePruner", "percentile": 101}, "percentile"),
         ("sampler", {"_target_": "os.system", "command": "true"}, "os.system"),
         ("pruner", {"_target_": "os.system", "command": "true"}, "os.system"),
         ("pruner", {"_target_": "optuna.create_study"}, "optuna.create_study"),
