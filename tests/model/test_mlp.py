@@ -49,7 +49,6 @@ def test_each_layer_has_the_activation_of_that_name(activation: str) -> None:
     ("changes", "message"),
     [
         ({"activation": "rellu"}, "model.activation is 'rellu'.*relu, gelu, silu, tanh, leaky_relu"),
-        ({"activation": "ReLU"}, "model.activation is 'ReLU'.*relu"),
         ({"normalization": "group"}, "model.normalization is 'group'.*none, batch, layer"),
     ],
 )

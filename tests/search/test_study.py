@@ -21,13 +21,11 @@ from lightsweep.search.space import SearchSpace
 from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint
 from lightsweep.storage.storage import open_storage
 from lightsweep.trial.pruner import build_pruner
+from tests.conftest import CONF, Compose
 from tests.search.spaces import space_of
 
-Compose = Callable[..., DictConfig]
-
-CONF = Path(__file__).parents[2] / "conf" / "hydra" / "sweeper"
-SAMPLERS = sorted(path.stem for path in (CONF / "sampler").glob("*.yaml"))
-PRUNERS = sorted(path.stem for path in (CONF / "pruner").glob("*.yaml"))
+SAMPLERS = sorted(path.stem for path in (CONF / "hydra" / "sweeper" / "sampler").glob("*.yaml"))
+PRUNERS = sorted(path.stem for path in (CONF / "hydra" / "sweeper" / "pruner").glob("*.yaml"))
 N_EPOCHS = 5
 
 
