@@ -10,10 +10,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 CONF = Path(__file__).parents[1] / "conf"
+Compose = Callable[..., DictConfig]
 
 
 @pytest.fixture(scope="session")
-def composed() -> Callable[..., DictConfig]:
+def composed() -> Compose:
     """A function that composes the shipped config, `hydra` included. The result is cached: don't change it."""
 
     @cache

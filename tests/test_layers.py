@@ -47,7 +47,9 @@ MODULES = {
 def imports_of(path: Path) -> Iterator[str]:
     """The modules of the package that a module imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "lightsweep":
+        if isinstance(node, ast.ImportFrom) and (node.level or node.module == "lightsweep"):
+            raise AssertionError(f"{path}, line {node.lineno}: import from the module by its full name")
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "lightsweep":
             module = str(node.module).partition(".")[2]
             inner = [".".join(filter(None, (module, alias.name))) for alias in node.names]
             yield from (name if name in MODULES else module for name in inner)
@@ -60,6 +62,10 @@ def layer_of(module: str) -> str:
 
 
 GRAPH = {module: {name for name in imports_of(path) if name in MODULES} for module, path in MODULES.items()}
+
+
+def test_packages_import_nothing_so_that_a_module_has_its_own_imports_alone() -> None:
+    assert [name for name, path in MODULES.items() if path.stem == "__init__" and GRAPH[name]] == []
 
 
 @pytest.mark.parametrize("module", MODULES)

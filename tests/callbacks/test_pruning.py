@@ -1,9 +1,7 @@
 """The pruning callback with a real trainer and a real study: what is reported, and how a fit ends."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,6 @@ from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind, TrialStoppedError, TrialTimeoutError
 from lightsweep.model.module import MLPModule
-from lightsweep.sweeper.config import DRIVER
-from lightsweep.trial.identity import ProcessIdentity
 from lightsweep.trial.stop import clear_stop_request, request_stop
 from lightsweep.trial.time_limit import lift_time_limit, limit_time
 from tests.callbacks.scripted import N_BATCHES, Scripted, batches, fit
@@ -127,23 +123,18 @@ def test_a_fit_reports_each_epoch_and_ends_when_the_pruner_says_so(
     assert (pruning.best_value, pruning.best_epoch) == (max(reported.values()), max(reported))
 
 
-def test_a_pruned_fit_ends_like_any_other(tmp_path: Path, train: Train) -> None:
+def test_a_pruned_fit_ends_like_any_other_and_its_last_epoch_has_a_checkpoint(tmp_path: Path, train: Train) -> None:
     recorder, logger = HookRecorder(), StatusRecorder(tmp_path, name="", version="")
-    pruning, trainer, _ = train(RISING, recorder, prunes_from=1, logger=logger)
+    checkpoint = BestCheckpoint(dirpath=str(tmp_path), filename="best", monitor="val/acc", direction="maximize")
+    pruning, trainer, _ = train(RISING, recorder, checkpoint, prunes_from=1, logger=logger, enable_checkpointing=True)
+    saved = torch.load(tmp_path / "best.ckpt", weights_only=True)
+    assert saved["epoch"] == pruning.best_epoch == 1
+    assert saved["state_dict"]["weight"].item() == -2 * N_BATCHES
     assert pruning.pruned.startswith("val/acc 0.2000 at epoch 1, PruneFrom")
     assert recorder.hooks == HOOKS_AT_THE_END
     assert logger.statuses == ("success",)
     assert trainer.interrupted is False
     assert (tmp_path / "metrics.csv").read_text().count("\n") == 3  # the header and two epochs
-
-
-@pytest.mark.parametrize("prunes_from", [0, 2])
-def test_the_epoch_that_is_pruned_has_a_checkpoint(prunes_from: int, tmp_path: Path, train: Train) -> None:
-    checkpoint = BestCheckpoint(dirpath=str(tmp_path), filename="best", monitor="val/acc", direction="maximize")
-    pruning, *_ = train(RISING, checkpoint, prunes_from=prunes_from, enable_checkpointing=True)
-    saved = torch.load(tmp_path / "best.ckpt", weights_only=True)
-    assert saved["epoch"] == pruning.best_epoch == prunes_from
-    assert saved["state_dict"]["weight"].item() == -N_BATCHES * (prunes_from + 1)
 
 
 @pytest.mark.parametrize(
@@ -202,13 +193,6 @@ def test_an_epoch_with_a_value_that_is_not_finite_is_not_reported(train: Train) 
     assert pruning.pruned is None
 
 
-def test_without_a_trial_only_the_best_value_is_recorded(quiet_trainer: dict[str, Any]) -> None:
-    pruning = callback_for(None)
-    fit((0.3, 0.8, 0.5), callbacks=[pruning], **quiet_trainer)
-    assert (pruning.best_value, pruning.best_epoch, pruning.n_epochs) == (0.8, 1, 3)
-    assert pruning.pruned is pruning.failed is None
-
-
 def test_an_early_stop_is_a_complete_trial(train: Train) -> None:
     early = EarlyStopping(monitor="val/acc", direction="maximize", patience=2, min_delta=0.0)
     pruning, _, reported = train((0.3, 0.5, 0.4, 0.5, 0.9, 0.9), early)
@@ -237,19 +221,6 @@ def test_a_stop_request_ends_a_fit_after_any_epoch_but_the_last(
     assert pruning.interrupted is is_interrupted
     assert pruning.pruned is pruning.failed is None
     assert recorder.hooks == HOOKS_AT_THE_END
-
-
-def test_a_stop_request_of_another_search_in_the_same_folder_is_ignored(
-    study_of_search: optuna.Study, tmp_path: Path, quiet_trainer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = ProcessIdentity.here()
-    monkeypatch.setenv(DRIVER, json.dumps(replace(here, pid=here.pid + 1).to_record()))
-    request_stop(tmp_path, at_once=True)
-    monkeypatch.setenv(DRIVER, json.dumps(here.to_record()))
-    clear_stop_request(tmp_path)  # as the driver does when it starts
-    fit(RISING, callbacks=[callback_for(None)], **quiet_trainer)
-    assert len(study_of_search.get_trials()[1].intermediate_values) == 5
-    assert len(list(tmp_path.glob(".stop*"))) == 2
 
 
 def test_a_stop_request_does_not_wait_for_a_validation_and_the_trial_resumes_with_the_same_reports(

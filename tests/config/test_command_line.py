@@ -1,14 +1,14 @@
 """Aliases on the command line, and `resume=...` as the arguments of the earlier search."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from lightsweep.config.command_line import COMMAND, expand_aliases, expand_resume, save_command
 from lightsweep.errors import ConfigError
+from tests.conftest import Compose
 
 
 def save_search(outputs: Path, name: str, *, task: list[str], hydra: list[str], age_s: float = 0) -> Path:
@@ -75,9 +75,7 @@ def test_a_later_override_replaces_a_saved_one_that_could_not_be_repeated(
 
 
 @pytest.mark.parametrize("later", ["+trainer.limit_train_batches=5", "trainer.limit_train_batches=5"])
-def test_an_added_key_can_be_changed_when_a_search_is_resumed(
-    later: str, composed: Callable[..., DictConfig], tmp_path: Path
-) -> None:
+def test_an_added_key_can_be_changed_when_a_search_is_resumed(later: str, composed: Compose, tmp_path: Path) -> None:
     save_search(tmp_path, "earlier", task=["+trainer.limit_train_batches=3"], hydra=[])
     assert composed(*expand_resume(["resume=last", later], outputs=tmp_path)).trainer.limit_train_batches == 5
 

@@ -3,17 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import hydra.utils
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from lightsweep.config.fingerprint import Fingerprint, differences, is_within, side_by_side
 from lightsweep.config.targets import RENAMED_TARGETS
+from tests.conftest import Compose
 
-Compose = Callable[..., DictConfig]
 SPACE = {"model.n_layers": "1 to 3", "optimizer": "choice('adam', 'sgd')"}
 
 

@@ -1,12 +1,10 @@
 """The data modules of digits and synthetic data: their content and the batches of each split."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as L
 import torch
 from sklearn.datasets import load_digits
 
@@ -14,11 +12,9 @@ from lightsweep.data.batches import TensorBatches
 from lightsweep.data.digits import Digits
 from lightsweep.data.saved_preprocessing import load_preprocessing
 from lightsweep.data.synthetic import Synthetic
-from lightsweep.data.tensors import EVAL_BATCH_SIZE, TensorDataModule, _fits
+from lightsweep.data.tensors import EVAL_BATCH_SIZE, _fits
 from lightsweep.errors import ConfigError
-from lightsweep.model.module import MLPModule
 from lightsweep.task import Task
-from tests.model.modules import settings
 
 COMMON: dict[str, Any] = {"batch_size": 64, "shuffle": True, "seed": 0, "refit": False}
 
@@ -56,15 +52,17 @@ def test_data_attributes_have_defaults(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.transform(x), data.scaler.transform(x.astype(np.float32)))
 
 
-@pytest.mark.parametrize(
-    ("x", "message"),
-    [
-        (np.zeros((3, 63)), r"the rows have the shape \(3, 63\); this model takes \(n, 64\)"),
-        (np.full((3, 64), np.inf), "row 0, column 0 is inf"),
-    ],
-)
-def test_rows_that_do_not_fit_are_refused(x: np.ndarray, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+@pytest.mark.parametrize("shape", [(64,), (2, 63), (2, 65), (2, 8, 8), (0,), ()])
+def test_rows_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"the rows have the shape .*; this model takes \(n, 64\)\."):
+        digits().preprocessing.transform(np.zeros(shape))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused_with_their_position(value: float) -> None:
+    x = np.zeros((3, 64))
+    x[1, 7] = value
+    with pytest.raises(ConfigError, match=rf"row 1, column 7 is {value}; this model takes finite numbers\."):
         digits().preprocessing.transform(x)
 
 
@@ -99,17 +97,6 @@ def test_the_seed_decides_the_data_and_the_order_of_the_batches(make: Any) -> No
     assert torch.equal(first, repeated)
 
 
-@pytest.mark.parametrize("make", [digits, synthetic])
-def test_a_refit_has_no_validation_split_and_the_same_test_rows(make: Any) -> None:
-    data, refit = make(), make(refit=True)
-    assert refit.val_dataloader() == []
-
-    def raw_test(module: TensorDataModule) -> np.ndarray:
-        return module.splits.test[0].numpy() * module.scaler.std + module.scaler.mean
-
-    np.testing.assert_allclose(raw_test(data), raw_test(refit), atol=1e-4)
-
-
 @pytest.mark.parametrize(("shuffle", "ordered"), [(True, False), (False, True)])
 def test_only_training_batches_are_small_and_shuffled(shuffle: bool, ordered: bool) -> None:
     data = synthetic(shuffle=shuffle, batch_size=16)
@@ -119,15 +106,6 @@ def test_only_training_batches_are_small_and_shuffled(shuffle: bool, ordered: bo
     seen = torch.cat([y for _, y in train])
     assert torch.equal(seen, data.splits.train[1]) is ordered
     assert torch.equal(torch.cat([y for _, y in test]), data.splits.test[1])
-
-
-def test_a_trainer_fits_and_tests_with_the_module(quiet_trainer: dict[str, object]) -> None:
-    data = synthetic()
-    model = MLPModule(**settings(d_in=data.d_in, d_out=data.d_out, optimizer=partial(torch.optim.SGD, lr=0.1)))
-    trainer = L.Trainer(**quiet_trainer, max_epochs=1, logger=False)
-    trainer.fit(model, datamodule=data)
-    assert trainer.global_step == len(data.train_dataloader()) == 1
-    assert "test/acc" in trainer.test(model, datamodule=data, verbose=False)[0]
 
 
 @pytest.mark.parametrize(("free_bytes", "fits"), [(10_000, True), (700, False)])

@@ -83,11 +83,6 @@ def test_any_number_of_rows_is_predicted_in_order(n: int, model: Predictor, test
     assert (model.predict(x) == np.resize(whole, n)).all()
 
 
-def test_no_rows_give_no_predictions(model: Predictor) -> None:
-    assert model.predict_proba(np.empty((0, 64))).shape == (0, 10)
-    assert model.predict(np.empty((0, 64))).shape == (0,)
-
-
 @pytest.mark.parametrize("kind", [np.int64, np.float64, np.uint8, list])
 def test_rows_of_any_numeric_type_are_predicted_and_not_changed(kind: Any, model: Predictor, test_rows: Rows) -> None:
     rows = test_rows[0][:4]
@@ -97,26 +92,12 @@ def test_rows_of_any_numeric_type_are_predicted_and_not_changed(kind: Any, model
     assert (np.asarray(x) == before).all()
 
 
-@pytest.mark.parametrize("shape", [(64,), (2, 63), (2, 65), (2, 8, 8), (0,), ()])
-def test_features_of_another_shape_are_refused(shape: tuple[int, ...], model: Predictor) -> None:
-    with pytest.raises(ValueError, match=r"the rows have the shape .*; this model takes \(n, 64\)\."):
-        model.predict(np.zeros(shape))
-
-
 def test_a_model_with_damaged_weights_predicts_nothing(model: Predictor) -> None:
     damaged = copy.deepcopy(model)
     with torch.no_grad():
         next(damaged.model.parameters()).fill_(float("nan"))
     with pytest.raises(ConfigError, match=r"model\.pt: the model gives values that are not finite for 2 of 2 rows"):
         damaged.predict(np.zeros((2, 64)))
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_features_that_are_not_finite_are_refused_with_their_position(value: float, model: Predictor) -> None:
-    x = np.zeros((3, 64))
-    x[1, 7] = value
-    with pytest.raises(ValueError, match=rf"row 1, column 7 is {value}; this model takes finite numbers\."):
-        model.predict_proba(x)
 
 
 def test_features_that_are_not_numbers_are_refused(model: Predictor) -> None:
@@ -129,15 +110,6 @@ def test_a_copied_folder_predicts_the_same(copied: Path, model: Predictor, test_
     assert (moved.predict_proba(test_rows[0]) == model.predict_proba(test_rows[0])).all()
     assert moved.classes == tuple(range(10))
     assert not moved.model.training
-
-
-def test_classes_may_have_names(copied: Path, test_rows: Rows) -> None:
-    preprocessing = json.loads((copied / PREPROCESSING).read_text())
-    preprocessing["target"]["classes"] = [f"digit {i}" for i in range(10)]
-    (copied / PREPROCESSING).write_text(json.dumps(preprocessing))
-    named = lightsweep.load(copied)
-    most_likely = named.predict_proba(test_rows[0]).argmax(axis=1)
-    assert named.predict(test_rows[0]).tolist() == [f"digit {i}" for i in most_likely]
 
 
 @pytest.mark.parametrize("name", FILES)

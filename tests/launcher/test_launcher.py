@@ -21,7 +21,7 @@ from lightsweep.errors import ConfigError
 from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.launcher.pool import WorkerDied
 from lightsweep.unofficial import error_of
-from tests.command import ROOT, SMALL, study_in, succeed, the_folder
+from tests.command import ROOT
 from tests.launcher.launched import launcher_in, text_of
 
 
@@ -252,21 +252,3 @@ def test_workers_exit_with_their_driver(state: str, end: str, tmp_path: Path) ->
     assert driver.wait(timeout=30) == (-signal.SIGKILL if end == "killed" else 0)
     assert time.monotonic() - start < 5
     assert all(map(is_gone, pids))
-
-
-@pytest.mark.slow
-def test_a_search_runs_its_trials_in_two_processes(tmp_path: Path) -> None:
-    arguments = ("hydra/launcher=processes", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=6")
-    succeed("-m", "hparams_search=mlp", *SMALL, *arguments, cwd=tmp_path)
-    folder = the_folder(tmp_path)
-    trials = study_in(folder).trials
-    assert [t.number for t in trials] == list(range(6))
-    assert len({t.user_attrs["owner"]["pid"] for t in trials}) == 2
-    assert (folder / "best" / "model.pt").exists()
-
-
-@pytest.mark.slow
-def test_hydras_basic_sweeper_works_with_the_launcher(tmp_path: Path) -> None:
-    succeed("-m", "seed=1,2", *SMALL, "verbose=false", "hydra/launcher=processes", cwd=tmp_path)
-    results = sorted((tmp_path / "outputs" / "multirun").glob("*/*/result.yaml"))
-    assert [path.parent.name for path in results] == ["0", "1"]

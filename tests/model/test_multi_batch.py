@@ -29,7 +29,7 @@ from lightsweep.logger.csv import CSVLogger
 from lightsweep.model.module import MLPModule
 from lightsweep.model.multi_batch import Batch
 from tests.command import rows_of
-from tests.model.modules import settings
+from tests.model.modules import StopAfter, settings
 
 ADAM = partial(torch.optim.Adam, lr=0.01, fused=True)
 N_BATCHES = 9
@@ -251,14 +251,6 @@ def test_a_model_can_be_fitted_again_with_single_batches(fails: bool, fit: Fit, 
     counter = StepCounter()
     fit(tmp_path / "second", model, counter, GradientHook(), max_epochs=1, gradient_clip_val=1.0)
     assert counter.n_steps == N_BATCHES
-
-
-class StopAfter(L.Callback):
-    def __init__(self, n_epochs: int) -> None:
-        self.n_epochs = n_epochs
-
-    def on_validation_end(self, trainer: L.Trainer, *_: Any) -> None:
-        trainer.should_stop = trainer.current_epoch + 1 == self.n_epochs
 
 
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")

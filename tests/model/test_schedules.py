@@ -13,7 +13,7 @@ from lightsweep.data.batches import TensorBatches
 from lightsweep.errors import ConfigError
 from lightsweep.model.module import MLPModule
 from lightsweep.model.schedules import SCHEDULES
-from tests.model.modules import settings
+from tests.model.modules import StopAfter, settings
 
 N_BATCHES = 5
 LR = 0.05  # of `settings`
@@ -52,14 +52,6 @@ def fit(tmp_path: Path, quiet_trainer: dict[str, Any]) -> Fit:
         return trainer
 
     return train
-
-
-class StopAfter(L.Callback):
-    def __init__(self, n_epochs: int) -> None:
-        self.n_epochs = n_epochs
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        trainer.should_stop = trainer.current_epoch + 1 >= self.n_epochs
 
 
 def factor_of(schedule: str) -> Callable[[float], float]:

@@ -1,15 +1,14 @@
 """The estimate of time and disk space, from given measurements of the dry runs."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig
 
 from lightsweep.errors import ConfigError
 from lightsweep.preflight.dry_run import DryRun
 from lightsweep.preflight.estimate import Estimate, in_bytes, in_time
 from lightsweep.sweeper.config import LightsweepConf
+from tests.conftest import Compose
 
 
 def dry_run(size: str, *, s_per_batch: float, n_batches: int | None, pid: int = 1) -> DryRun:
@@ -33,7 +32,7 @@ def estimate(*models: DryRun, settings: LightsweepConf, launcher: str = "basic")
 
 
 @pytest.fixture
-def settings(composed: Callable[..., DictConfig]) -> LightsweepConf:
+def settings(composed: Compose) -> LightsweepConf:
     sweeper = composed("hparams_search=mlp").hydra.sweeper
     return LightsweepConf(**{str(key): value for key, value in sweeper.items() if key != "_target_"})
 
@@ -73,8 +72,6 @@ def test_a_search_that_would_fill_the_disk_is_rejected(settings: LightsweepConf,
 
 
 SECONDS = {0.083: "0.083 s", 1.55: "1.6 s", 44.4: "44 s", 240: "4 min", 12_000: "3 h 20 min", 187_200: "2 d 4 h"}
-
-
 SIZES = {12: "12 B", 1200: "1.2 kB", 65_000: "65 kB", 3.4e9: "3.4 GB"}
 
 

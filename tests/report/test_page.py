@@ -116,7 +116,6 @@ INCOMPLETE: dict[str, tuple[list[FrozenTrial], set[str], str]] = {
     ),
     "pruned only": ([make_trial(i, TrialState.PRUNED) for i in range(5)], {"curves", "timeline"}, NO_FINITE_VALUE),
     "failed only": ([make_trial(i, TrialState.FAIL) for i in range(5)], {"timeline"}, NO_FINITE_VALUE),
-    "no reports": ([make_trial(0, TrialState.FAIL)], {"timeline"}, "No complete or pruned trial reported a value"),
     "infinite value": (
         [make_trial(0, value=math.inf, intermediate_values={0: math.nan, 1: math.inf})],
         {"curves", "timeline"},

@@ -79,10 +79,6 @@ def test_after_a_change_of_settings_only_the_parameters_of_the_best_trials_are_e
     assert "no values are taken over, because seed changed" in message
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("seed", ["1", "2"])
 @pytest.mark.parametrize("n_added", [0, 1, 2])
 def test_an_interrupted_fork_has_the_same_result_after_a_restart(
@@ -95,11 +91,11 @@ def test_an_interrupted_fork_has_the_same_result_after_a_restart(
 
     def add_or_raise(self: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         if len(self.trials) == n_added:
-            raise Killed
+            raise KeyboardInterrupt
         add_trial(self, trial)
 
     monkeypatch.setattr(optuna.Study, "add_trial", add_or_raise)
-    with pytest.raises(Killed):
+    with pytest.raises(KeyboardInterrupt):
         take_over(source, study, space=space, now=now)
     monkeypatch.undo()
     assert len(study.trials) == n_added

@@ -21,13 +21,11 @@ from lightsweep.search.space import SearchSpace
 from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint
 from lightsweep.storage.storage import open_storage
 from lightsweep.trial.pruner import build_pruner
+from tests.conftest import CONF, Compose
 from tests.search.spaces import space_of
 
-Compose = Callable[..., DictConfig]
-
-CONF = Path(__file__).parents[2] / "conf" / "hydra" / "sweeper"
-SAMPLERS = sorted(path.stem for path in (CONF / "sampler").glob("*.yaml"))
-PRUNERS = sorted(path.stem for path in (CONF / "pruner").glob("*.yaml"))
+SAMPLERS = sorted(path.stem for path in (CONF / "hydra" / "sweeper" / "sampler").glob("*.yaml"))
+PRUNERS = sorted(path.stem for path in (CONF / "hydra" / "sweeper" / "pruner").glob("*.yaml"))
 N_EPOCHS = 5
 
 
@@ -188,12 +186,6 @@ BUILDERS: dict[str, Callable[[DictConfig], Any]] = {
     [
         ("sampler", {"_target_": "optuna.pruners.NopPruner"}, "hydra.sweeper.sampler is a NopPruner, not a sampler"),
         ("pruner", {"_target_": "optuna.samplers.RandomSampler"}, "hydra.sweeper.pruner is a RandomSampler, not a"),
-        ("sampler", {"_target_": "optuna.samplers.NoSuchSampler"}, "NoSuchSampler"),
-        ("pruner", {"_target_": "optuna.pruners.NoSuchPruner"}, "NoSuchPruner"),
-        ("sampler", {"_target_": "optuna.samplers.TPESampler", "sed": 0}, "unexpected keyword argument 'sed'"),
-        ("pruner", {"_target_": "optuna.pruners.MedianPruner", "n_trial": 0}, "unexpected keyword argument 'n_trial'"),
-        ("pruner", {"_target_": "optuna.pruners.SuccessiveHalvingPruner", "min_resource": 0}, "min_resource"),
-        ("pruner", {"_target_": "optuna.pruners.PercentilePruner", "percentile": 101}, "percentile"),
         ("sampler", {"_target_": "os.system", "command": "true"}, "os.system"),
         ("pruner", {"_target_": "os.system", "command": "true"}, "os.system"),
         ("pruner", {"_target_": "optuna.create_study"}, "optuna.create_study"),

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,15 +17,11 @@ from lightsweep.config.command_line import COMMAND, save_command
 from lightsweep.errors import ConfigError
 from lightsweep.storage.password import OVERRIDE, VARIABLE, hide_in_arguments, hide_password
 from tests.command import TINY, Ran, succeed, the_folder, train
+from tests.conftest import Compose
 
 URL = "postgresql+psycopg://user:s3cret@host/db"
 SECRET = "s3cret%2Bpa55"
-SEARCH = (
-    "hparams_search=mlp",
-    *TINY,
-    "trainer.max_epochs=1",
-    "hydra.sweeper.n_trials=2",
-)
+SEARCH = ("hparams_search=mlp", *TINY, "trainer.max_epochs=1", "hydra.sweeper.n_trials=2")
 
 
 @pytest.fixture(autouse=True)
@@ -82,9 +78,7 @@ def test_the_error_for_a_missing_variable_names_it() -> None:
 
 
 @pytest.mark.parametrize("in_command", [True, False])
-def test_jobs_get_the_variable_instead_of_the_url(
-    in_command: bool, composed: Callable[..., DictConfig], tmp_path: Path
-) -> None:
+def test_jobs_get_the_variable_instead_of_the_url(in_command: bool, composed: Compose, tmp_path: Path) -> None:
     config = search_config(composed, URL, in_command=in_command)
     hide_password(config, URL)
     assert os.environ[VARIABLE] == config.hydra.sweeper.storage == URL
@@ -97,9 +91,7 @@ def test_jobs_get_the_variable_instead_of_the_url(
 
 
 @pytest.mark.parametrize("storage", ["${oc.env:STUDY_URL}", "postgresql+psycopg://user:${oc.env:PASSWORD}@host/db"])
-def test_the_users_own_interpolation_is_kept(
-    storage: str, composed: Callable[..., DictConfig], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_users_own_interpolation_is_kept(storage: str, composed: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUDY_URL", URL)
     monkeypatch.setenv("PASSWORD", "s3cret")
     config = search_config(composed, storage, in_command=True)
@@ -110,7 +102,7 @@ def test_the_users_own_interpolation_is_kept(
 
 
 @pytest.mark.parametrize("url", [None, "study.journal", "sqlite:////a:b@c/study.db", "pg://user@host/db"])
-def test_a_storage_without_a_password_is_not_changed(url: str | None, composed: Callable[..., DictConfig]) -> None:
+def test_a_storage_without_a_password_is_not_changed(url: str | None, composed: Compose) -> None:
     config = search_config(composed, url, in_command=True)
     before = OmegaConf.to_yaml(config)
     hide_password(config, url)
@@ -120,7 +112,7 @@ def test_a_storage_without_a_password_is_not_changed(url: str | None, composed: 
 @pytest.mark.parametrize(
     ("storage", "value"), [("${other}", URL), ("pg://u:${other}@h/d", "s3cret"), (URL, f"see {URL}")]
 )
-def test_a_password_in_another_key_is_rejected(storage: str, value: str, composed: Callable[..., DictConfig]) -> None:
+def test_a_password_in_another_key_is_rejected(storage: str, value: str, composed: Compose) -> None:
     config = search_config(composed, storage, in_command=False)
     OmegaConf.update(config, "other", value, force_add=True)
     with pytest.raises(ConfigError, match=r"^other holds the password of hydra.sweeper.storage") as caught:
@@ -128,7 +120,7 @@ def test_a_password_in_another_key_is_rejected(storage: str, value: str, compose
     assert "s3cret" not in str(caught.value)
 
 
-def search_config(composed: Callable[..., DictConfig], storage: str | None, *, in_command: bool) -> DictConfig:
+def search_config(composed: Compose, storage: str | None, *, in_command: bool) -> DictConfig:
     config = deepcopy(composed("hparams_search=mlp"))
     HydraConfig.instance().set_config(config)
     OmegaConf.set_readonly(config.hydra, False)

@@ -4,9 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import optuna
 import pytest
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 
 from lightsweep.errors import ConfigError
 from lightsweep.storage.password import masked, masked_in
@@ -45,19 +43,6 @@ def test_every_process_of_a_search_gets_the_same_url(
     assert resolved == url.format(cwd=Path.cwd())
     if configured is not None:  # a job gets the resolved URL and runs in another directory
         assert storage_url(resolved, sweep_dir="elsewhere") == resolved
-
-
-@pytest.mark.parametrize(("name", "kind"), [("kept.journal", JournalStorage), ("sqlite:///kept.db", RDBStorage)])
-def test_a_missing_storage_is_created_and_can_be_read_again(
-    name: str, kind: type[BaseStorage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    url = storage_url(name, sweep_dir="sweep")
-    optuna.create_study(study_name="one", storage=open_storage(url)).enqueue_trial({"x": 1})
-    open_storage.cache_clear()
-    storage = open_storage(url)
-    assert isinstance(storage, kind | optuna.storages._CachedStorage)
-    assert len(optuna.load_study(study_name="one", storage=storage).trials) == 1
 
 
 def test_one_process_has_one_connection(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from lightsweep.sweeper.search import Search
 from lightsweep.trial.driver import register_driver
 from lightsweep.trial.outcome import Outcome
 from tests.command import rows_of
+from tests.conftest import Compose
 
 Other = Callable[[optuna.Study], None]
 
@@ -68,7 +69,7 @@ def search_with(
 
 
 def test_what_the_other_driver_has_run_is_in_the_results_and_shipped_once(
-    composed: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    composed: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def runs_one_trial(study: optuna.Study) -> None:
         if len(study.trials) == 1:
@@ -93,7 +94,7 @@ def test_what_the_other_driver_has_run_is_in_the_results_and_shipped_once(
 
 
 def test_a_stop_ends_with_the_search_that_was_asked_to(
-    composed: Callable[..., DictConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    composed: Compose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
 

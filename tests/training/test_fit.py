@@ -1,5 +1,7 @@
 """The set-up of the process for a training, and the outcome after it."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -50,3 +52,12 @@ def test_a_refit_has_no_callbacks_that_need_a_validation() -> None:
     callbacks = [PruningCallback(**MONITOR), EarlyStopping(**MONITOR, patience=1, min_delta=0.0), Stopwatch(path="")]
     assert trainer_arguments(callbacks, refit=False) == {"callbacks": callbacks}
     assert trainer_arguments(callbacks, refit=True)["callbacks"] == callbacks[2:]
+
+
+@pytest.mark.slow
+def test_a_training_does_not_import_what_only_tables_and_pictures_need() -> None:
+    code = (
+        "import sys, lightsweep.training.train, lightsweep.data.digits;"
+        "print([name for name in ('skops', 'plotly', 'optuna.visualization') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

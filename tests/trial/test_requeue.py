@@ -7,10 +7,9 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from lightsweep.storage.storage import open_storage
 from lightsweep.trial.heartbeat import HeartbeatMonitor
 from lightsweep.trial.identity import ProcessIdentity
 from lightsweep.trial.requeue import is_stale, recover_stale_trials, waiting_message
@@ -61,7 +60,7 @@ def test_the_user_is_told_which_process_runs_a_trial_and_when_it_is_taken_over(
 
 
 def test_a_stale_trial_is_requeued_until_it_has_used_its_retries(tmp_path: Path) -> None:
-    study = optuna.create_study(storage=JournalStorage(JournalFileBackend(str(tmp_path / "study.journal"))))
+    study = optuna.create_study(storage=open_storage(str(tmp_path / "study.journal")))
     study.ask()
     assert recover_stale_trials(study, study.trials, max_retries=1) == []
     assert study.trials[0].state == TrialState.WAITING

@@ -1,5 +1,6 @@
 """Measures the time of batches and checkpoints, for the estimate of a preflight."""
 
+import gc
 import itertools
 import json
 import os
@@ -31,6 +32,7 @@ class Stopwatch(Callback):
         self._val_times: list[float] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        gc.collect()  # a collection of the libraries' objects during a step would be measured as a part of it
         self._record_step(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:

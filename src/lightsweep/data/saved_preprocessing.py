@@ -7,7 +7,6 @@ import numpy as np
 
 from lightsweep.data.preprocessing import PREPROCESSING, ArrayPreprocessing, Preprocessing
 from lightsweep.data.splits import Scaler
-from lightsweep.data.table.preprocessing import TablePreprocessing
 from lightsweep.errors import ConfigError
 
 
@@ -19,6 +18,8 @@ def load_preprocessing(folder: Path) -> Preprocessing:
     try:
         record = json.loads((folder / PREPROCESSING).read_text(encoding="utf-8"))
         if record.get("kind", "scaler") == "table":
+            from lightsweep.data.table.preprocessing import TablePreprocessing  # takes half a second
+
             return TablePreprocessing.load(folder, record)
         return ArrayPreprocessing(Scaler(**{key: np.asarray(record[key], dtype=np.float32) for key in ("mean", "std")}))
     except ConfigError:

@@ -89,7 +89,9 @@ class _ConfigChecker:
             cfg = self._compose([*groups, *self._overrides(sample, names)])
         for name in names:
             yield from self._changed_value(cfg, name, sample[name])
-        yield from problems_of(cfg)
+        searched = tuple(f"{name.lstrip('+')} is " for name in self.values)
+        for problem in problems_of(cfg):
+            yield f"the search space: {problem}" if problem.startswith(searched) else problem
         yield from _several_processes(cfg)
 
     def _rejections(self, groups: Sequence[str], sample: dict[str, Any], names: Sequence[str]) -> Iterator[str]:

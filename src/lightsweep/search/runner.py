@@ -1,6 +1,5 @@
 """Runs `n_jobs` trials at a time until enough are finished or the search is stopped."""
 
-import contextlib
 import signal
 import sys
 import threading
@@ -200,6 +199,8 @@ class TrialRunner:
         start = time.monotonic()
         try:
             outcome = INTERRUPTED if self._aborted else self.run_job(trial)
+            if not outcome.interrupted:
+                _record(trial, outcome)
         except KeyboardInterrupt:
             return INTERRUPTED
         except SystemExit as leaving:
@@ -238,10 +239,12 @@ class TrialRunner:
         a violated constraint from which they learn: it is infeasible.
         """
         if outcome.interrupted:
-            with contextlib.suppress(OSError):  # of a full disk: the next start finds a stale trial
+            try:
                 self._requeue(trial.number)
+            except OSError:  # a full disk: the next start finds a stale trial
+                if not self._stop:
+                    raise
             raise TrialRequeued
-        _record(trial, outcome)
         if outcome.failed is None:
             _set_feasible(trial, True)
             if outcome.pruned:
