@@ -11,7 +11,6 @@ from lightsweep.training.fit import (
     end_runs,
     flush_denormals,
     outcome_of,
-    outcome_of_refit,
     save_outcome,
     set_up_process,
     trainer_arguments,
@@ -38,4 +37,4 @@ def train(cfg: DictConfig) -> Outcome:
             return save_outcome(outcome_of(trainer))
         n_epochs = trainer.current_epoch
         metrics = evaluate_and_export(cfg, trainer=trainer, model=model, data=data)
-        return save_outcome(outcome_of_refit(monitor=cfg.monitor, n_epochs=n_epochs, test_metrics=metrics))
+        return save_outcome(Outcome(monitor=cfg.monitor, n_epochs=n_epochs, max_epochs=n_epochs, test_metrics=metrics))
