@@ -132,9 +132,7 @@ def outcome_of_failure(error: Exception, cfg: DictConfig) -> Outcome:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if disk_is_full(error, folder):
         raise DiskFullError(folder) from None
-    outcome = Outcome(
-        monitor=cfg.monitor, value=None, best_epoch=None, n_epochs=None, max_epochs=cfg.trainer.max_epochs
-    )
+    outcome = Outcome(monitor=cfg.monitor, max_epochs=cfg.trainer.max_epochs)
     if isinstance(error, TrialStoppedError):
         return save_outcome(replace(outcome, interrupted=True))
     text = save_traceback(error, folder)
