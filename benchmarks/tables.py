@@ -25,8 +25,9 @@ from omegaconf import OmegaConf
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from lightsweep.data.table.labels import encode, find_target
-from lightsweep.data.table.reading import read_frame
+from lightsweep.data.reading.dialect import Dialect
+from lightsweep.data.reading.frames import read_frame
+from lightsweep.data.table.labels import encode, find_target, is_missing
 from lightsweep.data.table.source import Table, TableSettings
 from lightsweep.data.table.splitting import TEST, split_rows
 
@@ -104,7 +105,7 @@ def test_rows(path: Path, *, seed: int) -> npt.NDArray[np.bool_]:
     """Which rows `data=table` keeps for the test, found by the functions that it uses."""
     table = Table(path.name, read_frame(path), lambda row: f"row {row}")
     target = find_target([table], names=(TARGET,), task=None)
-    y, missing = encode(table, target)
+    y = encode(table, target)
     shipped = OmegaConf.load(HERE.parent / "conf" / "data" / "table.yaml")
     settings = TableSettings(
         target=TARGET,
@@ -113,10 +114,11 @@ def test_rows(path: Path, *, seed: int) -> npt.NDArray[np.bool_]:
         val_fraction=shipped.val_fraction,
         test_fraction=shipped.test_fraction,
         scale=shipped.scale,
+        dialect=Dialect(),
         seed=seed,
         refit=False,
     )
-    is_test: npt.NDArray[np.bool_] = split_rows(table, y, ~missing, target=target, settings=settings) == TEST
+    is_test: npt.NDArray[np.bool_] = split_rows(table, y, ~is_missing(y), target=target, settings=settings) == TEST
     return is_test
 
 

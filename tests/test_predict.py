@@ -199,7 +199,7 @@ def test_lists_in_a_file_are_reported_with_its_name(
     assert "new.parquet, row 0 (counted from 0), column 'city' holds list" in error
 
 
-def test_a_column_without_any_known_category_is_one_warning(
+def test_levels_that_training_has_not_seen_are_one_warning_for_all_batches(
     table_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "new.csv").write_text(HEADER + GOOD.replace("city 1", "CITY 1") * 40)
@@ -210,7 +210,7 @@ def test_a_column_without_any_known_category_is_one_warning(
     main()
     output = capsys.readouterr()
     assert output.out.startswith("40 predictions")
-    assert output.err.startswith("warning: no cell of the column 'city' was seen in training: it has 'CITY 1', ")
+    assert output.err.startswith("warning: 40 of 40 cells of the column 'city' are levels that training has not seen, ")
     assert output.err.count("\n") == 1
 
 

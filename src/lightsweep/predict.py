@@ -53,11 +53,16 @@ def _parser() -> argparse.ArgumentParser:
 
 @contextmanager
 def _warnings_on_one_line() -> Iterator[None]:
-    """Print each warning without its location, and once, although every batch may raise it."""
+    """Print each warning without its location, and once, although every batch may raise it; add up unseen levels."""
+    from lightsweep.data.table.preprocessing import UnseenLevels
+
     printed: set[str] = set()
+    unseen: dict[str, UnseenLevels] = {}
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        if str(message) not in printed:
+        if isinstance(message, UnseenLevels):
+            unseen.setdefault(message.column, UnseenLevels(message.column, known=message.known)).add(message)
+        elif str(message) not in printed:
             printed.add(str(message))
             print(f"warning: {message}", file=sys.stderr)
 
@@ -65,6 +70,8 @@ def _warnings_on_one_line() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = show
         yield
+    for total in unseen.values():
+        print(f"warning: {total}", file=sys.stderr)
 
 
 def predict_file(model: Path, data: Path, output: Path) -> int:
@@ -115,11 +122,12 @@ def _predictions(predictor: "Predictor", data: Path) -> "Iterator[pd.DataFrame]"
 
 
 def _table_batches(path: Path, *, predictor: "Predictor") -> "Iterator[Batch]":
-    from lightsweep.data.table.reading import read_batches, row_location
+    from lightsweep.data.reading.frames import read_batches, row_location
 
     assert predictor.columns is not None
-    where, columns = functools.partial(row_location, path), predictor.columns
-    for frame in read_batches(path, rows=BATCH_ROWS, missing=columns.missing, decimal=columns.decimal):
+    dialect = predictor.columns.dialect
+    where = functools.partial(row_location, path, dialect=dialect)
+    for frame in read_batches(path, rows=BATCH_ROWS, dialect=dialect):
         yield frame, where
 
 

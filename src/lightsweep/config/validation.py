@@ -41,6 +41,14 @@ def _is_target(value: Any) -> bool:
     return value is None or isinstance(value, str) or _is_int(value) or (_are(str | int, value) and len(value) > 0)
 
 
+def _is_encoding(value: Any) -> bool:
+    try:
+        "".encode(value)
+    except (TypeError, LookupError, ValueError):
+        return False
+    return True
+
+
 def _one_of(*choices: str | None) -> Rule:
     *first, last = ["null" if choice is None else choice for choice in choices]
     return Rule(f"{', '.join(first)} or {last}", lambda v: v in choices)
@@ -94,6 +102,9 @@ RULES: dict[str, Rule] = {
     "data.val_fraction": FRACTION,
     "data.test_fraction": FRACTION,
     "data.decimal": _one_of("point", "comma"),
+    "data.thousands": _one_of("comma", "point", "space", None),
+    "data.encoding": _or_null(Rule("a text encoding that Python knows, such as latin-1 or utf-16", _is_encoding)),
+    "data.rare_classes": _one_of("refuse", "drop", "other"),
     "data.scale": _one_of("standard", "quantile"),
     "data.one_hot_up_to": INT_FROM_0,
     "data.class_weights": _one_of("balanced", None),

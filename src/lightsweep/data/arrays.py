@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 
+from lightsweep.data.reading.frames import check_file
 from lightsweep.data.table.module import FrameDataModule, file_identity
-from lightsweep.data.table.reading import check_file
 from lightsweep.data.table.source import Table
 from lightsweep.errors import ConfigError, first_few
 from lightsweep.files import shown

@@ -51,9 +51,10 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
     "a target twice": (lines(), {"target": ["y", -1]}, "it names a column twice"),
     "target index out of range": (lines(), {"target": 2}, "data.target is '2', but a.csv has no such column"),
     "one class": (lines(rows=["1,a"] * 30), "a.csv, column 'y' has fewer than two classes: every row is 'a'"),
-    "one class as a number": (
-        lines(rows=["1,01", "2,1"] * 20),
-        "every row is '1'. Choose another data.target, or, if 1 and 01 are two classes, set data.kinds={y:category}.",
+    "one class beside texts that are missing": (
+        lines(rows=["1,NA", "2,EU", "3,None"] * 20),
+        "fewer than two classes: every row is 'EU' ('NA' in 20, 'None' in 20 rows counts as missing; if it is a class,"
+        " set data.missing=[]). Choose another data.target.",
     ),
     "a class with fewer rows than splits": (
         lines((8, "6,c"), (9, "7,c")),
@@ -96,7 +97,8 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
     "a target with decimal commas": (
         COMMAS,
         "a.csv, line 2, column 'y' is '0,25', but most of its cells look like numbers. Write all numbers like"
-        " -1234.5, or set data.decimal=comma for 1234,5, and empty the other cells; or set data.task=multiclass.",
+        " -1234.5, or set data.decimal=comma for 1234,5 and data.thousands=point for 1.234,5, and empty the other"
+        " cells; or set data.task=multiclass.",
     ),
     "a regression with decimal commas": (
         COMMAS,
@@ -110,16 +112,31 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
     "a count with few rows of one number": (
         lines((8, "6,7"), (9, "7,7"), rows=[f"{i},{i % 3}" for i in range(40)]),
         "the class '7' has 2 rows, 1 of them for training; it needs at least 3 rows, and one for training."
-        " Give more such rows, or leave these out. If these numbers are a quantity, set data.task=regression.",
+        " Give more such rows, or set data.rare_classes=drop or other. If these numbers are a quantity, set"
+        " data.task=regression.",
     ),
     "thousands with a comma in a column of few values": (
         with_column("z", [f'"{i:,}"' for i in range(980, 1020)] * 2, n=2),
         "a.csv, line 22, column 'z' is '1,000', but most of its cells look like numbers. Write all numbers like"
-        " -1234.5, or, if it is a decimal comma, set data.decimal=comma",
+        " -1234.5, or set data.thousands=comma, or, if it is a decimal comma, data.decimal=comma",
     ),
-    "per cent": (
-        with_column("z", [f"{i}%" for i in range(80)], n=2),
-        "a.csv, line 2, column 'z' is '0%', but most of its cells look like numbers.",
+    "two currencies": (
+        with_column("z", [f"{'$€'[i % 2]}{i}" for i in range(80)], n=2),
+        "a.csv, line 2, column 'z' is '$0', but most of its cells look like numbers.",
+    ),
+    "rare classes but one": (
+        lines((8, "6,c"), rows=[f"{i},a" for i in range(40)]),
+        {"rare_classes": "drop"},
+        "data.rare_classes is drop, which leaves one class of 'y'. Give more rows of others.",
+    ),
+    "rare classes that are few together": (
+        lines((8, "6,c"), (9, "7,d")),
+        {"rare_classes": "other"},
+        "the class 'other' has 2 rows",
+    ),
+    "times with and without a zone": (
+        with_column("t", [f"2024-01-{1 + i % 28:02} 10:30{'Z' if i else ''}" for i in range(40)]),
+        "a.csv, line 2, column 't' is '2024-01-01 10:30', which has no time zone, but the times of training have one.",
     ),
     "dates of two kinds": (
         with_column("z", [f"20{i:02}-01-01" if i % 2 else f"01.01.20{i:02}" for i in range(80)], n=2),
@@ -139,8 +156,13 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
         "a.csv, line 7, column 'x' is 'few'",
     ),
     "wrong encoding": (lines((9, "1,ä")).encode("latin1"), "a.csv, line 9 is not UTF-8 text: byte 0xe4 after '1,'"),
+    "an encoding that does not fit": (
+        lines((9, "1,ä")).encode("latin1"),
+        {"encoding": "ascii"},
+        "a.csv is not ascii: data.encoding is ascii. Correct it.",
+    ),
     "wrong encoding in the header": ("ä,y\n1,2\n".encode("latin1"), "a.csv, line 1 is not UTF-8 text"),
-    "UTF-16": ("x,y\n1,2\n".encode("utf-16"), "a.csv is UTF-16. Save it as UTF-8, for example with: iconv -f utf"),
+    "UTF-16": ("x,y\n1,2\n".encode("utf-16"), "a.csv is UTF-16. Set data.encoding=utf-16."),
     "compressed": (gzip.compress(lines().encode()), "a.csv is compressed by gzip. Name it a.csv.gz."),
     "a quote without an end": (lines((3, '1,"a')) + "x" * 200_000, "a.csv"),
     "ragged": (lines((5, "3")), "a.csv, line 5 has 1 cells, but the header names 2 columns"),

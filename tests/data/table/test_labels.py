@@ -19,7 +19,7 @@ from tests.data.table.tables import WRITERS, mixed, splits_of, table
     [
         (["b", "a"], "binary", ("a", "b")),
         (["yes", "no"], "binary", ("no", "yes")),
-        (["True", "False"], "binary", ("False", "True")),
+        (["True", "False"], "binary", (False, True)),
         (["1", "0"], "binary", (0, 1)),
         (["3.0", "1.0", "2.0"], "multiclass", (1, 2, 3)),
         ([str(i) for i in range(20)], "multiclass", tuple(range(20))),

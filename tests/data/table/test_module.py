@@ -53,7 +53,8 @@ def test_kinds_are_inferred_and_shown_once_per_process(tmp_path: Path, capsys: p
         "date      since (",
         "left out  e0, e1, e2, e3, e4 and 3 more: all cells are missing",
         "left out  id: row identifiers: most cells are unique",
-        "dropped   2 rows whose target is missing",
+        "note      zip: category, some values have leading zeros",
+        "note      2 rows whose target is missing are left out",
     ):
         assert line in overview
     _ = table(tmp_path, **settings, batch_size=7).splits
@@ -121,7 +122,7 @@ def test_preparation_in_small_blocks_gives_the_same_tensors(tmp_path: Path, monk
     mixed(100).to_csv(tmp_path / "a.csv", index=False)
     whole = table(tmp_path, drop=OTHER_TARGETS).splits
     monkeypatch.setattr("lightsweep.data.table.preprocessing.VALUES_PER_BLOCK", 60)
-    monkeypatch.setattr("lightsweep.data.table.reading.BLOCK_BYTES", 1000)
+    monkeypatch.setattr("lightsweep.data.reading.text.BLOCK_BYTES", 1000)
     blocks = table(tmp_path, drop=OTHER_TARGETS, cache="blocks").splits
     for one, other in zip((*whole.train, *whole.test), (*blocks.train, *blocks.test), strict=True):
         assert torch.equal(one, other)
@@ -133,7 +134,7 @@ def test_a_sample_of_the_rows_is_fitted_but_all_levels_are_known(
     mixed(missing=0).to_csv(tmp_path / "a.csv", index=False)
     monkeypatch.setattr("lightsweep.data.table.preparing.ROWS_TO_FIT", 60)
     data = table(tmp_path, drop=OTHER_TARGETS)
-    assert data.cardinalities == (31,)
+    assert data.cardinalities == (31, 41)
     mean = data.splits.train[0][:, 0].mean().item()
     assert mean != pytest.approx(0, abs=1e-6)
     assert mean == pytest.approx(0, abs=0.5)
@@ -171,7 +172,7 @@ def test_quantiles_are_the_edges_of_bins_with_equally_many_rows(tmp_path: Path) 
     mixed(missing=0).to_csv(tmp_path / "a.csv", index=False)
     data = table(tmp_path, drop=OTHER_TARGETS)
     edges = data.quantiles(4)
-    assert data.n_numbers == 3 + 3 + 4  # age, visits and zip, and the parts of two dates
+    assert data.n_numbers == 2 + 3 + 4  # age and visits, and the parts of two dates
     assert edges.shape == (data.n_numbers, 5)
     assert (edges.diff(dim=1) >= 0).all()
     inside = (data.splits.train[0][:, :1] < edges[0, 1:-1]).float().mean(dim=0)

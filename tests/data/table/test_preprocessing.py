@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
+from lightsweep.data.reading.frames import read_batches
 from lightsweep.data.saved_preprocessing import load_preprocessing
-from lightsweep.data.table.preprocessing import load_transformer
-from lightsweep.data.table.reading import read_batches
+from lightsweep.data.table.preprocessing import UnseenLevels, load_transformer
 from lightsweep.errors import ConfigError
 from tests.data.table.tables import OTHER_TARGETS, WRITERS, mixed, rows_of, table, write_numbered
 
@@ -42,7 +43,8 @@ def test_unseen_levels_and_missing_values_are_encoded(tmp_path: Path) -> None:
     mixed().to_csv(tmp_path / "a.csv", index=False)
     preprocessing: Any = table(tmp_path, drop=OTHER_TARGETS).preprocessing
     row = dict.fromkeys(mixed().columns) | {"city": "unseen", "plan": "unseen", "other": 1}
-    [x] = preprocessing.transform(pd.DataFrame([row]))
+    with pytest.warns(UnseenLevels):
+        [x] = preprocessing.transform(pd.DataFrame([row]))
     features = dict(zip(preprocessing.features, x.tolist(), strict=True))
     assert features["city"] == 0
     assert [features[f"plan_{level}"] for level in ("", "basic", "plus", "pro")] == [0, 0, 0, 0]
@@ -155,11 +157,15 @@ def test_nan_in_a_binary_file_is_missing(tmp_path: Path) -> None:
     assert preprocessing.features == ["x", "missingindicator_x", "code_", "code_0", "code_1", "code_2"]
 
 
-def test_a_category_written_in_another_way_causes_a_warning(tmp_path: Path) -> None:
+def test_levels_that_training_has_not_seen_are_counted_in_a_warning(tmp_path: Path) -> None:
     mixed(100, missing=0).to_csv(tmp_path / "a.csv", index=False)
-    preprocessing = table(tmp_path, drop=OTHER_TARGETS, kinds={"zip": "category"}).preprocessing
-    rows = pd.read_csv(tmp_path / "a.csv", dtype={"zip": str})
+    preprocessing = table(tmp_path, drop=[*OTHER_TARGETS, "city", "zip"]).preprocessing
+    rows = pd.read_csv(tmp_path / "a.csv")
     preprocessing.transform(rows)
-    message = "no cell of the column 'zip' was seen in training: it has '1', training had '00000'"
-    with pytest.warns(UserWarning, match=message):
-        preprocessing.transform(rows.assign(zip=rows["zip"].astype(int) + 1))
+    rows.loc[:2, "plan"] = ["Basic", "none at all", None]
+    message = (
+        "2 of 99 cells of the column 'plan' are levels that training has not seen, such as 'Basic'; they count as"
+        " unknown. Training had levels such as 'basic'."
+    )
+    with pytest.warns(UnseenLevels, match=re.escape(message)):
+        preprocessing.transform(rows)

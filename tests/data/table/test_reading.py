@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
+from lightsweep.data.reading.dialect import Dialect
+from lightsweep.data.reading.frames import read_batches, read_frame, row_location
 from lightsweep.data.saved_preprocessing import load_preprocessing
-from lightsweep.data.table.reading import read_batches, read_frame, row_location
 from tests.data.table.tables import mixed, table
 
 
@@ -39,7 +40,7 @@ def test_a_text_file_may_have_many_dialects(
 
 
 def test_a_later_block_may_widen_the_type_of_a_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightsweep.data.table.reading.BLOCK_BYTES", 64)
+    monkeypatch.setattr("lightsweep.data.reading.text.BLOCK_BYTES", 64)
     rows = ["1,,01,2024-01-01"] * 30 + ["1.5,7,02,2024-01-01 10:00", "2,x,03,"]
     path = tmp_path / "a.csv"
     path.write_text("\n".join(["number,text,code,date", *rows]))
@@ -54,14 +55,14 @@ def test_a_decimal_comma_is_saved_with_the_preprocessing(tmp_path: Path) -> None
     frame = mixed(100, missing=0.1)
     frame.to_csv(tmp_path / "a.csv", index=False)
     frame.to_csv(tmp_path / "comma.csv", index=False, sep=";", decimal=",")
-    settings: dict[str, Any] = {"target": "v", "drop": ["y"], "kinds": {"zip": "category"}}
+    settings: dict[str, Any] = {"target": "v", "drop": ["y", "city", "zip"]}
     expected, found = table(tmp_path, **settings), table(tmp_path, "comma.csv", decimal="comma", **settings)
     for one, other in zip(found.splits.train, expected.splits.train, strict=True):
         assert torch.equal(one, other)
     found.preprocessing.save(tmp_path)
     preprocessing: Any = load_preprocessing(tmp_path)
-    assert preprocessing.columns.decimal == ","
-    [rows] = read_batches(tmp_path / "comma.csv", decimal=preprocessing.columns.decimal)
+    assert preprocessing.columns.dialect == Dialect(decimal=",")
+    [rows] = read_batches(tmp_path / "comma.csv", dialect=preprocessing.columns.dialect)
     np.testing.assert_array_equal(preprocessing.transform(rows), expected.preprocessing.transform(frame))
 
 
@@ -69,5 +70,5 @@ def test_a_level_with_a_comma_is_the_same_in_training_and_prediction(tmp_path: P
     levels = ["1,5", "2", "x"] * 20
     pd.DataFrame({"c": levels, "y": ["a", "b", "c"] * 20}).to_csv(tmp_path / "a.csv", index=False, sep=";")
     data = table(tmp_path, decimal="comma", kinds={"c": "category"})
-    [rows] = read_batches(tmp_path / "a.csv", decimal=",")
+    [rows] = read_batches(tmp_path / "a.csv", dialect=Dialect(decimal=","))
     assert (data.preprocessing.transform(rows).sum(axis=1) == 1).all()

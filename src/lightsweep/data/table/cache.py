@@ -14,7 +14,7 @@ from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import disk_is_full
 from lightsweep.files import locked
 
-FORMAT = 4  # increase it when the written files change
+FORMAT = 5  # increase it when the written files change
 ABANDONED_S = 24 * 3600.0
 
 

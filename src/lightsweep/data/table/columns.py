@@ -1,7 +1,7 @@
 """The columns that a model takes, and the conversion of a table to typed columns."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -9,14 +9,18 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from lightsweep.data.reading.dialect import Dialect
+from lightsweep.data.reading.spelling import normalized
 from lightsweep.data.table.values import (
     RowLocator,
     check_not_nested,
+    check_zones,
     date_parts,
     to_arrow,
     to_booleans,
     to_days,
     to_floats,
+    to_level,
     to_texts,
 )
 from lightsweep.errors import ConfigError, first_few
@@ -31,12 +35,21 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table; `date_format` is set for dates in text, `has_time` if the dates have hours."""
+    """One column of a table; `why` is the reason for its kind if that could be doubted.
+
+    Of dates, `date_format` is set for texts, `has_time` if they have hours, and `has_zone` if they have a time zone
+    (None: not known). `unit` is the sign beside the numbers of a text. `width` is the number of digits of codes that
+    all have the same, so that 1234 is 01234.
+    """
 
     name: str
     kind: Kind
     date_format: str | None = None
     has_time: bool = False
+    has_zone: bool | None = None
+    unit: str | None = None
+    width: int = 0
+    why: str = ""
 
     @property
     def typed_names(self) -> list[str]:
@@ -49,26 +62,27 @@ class Column:
         """Convert the values; raises `ConfigError` at the first that does not fit the kind."""
         check_not_nested(values, name=self.name, where=where, remedy="Write it as in training.")
         if self.kind is Kind.CATEGORY:
-            return {self.name: to_texts(values)}
+            return {self.name: to_texts(values, self._level)}
         if self.kind is Kind.BOOLEAN:
             return {self.name: to_booleans(values, name=self.name, where=where)}
         if self.kind is Kind.DATE:
+            if self.has_zone is not None:
+                check_zones(values, has_zone=self.has_zone, name=self.name, where=where)
             days = to_days(values, date_format=self.date_format, name=self.name, where=where)
             return dict(zip(self.typed_names, date_parts(days), strict=False))
-        return {self.name: to_floats(values, name=self.name, where=where)}
+        return {self.name: to_floats(values, name=self.name, where=where, unit=self.unit)}
+
+    def _level(self, value: Any) -> str:
+        level = to_level(value)
+        return level.zfill(self.width) if level.isdecimal() else level
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns that a model takes; a table may have others, and any order.
-
-    `missing` lists the values that are missing, None for the default of a text file; `decimal` is the decimal point of
-    a text file.
-    """
+    """The columns that a model takes; a table may have others, and any order."""
 
     all: tuple[Column, ...]
-    missing: tuple[str, ...] | None = None
-    decimal: str = "."
+    dialect: Dialect = field(default_factory=Dialect)
 
     def named(self, kind: Kind) -> list[str]:
         return [column.name for column in self.all if column.kind is kind]
@@ -88,6 +102,7 @@ class Columns:
         `where` takes the frame's index, which must be numeric then. Raises `ConfigError` if a column is missing, or a
         value does not fit its column.
         """
+        frame = frame.rename(columns=lambda name: normalized(name) if isinstance(name, str) else name)
         if absent := [repr(column.name) for column in self.all if column.name not in frame.columns]:
             raise ConfigError(f"the table has no column {first_few(absent, between=' and no column ')}.")
         if twice := [column.name for column in self.all if frame.columns.tolist().count(column.name) > 1]:
@@ -98,20 +113,14 @@ class Columns:
 
         typed: dict[str, npt.NDArray[Any]] = {}
         for column in self.all:
-            typed.update(column.typed(to_arrow(frame[column.name], self.missing), where=locate))
+            typed.update(column.typed(to_arrow(frame[column.name], self.dialect.missing), where=locate))
         return pd.DataFrame(typed, index=frame.index, copy=False)
 
     def to_record(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold."""
-        return {
-            "columns": [asdict(column) for column in self.all],
-            "missing": self.missing and [*self.missing],
-            "decimal": self.decimal,
-        }
+        return {"columns": [asdict(column) for column in self.all], **self.dialect.to_record()}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Columns":
-        missing: Sequence[str] | None = record.get("missing")
         columns = (Column(**{**column, "kind": Kind(column["kind"])}) for column in record["columns"])
-        decimal = "," if record.get("decimal") == "," else "."
-        return cls(tuple(columns), None if missing is None else tuple(map(str, missing)), decimal)
+        return cls(tuple(columns), Dialect.from_record(record))

@@ -2,21 +2,27 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lightsweep.data.reading.dialect import Dialect
+from lightsweep.data.reading.numbers import NUMBER, UNITS, are_numbers, have_leading_zeros, unit_of
 from lightsweep.data.table.columns import Column, Columns, Kind
 from lightsweep.data.table.values import (
     RowLocator,
     check_not_nested,
+    check_zones,
+    have_zone,
     is_date_type,
     is_number_type,
     is_text_type,
     to_arrow,
     to_days,
+    to_level,
     to_texts,
 )
 from lightsweep.errors import ConfigError
@@ -26,14 +32,13 @@ DATE_FORMATS = (
     *("%m/%d/%y", "%d/%m/%y", "%b %d, %Y", "%d %b %Y"),
 )
 BOOLEAN_PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
-NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$"
-FORMATTED_NUMBER = r"^\s*[-+]?\s*[€$£]?\s*[-+]?\d[\d.,' ]*([eE][-+]?\d+)?\s*[%€$£]?\s*$"
-WITH_THOUSANDS = r"^\s*[-+]?\d{1,3}(,\d{3})+(\.\d*)?\s*$"
+FORMATTED_NUMBER = rf"^\s*[-+]?\s*[{UNITS}]?\s*[-+]?\d[\d.,' ]*([eE][-+]?\d+)?\s*[{UNITS}]?\s*$"
+WITH_THOUSANDS = rf"^\s*[{UNITS}]?\s*[-+]?\s*[{UNITS}]?\d{{1,3}}(,\d{{3}})+(\.\d*)?\s*[{UNITS}]?\s*$"
 PLAIN_DATE = r"^\s*\d{4}-\d{2}-\d{2}"
 ROW_NUMBER_NAME = re.compile(r"unnamed: ?\d+|(.*[_ ])?(id|index|idx|key|no|nr|row|rownum|number)|.*Id", re.IGNORECASE)
 HOW_TO_WRITE = {
-    "numbers": "like -1234.5, or set data.decimal=comma for 1234,5",
-    "thousands": "like -1234.5, or, if it is a decimal comma, set data.decimal=comma",
+    "numbers": "like -1234.5, or set data.decimal=comma for 1234,5 and data.thousands=point for 1.234,5",
+    "thousands": "like -1234.5, or set data.thousands=comma, or, if it is a decimal comma, data.decimal=comma",
     "dates": "in one format, like 2024-12-31",
 }
 HALF = 0.5
@@ -49,7 +54,7 @@ def infer_columns(
     *,
     names: Sequence[str],
     kinds: Mapping[str, str],
-    missing: Sequence[str] | None = None,
+    dialect: Dialect,
     where: RowLocator,
 ) -> tuple[Columns, dict[str, str]]:
     """Return the columns, of the kind in `kinds` or the inferred one, and the reason for each column left out.
@@ -59,8 +64,10 @@ def infer_columns(
     columns: list[Column] = []
     left_out: dict[str, str] = {}
     for name in names:
-        values = to_arrow(frame[name], missing)
-        column = _infer(values, name=name, kind=kinds.get(name), where=lambda i: where(int(frame.index[i])))
+        values = to_arrow(frame[name], dialect.missing)
+        declared = Kind.CATEGORY if _is_category(frame[name].dtype) else None
+        kind = kinds.get(name, declared)
+        column = _infer(values, name=name, kind=kind, where=lambda i: where(int(frame.index[i])))
         if isinstance(column, Column):
             columns.append(column)
         else:
@@ -71,7 +78,13 @@ def infer_columns(
                 f"column '{min(same)}' has the name of a part of the date '{column.name}'. Rename one of them, or add"
                 " one to data.drop."
             )
-    return Columns(tuple(columns), None if missing is None else tuple(missing)), left_out
+    return Columns(tuple(columns), dialect), left_out
+
+
+def _is_category(dtype: Any) -> bool:
+    """True if the file, or the frame, declares that the column has levels."""
+    is_arrow = isinstance(dtype, pd.ArrowDtype)
+    return isinstance(dtype, pd.CategoricalDtype) or (is_arrow and pa.types.is_dictionary(dtype.pyarrow_dtype))
 
 
 def _infer(values: pa.Array, *, name: str, kind: str | None, where: RowLocator) -> Column | str:
@@ -84,11 +97,34 @@ def _infer(values: pa.Array, *, name: str, kind: str | None, where: RowLocator) 
     kind = kind or _kind_of(values, name=name, where=where)
     if kind is None:
         return "row identifiers: most cells are unique"
-    if kind != Kind.DATE:
-        return Column(name, Kind(kind))
+    if kind == Kind.DATE:
+        return _date_column(values, name=name, where=where)
+    if kind == Kind.CATEGORY:
+        return _category_column(values, name=name)
+    unit = unit_of(values) if kind == Kind.NUMBER and is_text_type(values.type) else None
+    return Column(name, Kind(kind), unit=unit, why=f"in {unit}" if unit else "")
+
+
+def _date_column(values: pa.Array, *, name: str, where: RowLocator) -> Column:
     date_format = date_format_of(values)
     days = to_days(values, date_format=date_format, name=name, where=where)
-    return Column(name, Kind.DATE, date_format, bool((np.nan_to_num(days) % 1 > 0).any()))
+    zones = have_zone(values).drop_null()
+    has_zone = pc.any(zones).as_py()
+    if has_zone is not None:
+        check_zones(values, has_zone=has_zone, name=name, where=where)
+    has_time = bool((np.nan_to_num(days) % 1 > 0).any())
+    return Column(name, Kind.DATE, date_format, has_time=has_time, has_zone=has_zone)
+
+
+def _category_column(values: pa.Array, *, name: str) -> Column:
+    levels = values.unique().drop_null()
+    if not is_text_type(values.type):
+        return Column(name, Kind.CATEGORY, why="by its type or data.kinds" if is_number_type(values.type) else "")
+    if not have_leading_zeros(levels):
+        return Column(name, Kind.CATEGORY)
+    widths = {len(level) if level.isdecimal() else 0 for level in map(to_level, levels.to_pylist())}
+    width = widths.pop() if len(widths) == 1 else 0
+    return Column(name, Kind.CATEGORY, width=width, why="some values have leading zeros")
 
 
 def _counts_rows(values: pa.Array, *, name: str) -> bool:
@@ -123,7 +159,9 @@ def _kind_of_texts(texts: pa.Array, *, name: str, where: RowLocator) -> Kind | N
     remedy += f" or data.drop=[{name}]"
     if _have_thousands(levels):
         raise _wrong_format(texts, "numbers", name=name, where=where, remedy=remedy)
-    if not are_codes(levels) and date_format_of(levels) is not None:
+    if unit_of(levels) is not None:
+        return Kind.NUMBER
+    if not are_numbers(levels) and date_format_of(levels) is not None:
         return Kind.DATE
     if len(levels) <= max(FEW_LEVELS, MAX_SHARE_OF_LEVELS * (len(texts) - texts.null_count)):
         return Kind.CATEGORY
@@ -147,13 +185,8 @@ def check_not_mixed(texts: pa.Array, *, name: str, where: RowLocator, remedy: st
 def check_format(texts: pa.Array, *, name: str, where: RowLocator, remedy: str) -> None:
     """Raise `ConfigError` if at least half of the texts look like numbers, or dates; a column of codes is allowed."""
     present = texts.drop_null()
-    if not are_codes(present) and (meaning := _meaning_of(present)) is not None:
+    if not are_numbers(present) and (meaning := _meaning_of(present)) is not None:
         raise _wrong_format(texts, meaning, name=name, where=where, remedy=remedy)
-
-
-def are_codes(texts: pa.Array) -> bool:
-    """True if all texts are numbers, such as zip codes, some of which could be parsed as dates."""
-    return pc.all(pc.match_substring_regex(texts, NUMBER)).as_py() is True
 
 
 def _meaning_of(texts: pa.Array) -> str | None:

@@ -1,6 +1,7 @@
 """The target columns of a table: the task that they imply, and their values as labels or numbers."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,23 +9,36 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from lightsweep.data.table.kinds import HALF, MOST, are_codes, check_format, check_not_mixed, date_format_of
+from lightsweep.data.reading.numbers import are_numbers, have_leading_zeros, is_number, unit_of
+from lightsweep.data.reading.spelling import normalized
+from lightsweep.data.table.kinds import (
+    BOOLEAN_PAIRS,
+    HALF,
+    MOST,
+    check_format,
+    check_not_mixed,
+    date_format_of,
+)
 from lightsweep.data.table.source import Table
 from lightsweep.data.table.values import (
     MISSING_LEVEL,
+    WHOLE,
     RowLocator,
     is_date_type,
     is_text_type,
     to_floats,
-    to_level,
+    to_label,
     to_texts,
+    whole,
 )
 from lightsweep.data.target import Target, task_of
-from lightsweep.errors import ConfigError
+from lightsweep.errors import ConfigError, first_few
 from lightsweep.task import Task
 
 MAX_INTEGER_CLASSES = 20  # a target with more whole numbers is a regression
 MAX_LISTED = 10
+MAX_INTEGER = 2**63 - 1
+TRUE_FALSE = {"true", "false"}
 AS_CLASSES = "set data.task=multiclass"
 
 
@@ -43,8 +57,8 @@ def target_names(target: Any, columns: Sequence[str], *, table: str) -> tuple[st
 
 
 def _target_name(selected: Any, columns: Sequence[str], *, table: str) -> str:
-    if str(selected) in columns:
-        return str(selected)
+    if normalized(str(selected)) in columns:
+        return normalized(str(selected))
     if isinstance(selected, int) and -len(columns) <= selected < len(columns):
         return columns[selected]
     listed = ", ".join(columns[:MAX_LISTED]) + (", ..." if len(columns) > MAX_LISTED else "")
@@ -62,73 +76,136 @@ def find_target(tables: Sequence[Table], *, names: tuple[str, ...], task: Task |
         raise ConfigError(
             f"data.task is {task}, but data.target names {len(names)} columns; only regression has several."
         )
-    levels = _levels(tables, names[0], infers_task=task is None)
-    if task is None and _is_quantity(levels):
+    [name] = names
+    if task is None:
+        for table in tables:
+            _check_implies_task(table.values(name), name=name, where=table.location)
+    levels = _levels(tables, name)
+    is_text = any(table.declares_text(name) for table in tables)
+    if task is None and not is_text and _is_quantity(levels):
         return Target(task=Task.REGRESSION, names=names)
-    classes = _classes(levels)
+    classes = _classes(levels, is_text=is_text, is_boolean=all(table.holds_booleans(name) for table in tables))
     if len(classes) < 2:
-        raise _too_few_classes(classes, column=names[0], table=tables[0].name)
+        raise _too_few_classes(classes, column=name, tables=tables)
     if task is Task.BINARY and len(classes) > 2:
         raise ConfigError(
-            f"data.task is binary, but {tables[0].name}, column '{names[0]}' has {len(classes)} classes:"
+            f"data.task is binary, but {tables[0].name}, column '{name}' has {len(classes)} classes:"
             f" {', '.join(map(str, classes[:MAX_LISTED]))}. Set data.task=multiclass."
         )
     return Target(task=task or task_of(len(classes)), names=names, classes=classes)
 
 
-def encode(table: Table, target: Target) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-    """Return labels `(n,)` or unscaled values `(n, n_targets)`, and a mask of the rows without a target."""
+def encode(table: Table, target: Target) -> npt.NDArray[Any]:
+    """Return labels `(n,)`, -1 where missing, or unscaled values `(n, n_targets)`, NaN where missing."""
     if target.task.is_regression:
-        columns = [to_floats(table.values(name), name=name, where=table.location) for name in target.names]
-        y = np.column_stack(columns)
-        return y, np.asarray(np.isnan(y).any(axis=1))
-    texts = pd.Index(to_texts(table.values(target.names[0])))
-    labels = pd.Index([str(name) for name in target.classes]).get_indexer(texts).astype(np.int64)
-    return labels, labels < 0
+        return np.column_stack([_quantities(table, name) for name in target.names])
+    spell = _spelling_of(target.classes)
+    texts = pd.Index(to_texts(table.values(target.names[0]), lambda value: spell(to_label(value))))
+    return pd.Index([str(name) for name in target.classes]).get_indexer(texts).astype(np.int64)
 
 
-def _levels(tables: Sequence[Table], name: str, *, infers_task: bool) -> list[Any]:
-    """Return the sorted levels of a column in all tables, numbers first."""
-    levels: set[Any] = set()
-    for table in tables:
-        values = table.values(name)
-        if infers_task:
-            _check_implies_task(values, name=name, where=table.location)
-        levels.update(to_level(level) for level in values.unique().drop_null().to_pylist())
-    return sorted(levels - {MISSING_LEVEL}, key=lambda level: (isinstance(level, str), level))
+def is_missing(y: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which rows of labels or values have no target."""
+    missing: npt.NDArray[np.bool_] = y < 0 if y.ndim == 1 else np.isnan(y).any(axis=1)
+    return missing
+
+
+def _quantities(table: Table, name: str) -> npt.NDArray[np.float64]:
+    values = table.values(name)
+    unit = unit_of(values) if is_text_type(values.type) else None
+    return to_floats(values, name=name, where=table.location, unit=unit)
+
+
+def _levels(tables: Sequence[Table], name: str) -> list[str]:
+    """Return the sorted labels of a column in all tables, as their texts; numbers first, and by their size."""
+    levels = {to_label(level) for table in tables for level in table.values(name).unique().drop_null().to_pylist()}
+    return sorted(levels - {MISSING_LEVEL}, key=lambda level: (not is_number(level), _size(level), level))
+
+
+def _size(text: str) -> float:
+    return float(text) if is_number(text) else 0.0
 
 
 def _check_implies_task(values: pa.Array, *, name: str, where: RowLocator) -> None:
     """Raise `ConfigError` if the target could be a quantity or dates in text, so that its task is unclear."""
     is_text, many = is_text_type(values.type), len(values.unique()) > MAX_INTEGER_CLASSES
-    if is_text:
+    if is_text and unit_of(values) is None:
         check_not_mixed(values, name=name, where=where, remedy=AS_CLASSES, threshold=HALF if many else MOST)
     if not many:
         return
-    is_text_of_dates = is_text and not are_codes(values.drop_null()) and date_format_of(values) is not None
+    is_text_of_dates = is_text and not are_numbers(values) and date_format_of(values) is not None
     if is_date_type(values.type) or is_text_of_dates:
         raise ConfigError(
             f"{where(0)}, column '{name}' holds dates, which can't be predicted. Choose another data.target, or write"
             f" them as numbers, such as days; if each of them is a class, {AS_CLASSES}."
         )
-    if is_text:
+    if is_text and unit_of(values) is None:
         check_format(values, name=name, where=where, remedy=AS_CLASSES)
 
 
-def _is_quantity(levels: Sequence[Any]) -> bool:
-    if any(isinstance(level, str) for level in levels):
+def _is_quantity(levels: Sequence[str]) -> bool:
+    """True if labels have a unit, or are fractions, or many whole numbers; codes with leading zeros are not."""
+    texts = pa.array(levels, pa.string())
+    if unit_of(texts) is not None:
+        return True
+    if not all(map(is_number, levels)) or have_leading_zeros(texts):
         return False
-    return len(levels) > MAX_INTEGER_CLASSES or any(isinstance(level, float) for level in levels)
+    return len(levels) > MAX_INTEGER_CLASSES or not all(map(_is_whole, levels))
 
 
-def _classes(levels: Sequence[Any]) -> tuple[int | str, ...]:
-    """Return integers, or unique texts: a class may be a number in one file and a text in another."""
-    return tuple(levels) if all(isinstance(level, int) for level in levels) else tuple(dict.fromkeys(map(str, levels)))
+def _is_whole(text: str) -> bool:
+    return text.removeprefix("-").isdecimal() or WHOLE.match(text) is not None
 
 
-def _too_few_classes(classes: Sequence[int | str], *, column: str, table: str) -> ConfigError:
+def _classes(levels: Sequence[str], *, is_text: bool, is_boolean: bool) -> tuple[bool | int | str, ...]:
+    """Return booleans, integers or texts, in the type and, for texts, the spelling of the files.
+
+    Spellings of true and false, and the like, in upper and lower case are one class, in lower case.
+    """
+    words = {level.lower() for level in levels}
+    if words == TRUE_FALSE and (is_boolean or not is_text):
+        return (False, True)
+    if words in BOOLEAN_PAIRS and len(levels) > len(words):
+        return tuple(sorted(words))
+    are_integers = not is_text and all(map(_is_whole, levels)) and not have_leading_zeros(pa.array(levels, pa.string()))
+    if are_integers and all(abs(int(whole(level))) <= MAX_INTEGER for level in levels):
+        return tuple(sorted({int(whole(level)) for level in levels}))
+    return tuple(levels)
+
+
+def note_on_spellings(tables: Sequence[Table], target: Target) -> str:
+    """Return a sentence on labels that are written in several ways, "" if there are none."""
+    levels = _levels(tables, target.names[0]) if target.classes else []
+    if len(levels) == len(target.classes):
+        return ""
+    return f"{target.names[0]}: {len(levels)} spellings ({first_few(levels)}) are {len(target.classes)} classes"
+
+
+def _spelling_of(classes: Sequence[bool | int | str]) -> Callable[[str], str]:
+    """Return the function that gives all spellings of a class the one of `str` of it."""
+    if all(isinstance(name, bool) for name in classes):
+        return lambda text: text.capitalize()
+    if all(isinstance(name, int) for name in classes):
+        return whole
+    if {*classes} in BOOLEAN_PAIRS:
+        return str.lower
+    return str
+
+
+def _too_few_classes(classes: Sequence[bool | int | str], *, column: str, tables: Sequence[Table]) -> ConfigError:
     content = f"every row is '{classes[0]}'" if classes else "every cell is missing"
-    message = f"{table}, column '{column}' has fewer than two classes: {content}. Choose another data.target"
-    if any(isinstance(name, int) for name in classes):
-        message += f", or, if {classes[0]} and 0{classes[0]} are two classes, set data.kinds={{{column}:category}}"
-    return ConfigError(f"{message}.")
+    return ConfigError(
+        f"{tables[0].name}, column '{column}' has fewer than two classes: {content}{read_as_missing(tables, column)}."
+        " Choose another data.target."
+    )
+
+
+def read_as_missing(tables: Sequence[Table], column: str) -> str:
+    """Return a clause with the texts that were read as missing cells of a column, "" if there are none."""
+    found: Counter[str] = Counter()
+    for table in tables:
+        found.update(table.missing_texts(column))
+    if not found:
+        return ""
+    texts = ", ".join(f"{text!r} in {n:,}" for text, n in found.most_common(MAX_LISTED))
+    return f" ({texts} rows counts as missing; if it is a class, set data.missing=[])"

@@ -5,28 +5,33 @@ import json
 import logging
 import sys
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import torch
 from torch import Tensor
 
 from lightsweep.data.preprocessing import LIBRARIES, Preprocessing
+from lightsweep.data.reading.dialect import DECIMALS, Dialect
+from lightsweep.data.reading.frames import check_file, column_names, missing_texts, read_frame, row_location
+from lightsweep.data.reading.spelling import normalized
 from lightsweep.data.saved_preprocessing import load_preprocessing
 from lightsweep.data.splits import Scaler, Splits
 from lightsweep.data.table.cache import cached_folder
+from lightsweep.data.table.labels import target_names
 from lightsweep.data.table.preparing import FILES, OVERVIEW, TARGET, prepare
-from lightsweep.data.table.reading import DECIMALS, check_file, has_unnamed, read_frame, row_location
 from lightsweep.data.table.source import Table, TableSettings
 from lightsweep.data.table.values import is_text_type
 from lightsweep.data.target import Target
 from lightsweep.data.tensors import TensorDataModule
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown
+from lightsweep.task import Task
 from lightsweep.trial.context import in_search
 from lightsweep.trial.driver import is_worker
 
@@ -45,6 +50,9 @@ class FrameDataModule(TensorDataModule):
         kinds: dict[str, str] | None = None,
         missing: list[str | int | float] | None = None,
         decimal: str = "point",
+        thousands: str | None = None,
+        encoding: str | None = None,
+        rare_classes: str = "refuse",
         split: str | None,
         split_by: str | None = None,
         val_fraction: float,
@@ -60,15 +68,24 @@ class FrameDataModule(TensorDataModule):
         refit: bool,
     ) -> None:
         super().__init__(batch_size=batch_size, shuffle=shuffle, seed=seed, refit=refit)
+        if thousands == decimal:
+            raise ConfigError(
+                f"data.thousands and data.decimal are both {decimal}. Set data.decimal to the other sign."
+            )
         self.settings = TableSettings(
             target=target,
-            drop=drop,
+            drop=drop and [normalized(name) for name in drop],
             task=task,
-            kinds=kinds and {str(name): kind for name, kind in kinds.items()},
-            missing=None if missing is None else [str(value) for value in missing],
-            decimal=DECIMALS[decimal],
+            kinds=kinds and {normalized(str(name)): kind for name, kind in kinds.items()},
+            dialect=Dialect(
+                missing=None if missing is None else tuple(map(str, missing)),
+                decimal=DECIMALS[decimal],
+                thousands=thousands,
+                encoding=encoding,
+            ),
+            rare_classes=rare_classes,
             split=split,
-            split_by=split_by,
+            split_by=split_by and normalized(split_by),
             val_fraction=val_fraction,
             test_fraction=test_fraction,
             scale=scale,
@@ -167,13 +184,35 @@ class TableDataModule(FrameDataModule):
         # Columns of another kind, and columns that are text in the first file, keep their spelling: 01234 is not 1234.
         settings = self.settings
         as_text: set[Hashable] = {name for name, kind in (settings.kinds or {}).items() if kind != "number"}
+        untyped = self._class_columns() - as_text
+        as_text |= untyped
         tables = {}
         for name, path in self.paths.items():
-            frame = read_frame(path, text=as_text, missing=settings.missing, decimal=settings.decimal)
+            frame = read_frame(path, text=as_text, dialect=settings.dialect)
             as_text |= {column for column, kind in frame.dtypes.items() if is_text_type(kind.pyarrow_dtype)}
-            left_out = {"a column without a name": "assumed to be a saved index"} if has_unnamed(path) else {}
-            tables[name] = Table(shown(path), frame, partial(row_location, path), left_out=left_out)
+            tables[name] = self._table(path, frame, untyped=untyped)
         return tables
+
+    def _class_columns(self) -> set[str]:
+        """Return the target column of a text file, which keeps its spelling because it may hold names of classes."""
+        names = column_names(self.paths["train"], dialect=self.settings.dialect)
+        if not names or self.settings.task == Task.REGRESSION:
+            return set()
+        selected = [] if self.settings.target is None else self.settings.target
+        targets = target_names(selected, [name for name in names if name], table=shown(self.paths["train"]))
+        return {*targets} if len(targets) == 1 else set()
+
+    def _table(self, path: Path, frame: pd.DataFrame, *, untyped: Collection[str]) -> Table:
+        dialect = self.settings.dialect
+        unnamed = "" in column_names(path, dialect=dialect)
+        return Table(
+            shown(path),
+            frame,
+            partial(row_location, path, dialect=dialect),
+            left_out={"a column without a name": "assumed to be a saved index"} if unnamed else {},
+            untyped=untyped,
+            missing_texts=partial(missing_texts, path, dialect=dialect),
+        )
 
 
 def file_identity(path: Path) -> list[Any]:

@@ -23,8 +23,9 @@ def overview_of(
     target: Target,
     preprocessing: TablePreprocessing,
     left_out: Mapping[str, str],
+    notes: Sequence[str] = (),
 ) -> str:
-    """Return one line each for the rows, the target, each kind of columns, and what is not used."""
+    """Return one line each for the rows, the target, each kind of columns, what was decided, and what is not used."""
     tables = [one.table for one in labelled]
     assignment = np.concatenate([one.assignment for one in labelled])
     y = np.concatenate([one.y for one in labelled])
@@ -36,8 +37,8 @@ def overview_of(
     for reason in dict.fromkeys(left_out.values()):
         columns = [name for name, its_reason in left_out.items() if its_reason == reason]
         lines.append(f"  left out  {first_few(columns)}: {reason}")
-    if n_dropped := int((~used).sum()):
-        lines.append(f"  dropped   {n_dropped:,} rows whose target is missing")
+    doubted = [f"{one.name}: {one.kind}, {one.why}" for one in preprocessing.columns.all if one.why]
+    lines += [f"  note      {note}" for note in (*doubted[:MAX_LISTED], *notes)]
     return "\n".join(lines)
 
 

@@ -8,15 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.data.splits import Scaler
 from lightsweep.data.table.columns import Columns, Kind
 from lightsweep.data.table.kinds import infer_columns
-from lightsweep.data.table.labels import encode, find_target, target_names
+from lightsweep.data.table.labels import (
+    encode,
+    find_target,
+    is_missing,
+    note_on_spellings,
+    read_as_missing,
+    target_names,
+)
 from lightsweep.data.table.overview import overview_of
 from lightsweep.data.table.preprocessing import TRANSFORMER, TablePreprocessing, rows_per_block
+from lightsweep.data.table.rare_classes import RareClasses, handle_rare_classes
 from lightsweep.data.table.source import Table, TableSettings
 from lightsweep.data.table.splitting import (
     SPLIT_NAMES,
@@ -48,26 +57,26 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
     `tables` has "train", from which "val" and "test" are split unless they are tables of their own. Raises
     `ConfigError` with table, column and row if the tables do not fit the settings.
     """
-    tables = {name: replace(table, missing=settings.missing) for name, table in tables.items()}
+    tables = {name: replace(table, missing=settings.dialect.missing) for name, table in tables.items()}
     first = tables["train"]
     selected = [*first.targets] if settings.target is None else settings.target
     names = target_names(selected, [str(name) for name in first.frame.columns], table=first.name)
     features = _features(first, settings, names)
     _check_columns(tables, needed=[*features, *names])
     target = find_target([*tables.values()], names=names, task=Task(settings.task) if settings.task else None)
-    labelled = _label(tables, target, settings)
+    labelled, target, notes = _label(tables, target, settings)
     columns, left_out = infer_columns(
-        first.frame, names=features, kinds=settings.kinds or {}, missing=settings.missing, where=first.where
+        first.frame, names=features, kinds=settings.kinds or {}, dialect=settings.dialect, where=first.where
     )
     if not columns.all:
         raise ConfigError(f"{first.name} has no feature column. Drop fewer columns, or set their kinds in data.kinds.")
-    preprocessing = _fit(labelled, replace(columns, decimal=settings.decimal), settings)
+    preprocessing = _fit(labelled, columns, settings)
     target = _with_scaler(target, labelled, table=first.name)
     _write_targets(folder, labelled, target)
     _write_matrices(folder, labelled, preprocessing)
     preprocessing.save(folder)
     left_out = {**first.left_out, **left_out}
-    overview = overview_of(labelled, target=target, preprocessing=preprocessing, left_out=left_out)
+    overview = overview_of(labelled, target=target, preprocessing=preprocessing, left_out=left_out, notes=notes)
     write_atomically(folder / OVERVIEW, overview)
     return overview
 
@@ -90,24 +99,61 @@ def _check_columns(tables: Mapping[str, Table], *, needed: Sequence[str]) -> Non
             raise ConfigError(f"{table.name} has no column '{absent[0]}', which {tables['train'].name} has.")
 
 
-def _label(tables: Mapping[str, Table], target: Target, settings: TableSettings) -> list[LabelledTable]:
-    """Encode the targets and assign the rows to splits; with `refit` the validation rows are training rows."""
-    fractions: dict[str, Any] = {f"{name}_fraction": 0.0 for name in ("val", "test") if name in tables}
-    labelled = []
-    for name, table in tables.items():
-        y, missing = encode(table, target)
-        if missing.all():
-            columns = first_few([*map(repr, target.names)])
-            raise ConfigError(f"{table.name} has no rows left: the target {columns} is missing in all {len(y)}.")
-        if name == "train" and len(tables) < len(SPLIT_NAMES):
-            assignment = split_rows(table, y, ~missing, target=target, settings=replace(settings, **fractions))
-        else:
-            assignment = np.where(missing, UNUSED, SPLIT_NAMES.index(name)).astype(np.int8)
-        labelled.append(LabelledTable(table, y, assignment))
+def _label(
+    tables: Mapping[str, Table], target: Target, settings: TableSettings
+) -> tuple[list[LabelledTable], Target, list[str]]:
+    """Encode the targets and assign the rows to splits; with `refit` the validation rows are training rows.
+
+    Return the target without the rare classes, too, and notes on what was done with them.
+    """
+    how = RareClasses(settings.rare_classes)
+    y = [_encode(table, target) for table in tables.values()]
+    notes = [note_on_spellings([*tables.values()], target), _note_on_missing(tables, y, target)]
+    y, target, few_rows = handle_rare_classes(y, target, minimum=len(SPLIT_NAMES), how=how)
+    labelled = _split(tables, y, target, settings)
+    used = [np.where(one.assignment == TRAIN, one.y, UNUSED) if target.classes else one.y for one in labelled]
+    y, target, untrained = handle_rare_classes(y, target, counted=used, minimum=1, how=how)
+    if untrained:
+        labelled = [
+            replace(one, y=labels, assignment=np.where(labels < 0, UNUSED, one.assignment).astype(np.int8))
+            for one, labels in zip(labelled, y, strict=True)
+        ]
     check_splits(labelled, target=target)
     if settings.refit:
         for one in labelled:
             one.assignment[one.assignment == VAL] = TRAIN
+    return labelled, target, [note for note in (*notes, few_rows, untrained) if note]
+
+
+def _encode(table: Table, target: Target) -> npt.NDArray[Any]:
+    """Return the labels or values; rows without a target have -1 or NaN."""
+    y = encode(table, target)
+    if is_missing(y).all():
+        columns = first_few([*map(repr, target.names)])
+        raise ConfigError(f"{table.name} has no rows left: the target {columns} is missing in all {len(y)}.")
+    return y
+
+
+def _note_on_missing(tables: Mapping[str, Table], y: Sequence[npt.NDArray[Any]], target: Target) -> str:
+    n_missing = sum(int(is_missing(one).sum()) for one in y)
+    if not n_missing:
+        return ""
+    words = read_as_missing([*tables.values()], target.names[0])
+    return f"{n_missing:,} rows whose target is missing are left out{words}"
+
+
+def _split(
+    tables: Mapping[str, Table], y: Sequence[npt.NDArray[Any]], target: Target, settings: TableSettings
+) -> list[LabelledTable]:
+    fractions: dict[str, Any] = {f"{name}_fraction": 0.0 for name in ("val", "test") if name in tables}
+    labelled = []
+    for (name, table), one in zip(tables.items(), y, strict=True):
+        missing = is_missing(one)
+        if name == "train" and len(tables) < len(SPLIT_NAMES):
+            assignment = split_rows(table, one, ~missing, target=target, settings=replace(settings, **fractions))
+        else:
+            assignment = np.where(missing, UNUSED, SPLIT_NAMES.index(name)).astype(np.int8)
+        labelled.append(LabelledTable(table, one, assignment))
     return labelled
 
 

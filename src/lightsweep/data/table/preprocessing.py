@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from lightsweep.errors import ConfigError
 from lightsweep.files import write_atomically
 
 TRANSFORMER = "preprocessing.skops"
-MIN_VALUES_TO_WARN = 10  # so many values are unlikely to be all new by chance
 VALUES_PER_BLOCK = 1 << 22  # 8 bytes each, and a few copies
 ESTIMATORS = (
     ColumnTransformer,
@@ -36,6 +35,38 @@ ESTIMATORS = (
     StandardScaler,
 )
 TRUSTED = ["numpy.dtype"]  # in addition to the types that skops trusts by default; it executes nothing
+
+
+class UnseenLevels(UserWarning):
+    """Counts the cells of a column whose level training has not seen; `known` is a level that it has."""
+
+    def __init__(self, column: str, *, known: str) -> None:
+        self.column = column
+        self.known = known
+        self.n_unseen = 0
+        self.n_cells = 0
+        self.example = ""
+
+    def count(self, cells: "pd.Series[str]", *, known: Collection[str]) -> None:
+        """Add the cells that are not missing."""
+        counts = cells[cells != MISSING_LEVEL].value_counts()
+        unseen = counts[~counts.index.isin([*known])]
+        self.n_cells += int(counts.sum())
+        self.n_unseen += int(unseen.sum())
+        if len(unseen):
+            self.example = self.example or str(unseen.index[0])
+
+    def add(self, other: "UnseenLevels") -> None:
+        """Add what another batch of rows has counted."""
+        self.n_cells += other.n_cells
+        self.n_unseen += other.n_unseen
+        self.example = self.example or other.example
+
+    def __str__(self) -> str:
+        return (
+            f"{self.n_unseen:,} of {self.n_cells:,} cells of the column '{self.column}' are levels that training has"
+            f" not seen, such as {self.example!r}; they count as unknown. Training had levels such as {self.known!r}."
+        )
 
 
 class TablePreprocessing:
@@ -84,22 +115,22 @@ class TablePreprocessing:
     def transform(self, rows: Any, *, where: RowLocator | None = None) -> Floats:
         """Return the matrix of shape `(n, d_in)`; columns may be in any order, and others are ignored.
 
-        Warns if a category has many values and none of them was seen in training: it may be written in another way,
-        as 1234 for 01234. Raises `ConfigError` if a column is missing, or a value does not fit its column.
+        Warns with `UnseenLevels` for each category with levels that training has not seen. Raises `ConfigError` if a
+        column is missing, or a value does not fit its column.
         """
         names = [column.name for column in self.columns.all]
         frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=names)
         n = rows_per_block(len(names))
         matrices = []
-        unseen = dict.fromkeys(self._levels, MISSING_LEVEL)
+        unseen = {name: UnseenLevels(name, known=min(levels)) for name, levels in self._levels.items() if levels}
         for start in range(0, max(1, len(frame)), n):
             typed = self.columns.typed(frame.iloc[start : start + n], where=where)
             matrices.append(self.matrix_of(typed))
-            unseen = {name: level for name, level in self._unseen(typed).items() if name in unseen}
-        for name, level in unseen.items():
-            known = min(self._levels[name])
-            message = f"no cell of the column '{name}' was seen in training: it has {level!r}, training had {known!r}"
-            warnings.warn(message, stacklevel=2)
+            for name, warning in unseen.items():
+                warning.count(typed[name], known=self._levels[name])
+        for warning in unseen.values():
+            if warning.n_unseen:
+                warnings.warn(warning, stacklevel=2)
         return np.concatenate(matrices)
 
     @cached_property
@@ -110,15 +141,6 @@ class TablePreprocessing:
             name: {*levels} - {MISSING_LEVEL}
             for _, encoder, names in steps
             for name, levels in zip(names, encoder.categories_, strict=True)
-        }
-
-    def _unseen(self, typed: pd.DataFrame) -> dict[str, str]:
-        """Return a level of each category that has many values, none of them seen in training."""
-        found = {name: {*typed[name].unique()} - {MISSING_LEVEL} for name in self._levels}
-        return {
-            name: min(levels)
-            for name, levels in found.items()
-            if levels.isdisjoint(self._levels[name]) and (typed[name] != MISSING_LEVEL).sum() >= MIN_VALUES_TO_WARN
         }
 
     def matrix_of(self, typed: pd.DataFrame) -> Floats:

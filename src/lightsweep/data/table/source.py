@@ -1,20 +1,23 @@
 """A table as it was read, and the settings to prepare it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from lightsweep.data.table.values import RowLocator, check_not_nested, to_arrow
+from lightsweep.data.reading.dialect import Dialect
+from lightsweep.data.table.values import RowLocator, check_not_nested, is_text_type, to_arrow
 
 
 @dataclass(frozen=True)
 class Table:
     """A frame whose index numbers the rows for `where`; `targets` are the target columns if `data.target` is null.
 
-    `left_out` maps ignored columns to the reason; `missing` lists the values that are missing beside null.
+    `left_out` maps ignored columns to the reason, and `missing` lists the values that are missing beside null.
+    `untyped` are columns of a text file that are text to keep their spelling, and may hold numbers. `missing_texts`
+    counts the texts in a column that were read as missing.
     """
 
     name: str
@@ -23,6 +26,8 @@ class Table:
     targets: Sequence[str] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     missing: Sequence[str] | None = None
+    untyped: Collection[str] = ()
+    missing_texts: Callable[[str], Mapping[str, int]] = lambda column: {}
 
     def location(self, i: int) -> str:
         return self.where(int(self.frame.index[i]))
@@ -32,6 +37,12 @@ class Table:
         values = to_arrow(self.frame[name], self.missing)
         check_not_nested(values, name=name, where=self.location, remedy="Choose another column.")
         return values
+
+    def declares_text(self, name: str) -> bool:
+        return name not in self.untyped and is_text_type(self.values(name).type)
+
+    def holds_booleans(self, name: str) -> bool:
+        return bool(pa.types.is_boolean(self.values(name).type))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +58,8 @@ class TableSettings:
     one_hot_up_to: int = 0
     drop: Sequence[str] | None = None
     kinds: Mapping[str, str] | None = None
-    missing: Sequence[str] | None = None
-    decimal: str = "."
+    dialect: Dialect
+    rare_classes: str = "refuse"
     split_by: str | None = None
     seed: int
     refit: bool

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from lightsweep.data.reading.numbers import is_number
 from lightsweep.data.splits import stratified_rows
 from lightsweep.data.table.kinds import date_format_of
 from lightsweep.data.table.source import Table, TableSettings
@@ -191,8 +192,8 @@ def check_splits(labelled: Sequence[LabelledTable], *, target: Target) -> None:
             f"{labelled[0].table.name}: no row is left for {' and '.join(empty)} ({listed})."
             " Give more rows, or split them in another way, with data.split."
         )
-    are_integers = all(isinstance(name, int) for name in target.classes)
-    remedy = " If these numbers are a quantity, set data.task=regression." if are_integers else ""
+    are_numbers = all(is_number(str(name)) for name in target.classes)
+    remedy = " If these numbers are a quantity, set data.task=regression." if are_numbers else ""
     for label, name in enumerate(target.classes):
         of_class = y == label
         n, n_train = int(of_class.sum()), int((assignment[of_class] == TRAIN).sum())
@@ -200,7 +201,7 @@ def check_splits(labelled: Sequence[LabelledTable], *, target: Target) -> None:
             raise ConfigError(
                 f"{_location(labelled, int(of_class.argmax()))}, column '{target.names[0]}': the class '{name}' has {n}"
                 f" rows, {n_train} of them for training; it needs at least {len(SPLIT_NAMES)} rows, and one for"
-                f" training. Give more such rows, or leave these out.{remedy}"
+                f" training. Give more such rows, or set data.rare_classes=drop or other.{remedy}"
             )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lightsweep.data.reading.numbers import is_number, without_unit
+from lightsweep.data.reading.spelling import normalized
 from lightsweep.errors import ConfigError
 
 RowLocator = Callable[[int], str]  # from the number of a row to a text such as "a.csv, line 17"
@@ -22,6 +25,8 @@ WHOLE = re.compile(r"^(-?\d+)\.0+$")
 WITH_COMMA = re.compile(r"^[-+]?\d*,\d+$")
 MAX_FLOAT = float(np.finfo(np.float32).max)
 WEEKDAY_OF_DAY_0 = 3  # 1970-01-01 was a Thursday
+WITH_TIME = r"\d:\d{2}"
+WITH_ZONE = r":\d{2}(\.\d+)?\s*(Z|UTC|GMT|[-+]\d{2}(:?\d{2})?)\s*$"
 
 
 def to_arrow(series: "pd.Series[Any]", missing: Sequence[str] | None = None) -> pa.Array:
@@ -52,13 +57,11 @@ def _object_to_text(value: Any, i: int, *, name: Any) -> str | None:
 
 
 def _simplify(values: pa.Array) -> pa.Array:
-    """Decode dictionaries, cast types that few Arrow functions support, and replace NaN by null."""
+    """Decode dictionaries, cast a type that few Arrow functions support, and replace NaN by null."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if values.type == pa.string_view():
         values = values.cast(pa.large_string())
-    if pa.types.is_decimal(values.type):
-        values = values.cast(pa.float64())
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
     return values
@@ -74,14 +77,6 @@ def _with_missing(values: pa.Array, missing: Sequence[str]) -> pa.Array:
     else:
         return values
     return pc.if_else(pc.is_in(compared, value_set=value_set), pa.scalar(None, values.type), values)
-
-
-def is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def is_number_type(kind: pa.DataType) -> bool:
@@ -106,10 +101,13 @@ def check_not_nested(values: pa.Array, *, name: str, where: RowLocator, remedy: 
         )
 
 
-def to_floats(values: pa.Array, *, name: str, where: RowLocator) -> npt.NDArray[np.float64]:
-    """Return floats, NaN where missing; raises `ConfigError` at the first value that is no number or too large."""
+def to_floats(values: pa.Array, *, name: str, where: RowLocator, unit: str | None = None) -> npt.NDArray[np.float64]:
+    """Return floats, NaN where missing; a number in text may have the unit.
+
+    Raises `ConfigError` at the first value that is no number or too large.
+    """
     if is_text_type(values.type):
-        values = _parse_numbers(values, name=name, where=where)
+        values = _parse_numbers(without_unit(values, unit) if unit else values, name=name, where=where)
     elif not is_number_type(values.type) and not pa.types.is_boolean(values.type):
         raise ConfigError(f"{where(0)}, column '{name}' holds {values.type} where numbers are expected.")
     floats: npt.NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
@@ -137,22 +135,30 @@ def _parse_numbers(texts: pa.Array, *, name: str, where: RowLocator) -> pa.Array
         raise
 
 
-def to_texts(values: pa.Array) -> npt.NDArray[np.object_]:
-    """Return the name of each value as a level, "" where missing."""
+def to_texts(values: pa.Array, spell: Callable[[Any], str] | None = None) -> npt.NDArray[np.object_]:
+    """Return `spell` of each value, by default its name as a level, and "" where missing."""
     encoded = values.dictionary_encode()
-    levels = np.array([*map(str, map(to_level, encoded.dictionary.to_pylist())), MISSING_LEVEL], dtype=object)
+    levels = np.array([*map(spell or to_level, encoded.dictionary.to_pylist()), MISSING_LEVEL], dtype=object)
     codes = encoded.indices.fill_null(len(levels) - 1).to_numpy(zero_copy_only=False)
     texts: npt.NDArray[np.object_] = levels[codes]
     return texts
 
 
-def to_level(value: Any) -> int | float | str:
-    """Return the value as a level of a category: text without surrounding blanks, and 3 for 3.0, also in text."""
-    if isinstance(value, str):
-        return WHOLE.sub(r"\1", value.strip())
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else value
-    return value if isinstance(value, int) and not isinstance(value, bool) else str(value)
+def to_level(value: Any) -> str:
+    """Return the name of a value as a level of a category: normalized text, and 3 for 3.0, also in text."""
+    return whole(to_label(value))
+
+
+def to_label(value: Any) -> str:
+    """Return the name of a value as a class: what the file holds, normalized, and 3 for the number 3.0."""
+    if isinstance(value, float | Decimal):
+        return str(int(value)) if value == value // 1 else str(value)
+    return normalized(value) if isinstance(value, str) else str(value)
+
+
+def whole(text: str) -> str:
+    """Return 3 for 3.0, and other texts as they are."""
+    return WHOLE.sub(r"\1", text)
 
 
 def to_booleans(values: pa.Array, *, name: str, where: RowLocator) -> npt.NDArray[np.float64]:
@@ -177,6 +183,32 @@ def to_days(values: pa.Array, *, date_format: str | None, name: str, where: RowL
         raise ConfigError(f"{where(0)}, column '{name}' holds {values.type} where dates are expected.")
     days: npt.NDArray[np.float64] = moments.astype(np.int64) / 86_400e6
     return np.where(np.isnat(moments), np.nan, days)
+
+
+def have_zone(values: pa.Array) -> pa.Array:
+    """Return whether each value has a time zone, null for a value without a time or without any moment."""
+    if pa.types.is_timestamp(values.type):
+        return pc.if_else(pc.is_valid(values), values.type.tz is not None, pa.scalar(None, pa.bool_()))
+    if not is_text_type(values.type):
+        return pa.nulls(len(values), pa.bool_())
+    has_time = pc.match_substring_regex(values, WITH_TIME)
+    return pc.if_else(has_time, pc.match_substring_regex(values, WITH_ZONE), pa.scalar(None, pa.bool_()))
+
+
+def check_zones(values: pa.Array, *, has_zone: bool, name: str, where: RowLocator) -> None:
+    """Raise `ConfigError` at the first moment that has a time zone where the others have none, or the reverse."""
+    first = pc.index(have_zone(values), not has_zone).as_py()
+    if first >= 0:
+        moment = f"{where(first)}, column '{name}' is '{values[first].as_py()}', which has"
+        if has_zone:
+            raise ConfigError(
+                f"{moment} no time zone, but the times of training have one. Write it with its zone, as"
+                " 2024-12-31 18:00+01:00 (pandas: .dt.tz_localize('Europe/Berlin'))."
+            )
+        raise ConfigError(
+            f"{moment} a time zone, but the times of training have none. Write the local time without it"
+            " (pandas: .dt.tz_convert('Europe/Berlin').dt.tz_localize(None))."
+        )
 
 
 def _parse_dates(

@@ -1,0 +1,1 @@
+"""Reading of tables from files."""

@@ -1,0 +1,52 @@
+"""How a text file is written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lightsweep.data.reading.numbers import SEPARATORS
+
+DECIMALS = {"point": ".", "comma": ","}
+# "?" is used by the UCI repository.
+MISSING = ("?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """The encoding (None: UTF-8), the signs in numbers, and the texts that are missing cells beside empty ones.
+
+    `missing` is None for `MISSING`, and `thousands` is a key of `SEPARATORS`.
+    """
+
+    missing: tuple[str, ...] | None = None
+    decimal: str = "."
+    thousands: str | None = None
+    encoding: str | None = None
+
+    @property
+    def missing_texts(self) -> tuple[str, ...]:
+        return MISSING if self.missing is None else self.missing
+
+    @property
+    def codec(self) -> str:
+        return self.encoding or "utf-8-sig"
+
+    def to_record(self) -> dict[str, Any]:
+        """Return a dictionary that JSON can hold."""
+        return {**vars(self), "missing": self.missing and [*self.missing]}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Dialect":
+        """Read a record of `to_record`; raises `ValueError` or `LookupError` if it is malformed."""
+        missing: Sequence[str] | None = record.get("missing")
+        thousands, encoding = record.get("thousands"), record.get("encoding")
+        if thousands not in SEPARATORS:
+            raise ValueError(f"{thousands!r} is no separator of thousands")
+        if encoding is not None:
+            "".encode(encoding)
+        return cls(
+            missing=None if missing is None else tuple(map(str, missing)),
+            decimal="," if record.get("decimal") == "," else ".",
+            thousands=thousands,
+            encoding=encoding,
+        )

@@ -1,0 +1,290 @@
+"""What a file writes or declares is honoured: codes, types, numbers with signs, encodings and spellings."""
+
+import unicodedata
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lightsweep.data.reading.dialect import Dialect
+from lightsweep.data.reading.frames import read_batches, read_frame
+from lightsweep.data.saved_preprocessing import load_preprocessing
+from lightsweep.data.table.columns import Column
+from lightsweep.data.table.module import TableDataModule
+from lightsweep.errors import ConfigError
+from tests.data.table.tables import table
+
+N = 60
+CODES = ["00501", "01234", "99999"] * (N // 3)
+CLASSES = ["north", "south", "west"] * (N // 3)
+
+
+def column(data: TableDataModule, name: str = "c") -> Column:
+    preprocessing: Any = data.preprocessing
+    return next(one for one in preprocessing.columns.all if one.name == name)
+
+
+def overview(data: TableDataModule) -> str:
+    return (data.folder / "overview.txt").read_text(encoding="utf-8")
+
+
+def saved(data: TableDataModule, folder: Path) -> Any:
+    """Return the preprocessing as a prediction loads it."""
+    data.preprocessing.save(folder)
+    return load_preprocessing(folder)
+
+
+def write(path: Path, **columns: Any) -> None:
+    frame = pd.DataFrame({"c": CODES, "x": range(N), "y": CLASSES} | columns)
+    {".csv": frame.to_csv, ".parquet": frame.to_parquet}[path.suffix](path, index=False)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_codes_with_leading_zeros_are_categories(late: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if late:  # in a later block than the first
+        monkeypatch.setattr("lightsweep.data.reading.text.BLOCK_BYTES", 256)
+        monkeypatch.setitem(
+            globals(), "CODES", ["15010", "21234", "99999"] * (N // 3 - 1) + ["00501", "01234", "00501"]
+        )
+    write(tmp_path / "a.csv")
+    data = table(tmp_path, drop=["x"])
+    assert column(data).kind == "category"
+    assert "note      c: category, some values have leading zeros" in overview(data)
+
+
+def test_numbers_that_begin_with_one_zero_stay_numbers(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=["0", "-0.5", "10", "0.25", "100", "0e3"] * (N // 6))
+    assert column(table(tmp_path)).kind == "number"
+    write(tmp_path / "a.csv")
+    assert column(table(tmp_path, kinds={"c": "number"})).kind == "number"
+
+
+def test_codes_agree_as_text_numbers_and_categories(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv")
+    preprocessing = saved(table(tmp_path), tmp_path)
+    [text] = read_batches(tmp_path / "a.csv")
+    as_text = pd.DataFrame({"c": CODES, "x": range(N)})
+    expected = preprocessing.transform(text)
+    assert expected[:, 1:].sum() == N  # every code is a level of training
+    for c in (as_text["c"], as_text["c"].astype(int), as_text["c"].astype(float), as_text["c"].astype("category")):
+        np.testing.assert_array_equal(preprocessing.transform(as_text.assign(c=c)), expected)
+
+
+def test_a_declared_category_is_one_whatever_its_levels_are(tmp_path: Path) -> None:
+    levels: list[Any] = [[1, 2, 3], ["1", "2", "3"], [1.0, 2.0, 3.0], [2020, 2021, 2022]]
+    for values in levels:
+        write(tmp_path / "a.parquet", c=pd.Categorical(values * (N // 3)))
+        data = table(tmp_path, "a.parquet")
+        assert column(data).kind == "category"
+        preprocessing = saved(data, tmp_path)
+        numbers = pd.DataFrame({"c": [int(value) for value in values] * (N // 3), "x": range(N)})
+        expected = preprocessing.transform(read_frame(tmp_path / "a.parquet"))
+        for c in (numbers["c"], numbers["c"].astype(float), numbers["c"].astype(str), numbers["c"].astype("category")):
+            np.testing.assert_array_equal(preprocessing.transform(numbers.assign(c=c)), expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (pa.array([True, False, None] * (N // 3)), "boolean"),
+        (pa.array([0, 1, 2] * (N // 3), pa.date32()), "date"),
+        (pa.array([0, 1, 2] * (N // 3), pa.timestamp("ms", tz="Europe/Berlin")), "date"),
+        (pa.array(["1", "2", "3"] * (N // 3)), "category"),
+        (pa.array([1, 2, 3] * (N // 3), pa.decimal128(20, 2)), "number"),
+        (pa.array([1, 2, 3] * (N // 3), pa.int8()), "number"),
+    ],
+)
+def test_declared_types_of_a_binary_file_are_kept(values: pa.Array, kind: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"c": values, "x": range(N), "y": CLASSES}), tmp_path / "a.parquet")
+    assert column(table(tmp_path, "a.parquet")).kind == kind
+
+
+LONG = [10**19 + i for i in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        ([str(label) for label in LONG], tuple(map(str, LONG))),
+        (["1.1", "1.10", "2.0"], ("1.1", "1.10", "2.0")),
+        (["2E3", "2000", "1"], ("1", "2000", "2E3")),
+        (["1", "01", "2"], ("01", "1", "2")),
+        (["3.0", "1", "2"], (1, 2, 3)),
+        (["9007199254740993", "9007199254740992", "0"], (0, 2**53, 2**53 + 1)),
+    ],
+)
+def test_a_label_of_a_text_file_is_never_a_float(labels: list[str], classes: tuple[Any, ...], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n" + "".join(f"{i},{labels[i % 3]}\n" for i in range(N)))
+    data = table(tmp_path, task="multiclass")
+    assert tuple(data.classes) == classes
+    assert sum(len(y) for _, y in (data.splits.train, data.splits.test)) > 0
+
+
+@pytest.mark.parametrize("scale", [0, 2])
+def test_a_decimal_label_of_a_binary_file_is_exact(scale: int, tmp_path: Path) -> None:
+    labels = pa.array([str(label) for label in LONG] * (N // 3)).cast(pa.decimal128(30, scale))
+    pq.write_table(pa.table({"x": range(N), "y": labels}), tmp_path / "a.parquet")
+    assert tuple(table(tmp_path, "a.parquet", task="multiclass").classes) == tuple(map(str, LONG))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_a_boolean_target_stays_boolean(name: str, tmp_path: Path) -> None:
+    write(tmp_path / name, y=[True, False] * (N // 2))
+    assert [type(label) for label in table(tmp_path, name).classes] == [bool, bool]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["True", "true", "FALSE"], (False, True)),
+        (["Yes", "yes", "NO"], ("no", "yes")),
+        (["Yes", "No", "No"], ("No", "Yes")),
+        (["Cat", "cat", "dog"], ("Cat", "cat", "dog")),
+    ],
+)
+def test_spellings_of_a_boolean_are_one_class(labels: list[str], classes: tuple[Any, ...], tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", y=labels * (N // 3))
+    data = table(tmp_path)
+    assert tuple(data.classes) == classes
+    assert (f"3 spellings ({', '.join(sorted(labels))}) are 2 classes" in overview(data)) == (
+        len(set(labels)) > len(classes)
+    )
+    labels_in_splits = np.concatenate([split[1] for split in (data.splits.train, data.splits.val, data.splits.test)])  # type: ignore[index]
+    assert np.bincount(labels_in_splits).sum() == N
+
+
+def test_texts_that_look_the_same_are_the_same(tmp_path: Path) -> None:
+    names = ["Zürich", "São Paulo", "Malmö"]
+    write(tmp_path / "a.csv", c=names * (N // 3), y=["Übung", "Test", "Übung"] * (N // 3))
+    (tmp_path / "a.csv").write_text((tmp_path / "a.csv").read_text().replace("c,x,y", "Größe,x,y\u200b"))
+    data = table(tmp_path, drop=["x"])
+    assert column(data, "Größe").kind == "category"
+    preprocessing = saved(data, tmp_path)
+    expected = preprocessing.transform(pd.DataFrame({"Größe": names}))
+    spellings = [unicodedata.normalize("NFD", name) for name in names], [f"\u200b{name}\u00a0" for name in names]
+    for other in spellings:
+        frame = pd.DataFrame({unicodedata.normalize("NFD", "Größe"): other})
+        np.testing.assert_array_equal(preprocessing.transform(frame), expected)
+    decomposed = unicodedata.normalize("NFD", "Größe")
+    assert table(tmp_path, drop=["x", decomposed], target="y").settings.drop == ["x", "Größe"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "cells", "numbers"),
+    [
+        ({"thousands": "comma"}, ["1,068.98", "980", "1,234,567"], [1068.98, 980, 1234567]),
+        ({"thousands": "point", "decimal": "comma"}, ["1.068,98", "980", "0,5"], [1068.98, 980, 0.5]),
+        ({"thousands": "space", "decimal": "comma"}, ["1\u202f068,98", "9 800", "-7"], [1068.98, 9800, -7]),
+        ({}, ["12.5%", "7 %", "-3%"], [12.5, 7, -3]),
+        ({"decimal": "comma"}, ["12,5%", "7%", "-3%"], [12.5, 7, -3]),
+        ({}, ["$5.20", "-$3", "$ 7"], [5.2, -3, 7]),
+        ({"thousands": "comma"}, ["1,005.20 €", "3 €", "-7€"], [1005.2, 3, -7]),
+    ],
+)
+def test_numbers_with_signs_are_numbers_in_training_and_prediction(
+    settings: dict[str, Any], cells: list[str], numbers: list[float], tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    write(path, c=cells * (N // 3))
+    data = table(tmp_path, drop=["x"], **settings)
+    assert column(data).kind == "number"
+    preprocessing = saved(data, tmp_path)
+    [rows] = read_batches(path, dialect=preprocessing.columns.dialect)
+    by_text = preprocessing.transform(rows)
+    np.testing.assert_allclose(preprocessing.transform(pd.DataFrame({"c": numbers * (N // 3)})), by_text, atol=1e-6)
+    assert ("c: number, in " in overview(data)) == any(sign in cells[0] for sign in "%$€")
+
+
+def test_a_target_may_have_a_currency(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", y=[f"${i},{i:03}.50" for i in range(1, N + 1)])
+    data = table(tmp_path, thousands="comma", drop=["c"])
+    assert "regression: y 1002 to 6.006e+04" in overview(data)
+
+
+def test_a_unit_that_training_has_not_seen_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=["$5.20", "-$3", "$ 7"] * (N // 3))
+    preprocessing = saved(table(tmp_path, drop=["x"]), tmp_path)
+    with pytest.raises(ConfigError, match="column 'c' is '5€', which is not a number"):
+        preprocessing.transform(pd.DataFrame({"c": ["5€"]}))
+
+
+def test_thousands_and_decimals_have_different_signs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.thousands and data\.decimal are both point"):
+        table(tmp_path, thousands="point")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16"])
+def test_the_encoding_is_used_and_kept(encoding: str, tmp_path: Path) -> None:
+    text = "stÿle,y\n" + "süß,ä\nmild,ö\nsüß,ä\n" * (N // 3)
+    (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+    data = table(tmp_path, encoding=encoding)
+    assert (tuple(data.classes), column(data, "stÿle").kind) == (("ä", "ö"), "category")
+    assert saved(data, tmp_path).columns.dialect == Dialect(encoding=encoding)
+
+
+def test_times_without_their_zone_are_refused(tmp_path: Path) -> None:
+    moments = pd.Series(pd.date_range("2024-01-01 05:30", periods=N, freq="7h"))
+    zoned = moments.dt.tz_localize("Europe/Berlin")
+    for with_zone, training, other in ((True, zoned, moments), (False, moments, zoned)):
+        for name, series in (("a.csv", training.map(str)), ("a.parquet", training)):
+            write(tmp_path / name, c=series)
+            data = table(tmp_path, name, drop=["x"])
+            assert column(data).has_zone is with_zone
+            preprocessing = saved(data, tmp_path)
+            assert np.isfinite(preprocessing.transform(pd.DataFrame({"c": training}))).all()
+            for changed in (other, other.map(str)):
+                with pytest.raises(ConfigError, match="no time zone" if with_zone else "has a time zone"):
+                    preprocessing.transform(pd.DataFrame({"c": changed}))
+
+
+def test_dates_without_hours_need_no_zone(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=[f"2024-01-{1 + i % 28:02}" for i in range(N)])
+    data = table(tmp_path, drop=["x"])
+    assert (column(data).kind, column(data).has_zone) == ("date", None)
+
+
+def test_texts_that_are_missing_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", y=["NA", "EU", "AS"] * (N // 3))
+    assert "20 rows whose target is missing are left out ('NA' in 20 rows counts as missing;" in overview(
+        table(tmp_path)
+    )
+    assert tuple(table(tmp_path, missing=[]).classes) == ("AS", "EU", "NA")
+
+
+RARE = ["a", "b"] * (N // 2 - 2) + ["c", "d", "e", "e"]
+
+
+@pytest.mark.parametrize(("how", "classes", "n_rows"), [("drop", ("a", "b"), N - 4), ("other", ("a", "b", "other"), N)])
+def test_rare_classes_are_left_out_or_become_one(
+    how: str, classes: tuple[str, ...], n_rows: int, tmp_path: Path
+) -> None:
+    write(tmp_path / "a.csv", y=RARE)
+    with pytest.raises(ConfigError, match=r"set data\.rare_classes=drop or other"):
+        _ = table(tmp_path).splits
+    data = table(tmp_path, rare_classes=how)
+    assert (tuple(data.classes), data.target.d_out) == (classes, len(classes))
+    assert f"{n_rows} rows" in overview(data)
+    assert "3 rare classes with 4 rows" in overview(data)
+
+
+def test_a_class_without_rows_for_training_is_rare(tmp_path: Path) -> None:
+    y, splits = ["a", "b", "c"] * (N // 3), ["train", "val", "test"] * (N // 3)
+    parts = ["test" if label == "c" else splits[(i // 3) % 3] for i, label in enumerate(y)]
+    write(tmp_path / "a.csv", y=y, part=parts)
+    settings: dict[str, Any] = {"split": "column", "split_by": "part"}
+    with pytest.raises(ConfigError, match="the class 'c' has 20 rows, 0 of them for training"):
+        _ = table(tmp_path, **settings).splits
+    data = table(tmp_path, rare_classes="drop", **settings)
+    assert tuple(data.classes) == ("a", "b")
+    assert sum(len(split[1]) for split in (data.splits.train, data.splits.val, data.splits.test)) == 40  # type: ignore[index]
+
+
+def test_rare_numbers_become_a_class_beside_numbers(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", y=[0, 1] * (N // 2 - 2) + [7, 8, 9, 9])
+    with warnings.catch_warnings(action="error"):
+        assert tuple(table(tmp_path, rare_classes="other").classes) == ("0", "1", "other")
