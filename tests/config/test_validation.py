@@ -51,6 +51,7 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "data.decimal": (["point", "comma"], [None, "", ".", ","]),
     "data.thousands": ([None, "comma", "point", "space"], ["", ",", "apostrophe"]),
     "data.encoding": ([None, "latin-1", "utf-16", "cp1252"], ["latin-99", "hex", 1, "\0"]),
+    "data.target_scale": (["standard", "robust"], [None, "quantile"]),
     "data.rare_classes": (["refuse", "drop", "other"], [None, "", "merge"]),
     "data.scale": (["standard", "quantile"], [None, "", "minmax"]),
     "data.one_hot_up_to": ([0, 12], [*NOT_NUMBERS, -1, 1.5]),

@@ -106,6 +106,7 @@ RULES: dict[str, Rule] = {
     "data.encoding": _or_null(Rule("a text encoding that Python knows, such as latin-1 or utf-16", _is_encoding)),
     "data.rare_classes": _one_of("refuse", "drop", "other"),
     "data.scale": _one_of("standard", "quantile"),
+    "data.target_scale": _one_of("standard", "robust"),
     "data.one_hot_up_to": INT_FROM_0,
     "data.class_weights": _one_of("balanced", None),
     "data.n_classes": Rule("a whole number of at least 2", lambda v: _is_int(v) and v >= 2),

@@ -46,6 +46,16 @@ class Scaler:
             std=np.broadcast_to(np.where(std > 0, std, 1.0), x.shape[1:]).astype(x.dtype),
         )
 
+    @classmethod
+    def robust(cls, x: AnyFloats) -> "Scaler":
+        """Use the median and the quartiles, which a few values far outside do not change.
+
+        For a normal distribution the result is that of `of`, because its quartiles are 1.349 deviations apart.
+        """
+        low, median, high = np.quantile(x, (0.25, 0.5, 0.75), axis=0)
+        std = np.where(high > low, (high - low) / 1.349, x.std(axis=0))
+        return cls(mean=median, std=np.where(std > 0, std, 1.0))
+
     def transform(self, x: AnyFloats) -> Floats:
         out = x - self.mean
         out /= self.std

@@ -35,6 +35,10 @@ LIMITS_OF_TABLES = (
     "A missing column, or a value that does not fit its column's kind, is refused; other columns are ignored.",
     OUT_OF_RANGE,
 )
+OF_WEIGHTS = (
+    "The classes had weights in training, so the probabilities are not those of the data: those of rare classes are too"
+    " high. `predict_proba(rows, calibrated=True)` corrects that."
+)
 LIMITS_OF_ARRAYS = ("Features must be finite numbers, in the order of training.", OUT_OF_RANGE)
 
 
@@ -167,7 +171,10 @@ def _card_of_data(model: L.LightningModule, data: TensorDataModule) -> dict[str,
         "columns": columns,
         "predicted": predicted if predicted.shape == (len(x), data.target.d_out) else None,
         "actual": actual,
-        "limits": LIMITS_OF_TABLES if columns else LIMITS_OF_ARRAYS,
+        "limits": [
+            *(LIMITS_OF_TABLES if columns else LIMITS_OF_ARRAYS),
+            *([OF_WEIGHTS] if data.target.weights else []),
+        ],
     }
 
 

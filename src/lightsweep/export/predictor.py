@@ -87,7 +87,7 @@ class Predictor:
         return cls(model=model.eval(), preprocessing=preprocessing, target=target, metrics=metrics)
 
     @property
-    def classes(self) -> tuple[int | str, ...]:
+    def classes(self) -> tuple[bool | int | str, ...]:
         """The name of each column of `predict_proba`; empty for a regression."""
         return self.target.classes
 
@@ -102,11 +102,23 @@ class Predictor:
             return self.most_probable(outputs)
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
-    def predict_proba(self, rows: "Rows") -> npt.NDArray[np.float32]:
-        """Return probabilities of shape `(n, len(classes))`. Raises `ConfigError` as `predict`, or for a regression."""
+    def predict_proba(self, rows: "Rows", *, calibrated: bool = False) -> npt.NDArray[np.float32]:
+        """Return probabilities of shape `(n, len(classes))`.
+
+        A model with class weights gives those of classes that are as frequent as the weights make them; `calibrated`
+        gives those of the training rows: each is divided by the weight of its class, and the sum is 1 again (Elkan,
+        "The foundations of cost-sensitive learning", IJCAI 2001, theorem 2).
+
+        Raises `ConfigError` as `predict`, or for a regression.
+        """
         if not self.classes:
             raise ConfigError("this model is a regression, which has no probabilities; use predict.")
-        return self.outputs(rows)
+        outputs = self.outputs(rows)
+        if not calibrated or not self.target.weights:
+            return outputs
+        shares: npt.NDArray[np.float32] = np.divide(outputs, self.target.weights, dtype=np.float32)
+        shares /= shares.sum(axis=1, keepdims=True)
+        return shares
 
     def outputs(self, rows: "Rows", *, where: Callable[[int], str] | None = None) -> npt.NDArray[np.float32]:
         """Return probabilities `(n, n_classes)`, or values `(n, n_targets)`.

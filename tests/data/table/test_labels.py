@@ -10,7 +10,6 @@ import torch
 
 from lightsweep.data.target import Target
 from lightsweep.errors import ConfigError
-from lightsweep.task import Task
 from tests.data.table.tables import WRITERS, mixed, splits_of, table
 
 
@@ -106,6 +105,26 @@ def test_class_weights_balance_the_classes_and_do_not_exist_for_a_regression(tmp
     weights = table(tmp_path, class_weights="balanced").class_weights
     assert weights == pytest.approx((2 / 3, 2), rel=1e-3)
     regression = table(tmp_path, target="v", class_weights="balanced")
-    assert regression.task is Task.REGRESSION
     with pytest.raises(ConfigError, match=r"data\.class_weights is balanced, but the task is regression"):
         _ = regression.class_weights
+
+
+def test_values_far_outside_are_said_and_a_robust_scale_learns_beside_them(tmp_path: Path) -> None:
+    y = np.arange(200) / 7
+    y[[3, 60]] = 1e9, -1e9
+    pd.DataFrame({"x": range(200), "y": y}).to_csv(tmp_path / "a.csv", index=False)
+    standard = table(tmp_path)
+    assert "note      y: 1." in (standard.folder / "overview.txt").read_text()
+    assert "or set data.target_scale=robust monitor=val/mae" in (standard.folder / "overview.txt").read_text()
+    assert standard.splits.train[1].abs().median() < 0.1  # nearly all values are scaled to the same number
+    robust = table(tmp_path, target_scale="robust")
+    assert "note" not in (robust.folder / "overview.txt").read_text()
+    assert robust.splits.train[1].abs().median() > 0.5
+    assert robust.splits.train[1].abs().max() <= 20
+
+
+def test_a_robust_scale_of_a_target_with_one_value_in_most_rows_is_finite(tmp_path: Path) -> None:
+    y = [0.0] * 180 + [0.5 * i for i in range(1, 21)]
+    pd.DataFrame({"x": range(200), "y": y}).to_csv(tmp_path / "a.csv", index=False)
+    data = table(tmp_path, target_scale="robust")
+    assert all(torch.isfinite(split[1]).all() for split in splits_of(data))

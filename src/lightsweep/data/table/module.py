@@ -6,6 +6,7 @@ import logging
 import sys
 from abc import abstractmethod
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ from lightsweep.trial.driver import is_worker
 
 log = logging.getLogger(__name__)
 
+NOTES_ON_WEIGHTS = {
+    "balanced": "\n  note      data.class_weights=balanced: probabilities are those of equally frequent classes;"
+    " predict_proba(rows, calibrated=True) gives those of the data"
+}
+
 
 class FrameDataModule(TensorDataModule):
     """Tables of any source, which a subclass reads; they are prepared once in `cache`, for all processes."""
@@ -53,6 +59,7 @@ class FrameDataModule(TensorDataModule):
         thousands: str | None = None,
         encoding: str | None = None,
         rare_classes: str = "refuse",
+        target_scale: str = "standard",
         split: str | None,
         split_by: str | None = None,
         val_fraction: float,
@@ -84,6 +91,7 @@ class FrameDataModule(TensorDataModule):
                 encoding=encoding,
             ),
             rare_classes=rare_classes,
+            target_scale=target_scale,
             split=split,
             split_by=split_by and normalized(split_by),
             val_fraction=val_fraction,
@@ -120,7 +128,7 @@ class FrameDataModule(TensorDataModule):
             self._folder = cached_folder(self.cache, name=self.short_name, key=key, make=self._prepare)
             if absent := [name for name in FILES if not (self._folder / name).is_file()]:
                 raise ConfigError(f"{shown(self._folder)} lacks {absent[0]}. Delete that folder to prepare it again.")
-            _show_overview_once(self._folder, is_refit=self.refit)
+            _show_overview_once(self._folder, is_refit=self.refit, note=NOTES_ON_WEIGHTS.get(str(self.weighting), ""))
         return self._folder
 
     def _prepare(self, folder: Path) -> None:
@@ -135,7 +143,8 @@ class FrameDataModule(TensorDataModule):
 
     @property
     def target(self) -> Target:
-        return _read_target(self.folder)
+        target = _read_target(self.folder)
+        return replace(target, weights=self.class_weights or ())
 
     @property
     def classes(self) -> Sequence[int | str]:  # type: ignore[override]
@@ -150,12 +159,13 @@ class FrameDataModule(TensorDataModule):
         """Weights that balance the classes in training: rows / (classes * rows of the class)."""
         if self.weighting is None:
             return None
-        if self.task.is_regression:
+        target = _read_target(self.folder)
+        if target.task.is_regression:
             raise ConfigError(
                 f"data.class_weights is {self.weighting}, but the task is regression, which has no classes: set"
                 " data.class_weights=null."
             )
-        counts = torch.bincount(self.splits.train[1], minlength=self.d_out)
+        counts = torch.bincount(self.splits.train[1], minlength=target.d_out)
         return tuple((counts.sum() / (len(counts) * counts)).tolist())
 
 
@@ -222,9 +232,9 @@ def file_identity(path: Path) -> list[Any]:
 
 
 @lru_cache(maxsize=32)
-def _show_overview_once(folder: Path, *, is_refit: bool) -> None:
+def _show_overview_once(folder: Path, *, is_refit: bool, note: str) -> None:
     """Log the overview, and print it unless this is a worker; workers print it only when they prepare the data."""
-    overview = (folder / OVERVIEW).read_text(encoding="utf-8")
+    overview = (folder / OVERVIEW).read_text(encoding="utf-8") + note
     log.info("%s", overview)
     if not is_worker() and not _trials_have_shown_it(is_refit=is_refit):
         print(overview, file=sys.stderr)

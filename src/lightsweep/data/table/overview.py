@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lightsweep.data.splits import Scaler
 from lightsweep.data.table.columns import Kind
 from lightsweep.data.table.preprocessing import TablePreprocessing
 from lightsweep.data.table.source import Table
-from lightsweep.data.table.splitting import SPLIT_NAMES, UNUSED, LabelledTable
+from lightsweep.data.table.splitting import SPLIT_NAMES, TRAIN, UNUSED, LabelledTable
 from lightsweep.data.target import Target
 from lightsweep.errors import first_few
 
 MAX_LISTED = 12  # columns of a kind, or classes
+FAR_OUTSIDE = 20.0  # robust deviations; a normal distribution has no value beyond 7
 
 
 def overview_of(
@@ -67,3 +69,18 @@ def _describe_missing(tables: Sequence[Table], name: str) -> str:
 
 def _listed(parts: Sequence[str]) -> str:
     return ", ".join(parts[:MAX_LISTED]) + (", ..." if len(parts) > MAX_LISTED else "")
+
+
+def notes_on_outliers(labelled: Sequence[LabelledTable], target: Target) -> list[str]:
+    """Return a sentence for each target of a regression with values so far outside that they decide the loss."""
+    if not target.task.is_regression:
+        return []
+    y = np.concatenate([one.y[one.assignment == TRAIN] for one in labelled])
+    scaler = Scaler.robust(y)
+    far = np.abs(y - scaler.mean) > FAR_OUTSIDE * scaler.std
+    return [
+        f"{name}: {share:.2%} of the values are far outside of the others, such as {y[outside, i][0]:.3g}, and decide"
+        " the loss and rmse; mend them, or set data.target_scale=robust monitor=val/mae"
+        for i, (name, outside) in enumerate(zip(target.names, far.T, strict=True))
+        if (share := outside.mean()) > 0
+    ]

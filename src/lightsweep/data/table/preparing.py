@@ -23,7 +23,7 @@ from lightsweep.data.table.labels import (
     read_as_missing,
     target_names,
 )
-from lightsweep.data.table.overview import overview_of
+from lightsweep.data.table.overview import FAR_OUTSIDE, notes_on_outliers, overview_of
 from lightsweep.data.table.preprocessing import TRANSFORMER, TablePreprocessing, rows_per_block
 from lightsweep.data.table.rare_classes import RareClasses, handle_rare_classes
 from lightsweep.data.table.source import Table, TableSettings
@@ -71,8 +71,9 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
     if not columns.all:
         raise ConfigError(f"{first.name} has no feature column. Drop fewer columns, or set their kinds in data.kinds.")
     preprocessing = _fit(labelled, columns, settings)
-    target = _with_scaler(target, labelled, table=first.name)
-    _write_targets(folder, labelled, target)
+    target = _with_scaler(target, labelled, settings, table=first.name)
+    notes += notes_on_outliers(labelled, target) if settings.target_scale == "standard" else []
+    _write_targets(folder, labelled, target, clip_training=settings.target_scale == "robust")
     _write_matrices(folder, labelled, preprocessing)
     preprocessing.save(folder)
     left_out = {**first.left_out, **left_out}
@@ -188,7 +189,7 @@ def _fit(labelled: Sequence[LabelledTable], columns: Columns, settings: TableSet
     )
 
 
-def _with_scaler(target: Target, labelled: Sequence[LabelledTable], *, table: str) -> Target:
+def _with_scaler(target: Target, labelled: Sequence[LabelledTable], settings: TableSettings, *, table: str) -> Target:
     if not target.task.is_regression:
         return target
     y = np.concatenate([one.y[one.assignment == TRAIN] for one in labelled])
@@ -198,13 +199,17 @@ def _with_scaler(target: Target, labelled: Sequence[LabelledTable], *, table: st
                 f"{table}, column '{name}' is constant: it is {lowest:g} in every row for training."
                 " Choose another data.target."
             )
-    return replace(target, scaler=Scaler.of(y))
+    return replace(target, scaler=Scaler.robust(y) if settings.target_scale == "robust" else Scaler.of(y))
 
 
-def _write_targets(folder: Path, labelled: Sequence[LabelledTable], target: Target) -> None:
+def _write_targets(folder: Path, labelled: Sequence[LabelledTable], target: Target, *, clip_training: bool) -> None:
+    """Write labels or scaled values; `clip_training` limits the values of the training rows to `FAR_OUTSIDE`."""
     for split, name in enumerate(SPLIT_NAMES):
         y = np.concatenate([one.y[one.assignment == split] for one in labelled])
-        np.save(folder / f"y_{name}.npy", target.scaler.transform(y) if target.scaler else y, allow_pickle=False)
+        if target.scaler is not None:
+            y = target.scaler.transform(y)
+            y = y.clip(-FAR_OUTSIDE, FAR_OUTSIDE) if clip_training and split == TRAIN else y
+        np.save(folder / f"y_{name}.npy", y, allow_pickle=False)
     write_atomically(folder / TARGET, json.dumps(target.to_record()))
 
 

@@ -60,6 +60,7 @@ class TableSettings:
     kinds: Mapping[str, str] | None = None
     dialect: Dialect
     rare_classes: str = "refuse"
+    target_scale: str = "standard"
     split_by: str | None = None
     seed: int
     refit: bool
