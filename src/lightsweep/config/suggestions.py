@@ -32,8 +32,8 @@ def message_of(error: Exception, *, known_keys: Callable[[], list[str]] | None =
         to_add = f" To add it, write +{override}" if override else ""
         return f"{override or key}: the config has no key '{key}'.{similar}{to_add}"
     if null := NULL_CHOICE.search(text):
-        key = null[1].partition("=")[0]
-        return f"{null[1]}: choice(...) can't hold null. Separate the values by commas instead, such as '{key}=null,1'"
+        values = null[1].replace("=choice(", "=", 1).removesuffix(")")
+        return f"{null[1]}: choice(...) can't hold null. Separate the values by commas instead: '{values}'"
     lines = [text]
     if isinstance(error.__cause__, OmegaConfBaseException):
         lines.append(str(error.__cause__).splitlines()[0])
