@@ -137,7 +137,10 @@ def rejected(*arguments: str, cwd: Path) -> str:
         ([SEARCH, "+hydra.sweeper.n_trial=2"], ["hydra.sweeper.n_trial is 2", "Did you mean hydra.sweeper.n_trials?"]),
         ([SEARCH, "+hydra.launcher.nosuch=1"], ["hydra.launcher: ", "'nosuch'"]),
         ([SEARCH, "seed=1,2"], ["seed is searched", "seed=<number>"]),
-        ([SEARCH, "model.layer_sizes=choice(null,[64])"], ["can't hold null", "by commas instead: 'model.layer_sizes=null,[64]'"]),
+        (
+            [SEARCH, "model.layer_sizes=choice(null,[64])"],
+            ["can't hold null", "by commas instead: 'model.layer_sizes=null,[64]'"],
+        ),
         ([SEARCH, "hydra.sweeper.storage=nosql://u:secret@host/db"], ["nosql://u:***@host/db"]),
         ([SEARCH, "optimizer.lr=interval(1"], ["optimizer.lr=interval(1"]),
         (

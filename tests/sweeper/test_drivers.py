@@ -62,9 +62,8 @@ def search_with(
         load_if_exists=True,
     )
     launcher = FakeLauncher(folder, meanwhile=lambda: other(study))
-    monkeypatch.setattr(search, "_launcher", lambda: launcher)
     monkeypatch.setattr("lightsweep.sweeper.search.write_report", lambda *_, **__: None)
-    search._search(study, request=search._request([]), folder=folder)
+    search._search(study, request=search._request([]), folder=folder, launcher=launcher)  # type: ignore[arg-type]
     return launcher, study
 
 

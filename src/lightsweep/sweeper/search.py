@@ -89,11 +89,12 @@ class Search:
         if self.settings.preflight:
             self._preflight(request, sampler=sampler)
             return
+        launcher = self._launcher()  # before a folder is made, because its settings may be wrong
         folder, is_new = reserve_folder(self.config)
         try:
             study = self._open_study(folder, request=request, sampler=sampler, pruner=pruner)
             save_command(folder, config=self.config)
-            self._search(study, request=request, folder=folder)
+            self._search(study, request=request, folder=folder, launcher=launcher)
         except USER_ERRORS:
             if not (folder / TABLE).exists():
                 release_folder(folder, is_new=is_new)  # no trial has finished
@@ -118,9 +119,9 @@ class Search:
             url=self._url(Path(self.config.hydra.sweep.dir)),
         )
 
-    def _search(self, study: optuna.Study, *, request: Request, folder: Path) -> None:
+    def _search(self, study: optuna.Study, *, request: Request, folder: Path, launcher: Launcher) -> None:
         clear_stop_request(folder)
-        jobs = TrialJobs(launcher=self._launcher(), space=request.space, fixed=request.fixed, sweep_dir=folder)
+        jobs = TrialJobs(launcher=launcher, space=request.space, fixed=request.fixed, sweep_dir=folder)
         results = self._results(folder, study=study, jobs=jobs)
         refitted_before = read_refit_record(folder)
         stop_reason = self._run_trials(study, jobs=jobs, results=results)
