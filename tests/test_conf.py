@@ -144,6 +144,20 @@ def test_the_search_space_is_as_documented(composed: Compose) -> None:
     assert cfg.hydra.runtime.choices["hydra/sweeper/pruner"] == "median"
 
 
+@pytest.mark.parametrize(
+    ("overrides", "folder"),
+    [
+        (["hparams_search=mlp"], r"mlp/[\d_-]+"),
+        (["hparams_search=table"], r"table/[\d_-]+"),
+        (["hparams_search=mlp", "hydra.sweeper.study_name=mine"], r"mine/[\d_-]+"),
+        (["hydra/sweeper=lightsweep", "hydra.sweeper.study_name=own"], r"own/[\d_-]+"),  # a file without sweep.dir
+        ([], r"multirun/\d+/[\d_-]+"),
+    ],
+)
+def test_the_name_of_the_study_names_the_folder(overrides: list[str], folder: str, composed: Compose) -> None:
+    assert re.fullmatch(f"outputs/{folder}", composed(*overrides).hydra.sweep.dir)
+
+
 @pytest.mark.parametrize("search", ["mlp", "mlp_wide"])
 def test_each_sample_of_a_search_space_composes_to_valid_values(search: str, composed: Compose) -> None:
     for sample in (space := space_of(search, composed)).samples():

@@ -62,4 +62,4 @@ def test_verbose_shows_the_progress_bar_of_lightning(tmp_path: Path) -> None:
 def test_a_multirun_without_a_search_runs_each_job(tmp_path: Path) -> None:
     ran = succeed("-m", "seed=1,2", "trainer.max_epochs=1", "verbose=false", cwd=tmp_path)
     assert len(ran.out.splitlines()) == 2
-    assert len(list(tmp_path.glob("outputs/multirun/*/[01]/result.yaml"))) == 2
+    assert len(list(tmp_path.glob("outputs/multirun/*/*/[01]/result.yaml"))) == 2

@@ -26,7 +26,7 @@ from lightsweep.failures import Kind, TrialStoppedError, TrialTimeoutError
 from lightsweep.model.module import MLPModule
 from lightsweep.trial.stop import clear_stop_request, request_stop
 from lightsweep.trial.time_limit import lift_time_limit, limit_time
-from tests.callbacks.scripted import N_BATCHES, Scripted, batches, fit
+from tests.callbacks.scripted import N_BATCHES, Phases, Scripted, batches, fit
 from tests.model.modules import settings
 
 RISING = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -157,6 +157,112 @@ def test_an_unknown_monitor_is_an_error_that_lists_the_logged_metrics(
     pruning = callback_for(optuna.create_study() if with_trial else None, monitor="val/accuracy")
     with pytest.raises(ConfigError, match=r"monitor is 'val/accuracy', .* It logged: val/acc\."):
         fit(RISING, callbacks=[pruning], **quiet_trainer)
+
+
+STEP, EPOCH, BOTH = (
+    {"on_step": True, "on_epoch": False},
+    {"on_step": False, "on_epoch": True},
+    {"on_step": True, "on_epoch": True},
+)
+NOT_OF_A_VALIDATION: dict[str, tuple[str, dict[str, Any]]] = {
+    "logged in training, per step": ("acc", {"train": STEP}),
+    "logged in training, per epoch": ("acc", {"train": EPOCH}),
+    "logged in training, per step and per epoch": ("acc", {"train": BOTH}),
+    "the name of training's epoch": ("acc_epoch", {"train": BOTH}),
+    "logged in validation per step": ("acc", {"val": STEP}),
+    "logged in validation per step, and in training": ("acc", {"val": STEP, "train": EPOCH}),
+    "the name of validation's steps": ("acc_step", {"val": BOTH}),
+}
+
+
+@pytest.mark.parametrize("arguments", [{}, {"val_check_interval": 0.5}, {"num_sanity_val_steps": 2}])
+@pytest.mark.parametrize(("monitor", "phases"), NOT_OF_A_VALIDATION.values(), ids=NOT_OF_A_VALIDATION)
+def test_a_metric_that_no_validation_logs_at_its_end_is_refused(
+    monitor: str, phases: dict[str, Any], arguments: dict[str, Any], quiet_trainer: dict[str, Any]
+) -> None:
+    study = optuna.create_study(direction="maximize")
+    pruning = callback_for(study, monitor=monitor)
+    with pytest.raises(ConfigError) as refused:
+        fit(RISING, callbacks=[pruning], model=Phases(RISING, name="acc", **phases), **{**quiet_trainer, **arguments})
+    logged = "acc, acc_epoch, val/acc" if phases.get("val") == BOTH else "val/acc"
+    assert str(refused.value) == (
+        f"monitor is '{monitor}', which the model did not log at the end of its validation. It logged: {logged}."
+        f" Set monitor to such a metric, or log this one in validation_step: self.log('{monitor}', ..., on_epoch=True)."
+    )
+    assert study.trials[0].intermediate_values == {}
+
+
+@pytest.mark.parametrize("phases", [{"val": EPOCH}, {"val": BOTH}, {"val": {"enable_graph": True}}])
+@pytest.mark.parametrize("in_training", [{}, {"train": STEP}, {"train": EPOCH}, {"train": BOTH}])
+def test_of_a_metric_of_both_phases_the_value_of_the_validation_counts(
+    phases: dict[str, Any], in_training: dict[str, Any], tmp_path: Path, quiet_trainer: dict[str, Any]
+) -> None:
+    study = optuna.create_study(direction="maximize")
+    pruning = callback_for(study, monitor="acc")
+    checkpoint = BestCheckpoint(dirpath=str(tmp_path), filename="best", monitor="acc", direction="maximize")
+    early = EarlyStopping(monitor="acc", direction="maximize", patience=2, min_delta=0.0)
+    values = (0.1, 0.2, 0.5, 0.4, 0.3, 0.2)
+    fit(
+        values,
+        callbacks=[pruning, checkpoint, early],
+        model=Phases(values, name="acc", **phases, **in_training),
+        **{**quiet_trainer, "enable_checkpointing": True},
+    )
+    assert study.trials[0].intermediate_values == dict(enumerate(values[:5]))
+    assert (pruning.best_value, pruning.best_epoch, pruning.n_epochs) == (0.5, 2, 5)
+    assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == 2
+
+
+def test_a_metric_of_training_that_is_not_finite_is_not_the_monitored_one(quiet_trainer: dict[str, Any]) -> None:
+    class NaNInTraining(Phases):
+        def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+            self.log("acc", math.nan, on_epoch=True, batch_size=1)
+            return super().training_step(batch, batch_idx)
+
+    pruning = callback_for(optuna.create_study(direction="maximize"), monitor="acc")
+    fit(RISING, callbacks=[pruning], model=NaNInTraining(RISING, name="acc", val=EPOCH), **quiet_trainer)
+    assert (pruning.failed, pruning.best_value) == (None, 0.5)
+
+
+class LogsSometimes(Scripted):
+    """Logs `val/acc` in every second validation only."""
+
+    def log(self, *args: Any, **kwargs: Any) -> None:
+        if self.trainer.current_epoch % 2 == 0:
+            super().log(*args, **kwargs)
+
+
+def test_a_value_of_an_earlier_validation_is_not_reported_again(quiet_trainer: dict[str, Any]) -> None:
+    study = optuna.create_study(direction="maximize")
+    fit(RISING, callbacks=[callback_for(study)], model=LogsSometimes(RISING), **quiet_trainer)
+    assert study.trials[0].intermediate_values == {0: 0.1, 2: 0.3, 4: 0.5}
+
+
+class TwoLoaders(Scripted):
+    """Logs the same name for each of two validation loaders: the value, and 1 minus the value."""
+
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        if batch_idx == dataloader_idx == 0:
+            self.value = self.values.pop(0)
+        value = 1 - self.value if dataloader_idx else self.value
+        self.log("val/acc", torch.tensor(value, dtype=torch.float64), batch_size=1)
+
+
+@pytest.mark.parametrize(("loader", "expected"), [(0, [0.1, 0.2, 0.3]), (1, [0.9, 0.8, 0.7])])
+def test_of_several_validation_loaders_one_is_monitored(
+    loader: int, expected: list[float], quiet_trainer: dict[str, Any]
+) -> None:
+    study = optuna.create_study(direction="maximize")
+    pruning = callback_for(study, monitor=f"val/acc/dataloader_idx_{loader}")
+    trainer = L.Trainer(**quiet_trainer, callbacks=[pruning], max_epochs=3, logger=False)
+    trainer.fit(TwoLoaders(RISING), batches(), [batches(), batches()])
+    assert [*study.trials[0].intermediate_values.values()] == pytest.approx(expected)
+
+
+def test_a_monitor_without_its_validation_loader_is_refused_with_the_names(quiet_trainer: dict[str, Any]) -> None:
+    trainer = L.Trainer(**quiet_trainer, callbacks=[callback_for(None)], max_epochs=3, logger=False)
+    with pytest.raises(ConfigError, match=r"It logged: val/acc/dataloader_idx_0, val/acc/dataloader_idx_1\."):
+        trainer.fit(TwoLoaders(RISING), batches(), [batches(), batches()])
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -131,6 +131,7 @@ def rejected(*arguments: str, cwd: Path) -> str:
         (["trainer=gpu", "verbose=false"], ["trainer: ", "gpu"]),
         ([SEARCH, "model.hidden_size=64", *FIXED], ["nothing is left to search", "model.hidden_size, model.n_layers"]),
         ([SEARCH, "hydra.sweeper._target_=os.system"], ["Unknown plugin class : 'os.system'", "leave their _target_"]),
+        (["-m", "hydra/sweeper=lightsweep"], ["error: hydra.sweeper.study_name is not given. Set it in a YAML file,"]),
         ([SEARCH, "hydra.launcher=null"], ["hydra.launcher has no _target_. Choose one with hydra/launcher=..."]),
         ([SEARCH, "hydra.sweeper.n_trials=ten"], ["hydra.sweeper.n_trials=ten", "could not be converted to Integer"]),
         ([SEARCH, "hydra.sweeper.n_job=2"], ["has no key 'hydra.sweeper.n_job'", "n_jobs"]),

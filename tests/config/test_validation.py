@@ -156,6 +156,8 @@ def test_all_problems_are_reported_together_in_the_order_of_the_rules() -> None:
         ("val/f1_macro", "maximize"),
         ("val/r2", "maximize"),
         ("loss/auroc", "maximize"),  # the last part counts
+        ("val_acc/dataloader_idx_0", "maximize"),  # but for Lightning's suffix
+        ("val/loss/dataloader_idx_12", "minimize"),
         ("val/neg_loss", None),
         ("val/negative_mse", None),
         ("val/loss_score", None),

@@ -224,6 +224,49 @@ def test_diverged_losses_get_a_logarithmic_scale(tmp_path: Path) -> None:
     assert figure_of(html, "parallel")["layout"]["xaxis"]["ticktext"][0] == "log10 val/loss"
 
 
+@pytest.mark.parametrize(
+    ("direction", "sign", "symbol"), [("minimize", 1, "triangle-up"), ("maximize", -1, "triangle-down")]
+)
+def test_a_diverged_trial_is_marked_at_the_edge_of_every_axis_of_values(
+    direction: str, sign: int, symbol: str, tmp_path: Path
+) -> None:
+    values = [sign * value for value in (1e9, 0.5, 0.3, 0.45, 0.35)]
+    trials = [make_trial(i, value=v, intermediate_values={0: sign * 0.6, 1: v}) for i, v in enumerate(values)]
+    html = report(make_study(trials, direction=direction), tmp_path)
+    edge = sign * 0.5
+
+    dots, best_so_far, _ = figure_of(html, "history")["data"]
+    assert dots["y"] == [edge, *values[1:]]
+    assert dots["marker"]["symbol"] == [symbol, *["circle"] * 4]
+    assert (dots["customdata"], dots["hovertemplate"]) == (values, "trial %{x}: %{customdata:.4g}<extra></extra>")
+    assert best_so_far["y"] == [edge, edge, *[sign * 0.3] * 3]
+
+    for figure in figures(section(html, "slices")):
+        [dots] = figure["data"]
+        i = dots["marker"]["color"].index(0)  # the number of the trial
+        assert (dots["y"][i], dots["customdata"][i], dots["marker"]["symbol"][i]) == (edge, values[0], symbol)
+        assert sorted(dots["y"]) == sorted([edge, *values[1:]])
+
+    curve = next(c for c in figure_of(html, "curves")["data"] if c["hovertemplate"].startswith("trial 0 "))
+    assert (curve["y"], curve["customdata"]) == ([sign * 0.6] * 2, [sign * 0.6, values[0]])
+    assert curve["marker"]["symbol"] == ["circle", symbol]
+
+    line = figure_of(html, "parallel")["data"][0]
+    assert line["customdata"][0] == ["val/acc", f"{values[0]:.4g}"]
+    assert line["y"][0] == (1 if sign > 0 else 0)
+    labels = [note["text"] for note in figure_of(html, "parallel")["layout"]["annotations"] if note["x"] == 0]
+    assert {abs(float(label)) for label in labels} <= {0.3, 0.35, 0.4, 0.45, 0.5}
+
+    for anchor in ("history", "slices", "curves", "parallel"):
+        assert "One value far from the others is drawn at the edge" in section(html, anchor)
+
+
+def test_without_outliers_no_dot_is_marked(tmp_path: Path) -> None:
+    html = report(make_study([make_trial(i) for i in range(12)]), tmp_path)
+    assert "at the edge" not in html
+    assert "customdata" not in figure_of(html, "history")["data"][0]
+
+
 def test_table_ranks_the_trials_and_shows_how_each_ended(tmp_path: Path) -> None:
     pruned = {"n_epochs": 3, "max_epochs": 10, "pruned_reason": "below the median"}
     trials = [

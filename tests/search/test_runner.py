@@ -118,6 +118,27 @@ def test_out_of_memory_and_divergence_are_infeasible_and_all_else_is_a_failure(k
         assert (status_of(bad), bad.state, bad.constraints) == ("failed", FAIL, {})
 
 
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_the_running_trials_of_this_driver_are_known_with_their_reports(n_jobs: int, tmp_path: Path) -> None:
+    study = journal_study(tmp_path)
+    others = study.ask()  # by another driver
+    seen: list[dict[int, float]] = []
+
+    def job(trial: optuna.Trial) -> float:
+        trial.report(0.1 * trial.number, 0)
+        running = {t.number: t for t in runner.running_trials()}
+        assert others.number not in running
+        seen.append(running[trial.number].intermediate_values)
+        return 0.0
+
+    runner = runner_of(study, job, n_trials=1, n_jobs=n_jobs)
+    study.tell(others, 0.0)
+    runner.n_trials = 4
+    assert runner.run() is None
+    assert sorted(report[0] for report in seen) == pytest.approx([0.1, 0.2, 0.3])
+    assert runner.running_trials() == []
+
+
 def test_a_pruned_trial_keeps_what_is_known_of_its_epochs() -> None:
     outcome = Outcome(value=0.5, best_epoch=1, n_epochs=3, max_epochs=5, pruned="below the median")
     study, _ = ran(lambda _: outcome, n_trials=1)

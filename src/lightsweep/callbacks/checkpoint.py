@@ -18,5 +18,6 @@ class BestCheckpoint(ModelCheckpoint):
             mode=lightning_mode(direction),
             auto_insert_metric_name=False,
             enable_version_counter=False,
+            save_on_train_epoch_end=False,  # training may log a metric of the same name after the validation
             save_weights_only=True,  # half the time, a third of the size; last.ckpt is for resuming
         )

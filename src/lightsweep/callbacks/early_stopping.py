@@ -12,4 +12,10 @@ class EarlyStopping(LightningEarlyStopping):
     """
 
     def __init__(self, *, monitor: str, direction: Direction, patience: int, min_delta: float) -> None:
-        super().__init__(monitor=monitor, mode=lightning_mode(direction), patience=patience, min_delta=min_delta)
+        super().__init__(
+            monitor=monitor,
+            mode=lightning_mode(direction),
+            patience=patience,
+            min_delta=min_delta,
+            check_on_train_epoch_end=False,  # training may log a metric of the same name after the validation
+        )

@@ -3,11 +3,13 @@
 import logging
 import math
 import time
+from collections.abc import Collection
 from typing import Any
 
 import optuna
 import pytorch_lightning as L
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 
 from lightsweep.callbacks.pruning_reason import pruning_reason
 from lightsweep.direction import Direction, is_better
@@ -33,8 +35,11 @@ class PruningCallback(Callback):
     complete trial can be the best one. Of several validations in one epoch only the best value is reported.
     Without a trial the callback only records the best value.
 
-    Raises `ConfigError` if the model does not log `monitor`: before the fit if that is a metric of another task, else
-    after the first validation.
+    A value counts only if the validation logged it at its end. `trainer.callback_metrics` also holds values of training
+    and of earlier validations.
+
+    Raises `ConfigError` if the model does not log `monitor` so: before the fit if that is a metric of another task,
+    else after the first validation.
     """
 
     needs_every_batch = False  # it checks the clock; every half second is often enough
@@ -51,6 +56,7 @@ class PruningCallback(Callback):
         self.failed: str | None = None
         self.kind: Kind | None = None
         self._epoch_value: float | None = None
+        self._metrics_before: dict[str, Tensor] = {}
         self._next_check_s = 0.0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -71,17 +77,22 @@ class PruningCallback(Callback):
     def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
         self._check_limits()
 
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._metrics_before = dict(trainer.callback_metrics)
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.sanity_checking:
             return  # it runs before epoch 0, and would be reported as epoch 0
-        if self.monitor not in trainer.callback_metrics:
-            raise ConfigError(
-                f"monitor is '{self.monitor}', which the model did not log in its validation."
-                f" It logged: {', '.join(sorted(trainer.callback_metrics))}."
-            )
-        if self._has_failed(trainer):
+        # Lightning puts a new tensor there for each metric that this validation logged for its epoch.
+        before, now = self._metrics_before, trainer.callback_metrics
+        logged = {name: value for name, value in now.items() if value is not before.get(name)}
+        if self.monitor not in logged:
+            if self.best_value is None:
+                raise ConfigError(_not_logged(self.monitor, logged))
+            return  # the model logs it in some validations only
+        value = float(logged[self.monitor])
+        if self._has_failed(trainer, value=value):
             return
-        value = float(trainer.callback_metrics[self.monitor])
         if is_better(value, self.best_value, direction=self.direction):
             self.best_value, self.best_epoch = value, trainer.current_epoch
         if is_better(value, self._epoch_value, direction=self.direction):
@@ -115,11 +126,14 @@ class PruningCallback(Callback):
         if stop_requested(at_once=True):
             raise TrialStoppedError
 
-    def _has_failed(self, trainer: L.Trainer) -> bool:
-        """Stop at a monitored value or loss that is not finite; accuracy stays finite even if the weights are NaN."""
-        for name, value in trainer.callback_metrics.items():
-            if (name == self.monitor or "loss" in name) and not math.isfinite(value) and self.failed is None:
-                self.failed = f"{name} is {float(value)} at epoch {trainer.current_epoch}"
+    def _has_failed(self, trainer: L.Trainer, *, value: float | None = None) -> bool:
+        """Stop at a loss or a monitored value that is not finite; accuracy stays finite even if the weights are NaN."""
+        judged = {name: float(metric) for name, metric in trainer.callback_metrics.items() if "loss" in name}
+        if value is not None:
+            judged[self.monitor] = value
+        for name, number in judged.items():
+            if not math.isfinite(number) and self.failed is None:
+                self.failed = f"{name} is {number} at epoch {trainer.current_epoch}"
                 self.kind = Kind.DIVERGED
                 if name.endswith("auroc"):  # the weights are finite: losses are logged, and checked, first
                     self.failed += ": all validation rows are of one class"
@@ -132,6 +146,14 @@ class PruningCallback(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_value, self.best_epoch, self.n_epochs = (state_dict[name] for name in RESUMED)
+
+
+def _not_logged(monitor: str, logged: Collection[str]) -> str:
+    return (
+        f"monitor is '{monitor}', which the model did not log at the end of its validation."
+        f" It logged: {', '.join(sorted(logged)) or 'nothing'}."
+        f" Set monitor to such a metric, or log this one in validation_step: self.log('{monitor}', ..., on_epoch=True)."
+    )
 
 
 def _report(trial: optuna.Trial, value: float | None, *, epoch: int) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from lightsweep.errors import ConfigError
 
@@ -26,6 +26,8 @@ def message_of(error: Exception, *, known_keys: Callable[[], list[str]] | None =
     text = str(error).split("\nConfig search path:")[0].rstrip()
     if isinstance(error, ConfigError):
         return text  # our own messages are complete
+    if isinstance(error, MissingMandatoryValue):
+        return f"{error.full_key} is not given. Set it in a YAML file, or on the command line: {error.full_key}=..."
     if unknown := UNKNOWN_KEY.search(text):
         key, override = unknown.groups()
         similar = _did_you_mean(closest_keys(key, (known_keys or _known_keys)()))

@@ -189,7 +189,8 @@ def _is_users_own(cfg: DictConfig, group: str) -> bool:
 
 def direction_of(metric: str) -> str | None:
     """Return the direction that the name of a metric tells, None if it is unknown or ambiguous."""
-    words = set(re.split(r"[^a-z0-9]+", metric.rsplit("/", 1)[-1].lower()))
+    name = re.sub(r"/dataloader_idx_\d+$", "", metric)  # Lightning's suffix where validation has several loaders
+    words = set(re.split(r"[^a-z0-9]+", name.rsplit("/", 1)[-1].lower()))
     smaller, larger = bool(words & SMALLER_IS_BETTER), bool(words & LARGER_IS_BETTER)
     if smaller == larger or any(word.startswith("neg") for word in words):
         return None

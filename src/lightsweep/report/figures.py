@@ -4,7 +4,7 @@ Optuna imports its figures and plotly at the first use of `optuna.visualization`
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import optuna
@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lightsweep.report.formatting import format_duration
 from lightsweep.report.plotly_figure import Figure, draw, figure_html, note_html, update, update_axes, update_traces
 from lightsweep.report.snapshot import STATES, NothingToShowError, StudySnapshot, value_of
+from lightsweep.report.value_range import ValueRange
 from lightsweep.trial.status import status_of
 
 COLORS = {"complete": "#3565c9", "pruned": "#7b8694", "failed": "#d64550", "best": "#e8710a"}
@@ -36,8 +37,11 @@ def history(snapshot: StudySnapshot) -> str:
     update(best_so_far, name="best so far", line={"color": COLORS["best"], "width": 2, "shape": "hv"})
     update_traces(figure, hovertemplate="trial %{x}: %{y:.4g}<extra></extra>")
     update_axes(figure, "xaxis", title={"text": "trial"}, **_whole_ticks(snapshot.trials[-1].number))
-    _fit_y_axis(figure, [value_of(trial) for trial in complete])
-    return note_html("Pruned and failed trials have no dot.") + figure_html(figure)
+    values = [value_of(trial) for trial in complete]
+    shown = ValueRange.of(values, direction=snapshot.direction)
+    _fit_y_axis(figure, shown)
+    note = "Pruned and failed trials have no dot." + _outside(shown, values)
+    return note_html(note) + figure_html(figure)
 
 
 def _whole_ticks(largest: int) -> dict[str, int]:
@@ -45,15 +49,19 @@ def _whole_ticks(largest: int) -> dict[str, int]:
     return {"dtick": 1} if largest <= 10 else {}
 
 
-def _fit_y_axis(figure: Figure, values: Sequence[float]) -> None:
-    if _need_log(values):
+def _fit_y_axis(figure: Figure, shown: ValueRange) -> None:
+    for trace in figure["data"]:
+        shown.clip_trace(trace)
+    if shown.needs_log:
         update_axes(figure, "yaxis", type="log", dtick=1)
 
 
-def _need_log(values: Sequence[float]) -> bool:
-    """Return True if a few diverged trials would flatten all others on a linear axis."""
-    finite = [value for value in values if math.isfinite(value)]
-    return bool(finite) and min(finite) > 0 and max(finite) > 100 * min(finite)
+def _outside(shown: ValueRange, values: Iterable[float]) -> str:
+    """Return a sentence for the note if values lie outside of the axis."""
+    n = sum(not shown.holds(value) for value in values)
+    if n == 1:
+        return " One value far from the others is drawn at the edge; its hover text tells it."
+    return f" {n:,} values far from the others are drawn at the edge; their hover text tells them." if n else ""
 
 
 def curves(snapshot: StudySnapshot) -> str:
@@ -71,9 +79,12 @@ def curves(snapshot: StudySnapshot) -> str:
     ticks = _whole_ticks(max(max(t.intermediate_values) for t in drawn))
     update_axes(figure, "xaxis", title={"text": "epoch"}, **ticks)
     update_axes(figure, "yaxis", title={"text": snapshot.target_name})
-    _fit_y_axis(figure, [value for trial in drawn for value in trial.intermediate_values.values()])
+    values = [value for trial in drawn for value in trial.intermediate_values.values()]
+    shown = ValueRange.of(values, direction=snapshot.direction)
+    _fit_y_axis(figure, shown)
     note = "One line per trial. Pruned trials are grey and dashed, with a cross where they were stopped."
-    return note_html(note + _sampled(drawn, with_curve, what="trials")) + figure_html(figure, height=420)
+    note += _sampled(drawn, with_curve, what="trials") + _outside(shown, values)
+    return note_html(note) + figure_html(figure, height=420)
 
 
 def _style_curve(trace: dict[str, Any], trial: FrozenTrial, *, kind: str, first_of_kind: bool) -> None:
@@ -117,16 +128,24 @@ def importances(snapshot: StudySnapshot) -> str:
 def parallel(snapshot: StudySnapshot) -> str:
     complete = snapshot.require_complete()
     drawn = snapshot.sample(complete, MAX_LINES)
-    log_values = _need_log([value_of(trial) for trial in drawn])
-    study = snapshot.to_study(drawn, log_values=log_values)
+    values = [value_of(trial) for trial in drawn]
+    shown = ValueRange.of(values, direction=snapshot.direction)
+    study = snapshot.to_study(drawn, scale=lambda value: _scaled(value, shown))
     axes = [None, *_distributions(study).values()]  # the first axis is the metric's
-    target_name = f"{'log10 ' if log_values else ''}{snapshot.target_name}"
+    target_name = f"{'log10 ' if shown.needs_log else ''}{snapshot.target_name}"
     figure = draw(optuna.visualization.plot_parallel_coordinate, study, target_name=target_name)
+    for value, trace in zip(values, figure["data"], strict=False):  # a line per trial, then the legend
+        trace["customdata"] = [[snapshot.target_name, f"{value:.4g}"], *trace["customdata"][1:]]
     update_traces(figure, marker={"colorbar": {"title": {"text": ""}, "thickness": 12}})
     update_axes(figure, "xaxis", tickangle=0, side="top")
     update(figure["layout"], margin={"l": 60}, annotations=_axis_labels(figure["layout"]["annotations"], axes))
     note = "One line per complete trial; darker is better." + _sampled(drawn, complete, what="complete trials")
+    note += _outside(shown, values)
     return note_html(note) + figure_html(figure, height=420, min_width=120 * len(axes))
+
+
+def _scaled(value: float, shown: ValueRange) -> float:
+    return math.log10(shown.clip(value)) if shown.needs_log else shown.clip(value)
 
 
 def _distributions(study: optuna.Study) -> dict[str, BaseDistribution]:
@@ -157,22 +176,24 @@ def slices(snapshot: StudySnapshot) -> str:
     drawn = snapshot.sample(complete, MAX_DOTS)
     study = snapshot.to_study(drawn)
     values = [value_of(trial) for trial in drawn]
+    shown = ValueRange.of(values, direction=snapshot.direction)
     figures = []
     for name, distribution in _distributions(study).items():
         figure = draw(optuna.visualization.plot_slice, study, params=[name], target_name=snapshot.target_name)
-        _style_slice(figure, distribution, values)
+        _style_slice(figure, distribution, shown)
         figures.append(figure_html(figure, height=260))
     note = f"{snapshot.monitor} of each complete trial; darker is later."
-    note += _sampled(drawn, complete, what="complete trials")
+    note += _sampled(drawn, complete, what="complete trials") + _outside(shown, values)
     return f'{note_html(note)}<div class="grid">{"".join(figures)}</div>'
 
 
-def _style_slice(figure: Figure, distribution: BaseDistribution, values: Sequence[float]) -> None:
+def _style_slice(figure: Figure, distribution: BaseDistribution, shown: ValueRange) -> None:
     update_traces(figure, marker={"showscale": False, "size": 7})
+    update_traces(figure, hovertemplate="%{x}: %{y:.4g}<extra></extra>")
     # Optuna colours each dot by the number of its trial.
     update(figure["data"][0], hovertemplate="trial %{marker.color}, %{x}: %{y:.4g}<extra></extra>")
     update_axes(figure, "yaxis", title={"text": ""})
-    _fit_y_axis(figure, values)
+    _fit_y_axis(figure, shown)
     if isinstance(distribution, CategoricalDistribution):  # Optuna's labels are Python literals, with quotes
         labels = [_cut(str(choice)) for choice in distribution.choices]
         update_axes(figure, "xaxis", tickvals=[repr(choice) for choice in distribution.choices], ticktext=labels)

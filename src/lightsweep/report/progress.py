@@ -1,54 +1,95 @@
-"""The output of a running search: one line per finished trial, and on a terminal a progress bar."""
+"""The output of a running search: one line per finished trial, and on a terminal what is running now."""
 
 import sys
+import threading
 import time
-from datetime import timedelta
-from typing import TextIO
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from optuna.trial import FrozenTrial
-from tqdm import tqdm
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
+from lightsweep.errors import first_few
 from lightsweep.report.formatting import format_value
 from lightsweep.report.statistics import StudyStatistics
 from lightsweep.trial.status import FAIL_REASON, status_of
 
-BAR = "{n_fmt}/{total_fmt} trials |{bar:20}| {desc} · {remaining} left"
+SECONDS_BETWEEN_REFRESHES = 0.5
 
 
 class Progress:
-    """A bar on a terminal, and plain lines elsewhere, for example in a log file."""
+    """Lines for finished trials and, within `live` on a terminal, a region below them that is kept up to date."""
 
-    def __init__(self, *, total: int, done: int, monitor: str, out: TextIO = sys.stderr) -> None:
+    def __init__(self, *, total: int, done: int, monitor: str, statistics: StudyStatistics) -> None:
         self.total = total
         self.done = done
         self.monitor = monitor
-        self.out = out
-        self.start = time.monotonic()
-        self.n_done_before = done
-        self.bar: tqdm | None = None
-        if out.isatty():
-            self.bar = tqdm(total=total, initial=done, bar_format=BAR, file=out, desc="first trial runs", leave=False)
+        self.statistics = statistics
+        self._start = time.monotonic()
+        self._n_done_before = done
+        self._live: Live | None = None
 
-    def update(self, trial: FrozenTrial, statistics: StudyStatistics) -> None:
+    @contextmanager
+    def live(self, running: Callable[[], Sequence[FrozenTrial]]) -> Iterator[None]:
+        """Show the counts and the running trials in the block; nothing where no region can be drawn, as in a log file.
+
+        `running` is called in another thread. What this process prints in the meantime appears above the region.
+        """
+        console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+        if not (sys.stderr.isatty() and console.is_interactive):
+            yield
+            return
+        is_over = threading.Event()
+        self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty())
+        try:
+            with self._live:
+                console.show_cursor()  # a process that is killed could not bring it back
+                threading.Thread(target=self._refresh, args=(self._live, running, is_over), daemon=True).start()
+                yield
+        finally:
+            is_over.set()
+            self._live = None
+
+    def _refresh(self, live: Live, running: Callable[[], Sequence[FrozenTrial]], is_over: threading.Event) -> None:
+        trials: Sequence[FrozenTrial] = ()
+        while not is_over.wait(SECONDS_BETWEEN_REFRESHES):
+            try:
+                # Not while `live` holds its lock: a signal handler prints, and may have interrupted the storage.
+                trials = running()
+            except Exception:  # noqa: BLE001  (the search itself reports what is wrong with the storage)
+                continue
+            live.update(self._region(trials), refresh=True)
+
+    def _region(self, running: Sequence[FrozenTrial]) -> Group:
+        bar = Table.grid(padding=(0, 1))
+        bar.add_column(no_wrap=True)
+        bar.add_row(f"{self.done}/{self.total} trials", ProgressBar(total=self.total, completed=self.done))
+        times = [f"{timedelta(seconds=round(time.monotonic() - self._start))} elapsed", *self._time_left()]
+        trials = first_few([running_line(trial, monitor=self.monitor) for trial in running], between="\n")
+        return Group(bar, Text(" · ".join([self.statistics.one_line(self.monitor), *times])), Text(trials))
+
+    def update(self, trial: FrozenTrial) -> None:
         """Show one more finished trial."""
         self.done += 1
-        line, counts = trial_line(trial, monitor=self.monitor), statistics.one_line(self.monitor)
-        if self.bar is None:
-            position = f"[{self.done}/{self.total}]"
-            print(f"{position} {line} · {counts} · {self._time_left()} left", file=self.out, flush=True)
+        line = trial_line(trial, monitor=self.monitor)
+        if self._live is not None:
+            self._live.console.print(Text(line), soft_wrap=True)
             return
-        self.bar.write(line, file=self.out)
-        self.bar.set_description_str(counts, refresh=False)
-        self.bar.update()
+        counts = [f"[{self.done}/{self.total}] {line}", self.statistics.one_line(self.monitor), *self._time_left()]
+        print(" · ".join(counts), file=sys.stderr, flush=True)
 
-    def _time_left(self) -> timedelta:
+    def _time_left(self) -> list[str]:
         """Extrapolate from the trials of this run, which exclude those of earlier runs of the search."""
-        s_per_trial = (time.monotonic() - self.start) / (self.done - self.n_done_before)
-        return timedelta(seconds=round(s_per_trial * (self.total - self.done)))
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        n_done = self.done - self._n_done_before
+        if not n_done:
+            return []
+        seconds = (time.monotonic() - self._start) / n_done * (self.total - self.done)
+        return [f"{timedelta(seconds=round(seconds))} left"]
 
 
 def trial_line(trial: FrozenTrial, *, monitor: str) -> str:
@@ -57,12 +98,26 @@ def trial_line(trial: FrozenTrial, *, monitor: str) -> str:
     return f"trial {trial.number:>3} {_result(trial, monitor=monitor)}  {params}"
 
 
+def running_line(trial: FrozenTrial, *, monitor: str) -> str:
+    """Return number, time, and the epochs and the value that the trial has reported."""
+    assert trial.datetime_start is not None
+    seconds = (datetime.now() - trial.datetime_start).total_seconds()  # Optuna's times have no zone
+    reported = "first epoch"
+    if trial.last_step is not None:
+        value = trial.intermediate_values[trial.last_step]
+        reported = f"{_epochs(trial.last_step + 1)} · {monitor} {value:.4f}"
+    return f"trial {trial.number:>3} · {timedelta(seconds=round(seconds))} · {reported}"
+
+
 def _result(trial: FrozenTrial, *, monitor: str) -> str:
     match status_of(trial):
         case "complete":
             return f"{monitor} {trial.value:.4f}"
         case "pruned":
-            n_epochs = trial.user_attrs.get("n_epochs", "?")
-            return f"pruned after {n_epochs} epoch{'' if n_epochs == 1 else 's'}"
+            return f"pruned after {_epochs(trial.user_attrs.get('n_epochs', '?'))}"
         case status:
             return f"{status}: {trial.user_attrs.get(FAIL_REASON, 'unknown reason')}"
+
+
+def _epochs(n: object) -> str:
+    return f"{n} epoch{'' if n == 1 else 's'}"

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -72,7 +72,9 @@ class StudySnapshot:
             kept.add(self.best.number)
         return [trial for trial in trials if trial.number in kept]
 
-    def to_study(self, trials: Sequence[FrozenTrial], *, log_values: bool = False) -> optuna.Study:
+    def to_study(
+        self, trials: Sequence[FrozenTrial], *, scale: Callable[[float], float] = lambda value: value
+    ) -> optuna.Study:
         """Return a study in memory of these trials, under their numbers, with all markup escaped.
 
         It is filled through the storage, because `add_trial` refuses values that were enqueued outside of their range.
@@ -81,7 +83,7 @@ class StudySnapshot:
         study = optuna.create_study(storage=storage, direction=self.direction)
         study_id = storage.get_study_id_from_name(study.study_name)
         names = {name: escape_markup(_short_name(name, self.param_names)) for name in self.param_names}
-        chosen = {trial.number: _drawable(trial, names, log_value=log_values) for trial in trials}
+        chosen = {trial.number: _drawable(trial, names, scale=scale) for trial in trials}
         n_trials = self.trials[-1].number + 1 if self.trials else 0
         for number in range(n_trials):
             storage.create_new_trial(study_id, chosen.get(number) or create_trial(state=TrialState.WAITING))
@@ -106,15 +108,15 @@ def _short_name(name: str, names: Sequence[str]) -> str:
     return next((s for s in suffixes if not any(o.endswith(f".{s}") for o in others)), name)
 
 
-def _drawable(trial: FrozenTrial, names: Mapping[str, str], *, log_value: bool) -> FrozenTrial:
+def _drawable(trial: FrozenTrial, names: Mapping[str, str], *, scale: Callable[[float], float]) -> FrozenTrial:
     drawable = copy.copy(trial)
     drawable.params = {names[name]: _drawable_value(value) for name, value in trial.params.items()}
     drawable.distributions = {names[name]: _drawable_distribution(d) for name, d in trial.distributions.items()}
     drawable.user_attrs = {}
     if status_of(trial) == "infeasible":  # Optuna would draw it as pruned
         drawable.state = TrialState.FAIL
-    if log_value:
-        drawable.value = math.log10(value_of(trial))
+    if trial.value is not None:
+        drawable.value = scale(trial.value)
     return drawable
 
 

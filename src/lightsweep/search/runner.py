@@ -94,6 +94,12 @@ class TrialRunner:
             raise self._error
         return self.stop_reason
 
+    def running_trials(self) -> list[FrozenTrial]:
+        """Return the trials of this driver that are running, with what they have reported. Any thread may ask."""
+        numbers = sorted(self._in_flight)
+        trials = self.study.get_trials(deepcopy=False)
+        return [trials[number] for number in numbers]
+
     def _stop_after_timeout(self, timeout: float) -> None:
         """Stop the running trials in the middle of an epoch; interrupt those that do not react."""
         if self._is_over.wait(timeout):

@@ -3,6 +3,7 @@
 import difflib
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
@@ -224,12 +225,12 @@ class Search:
         there = results.statistics.n_finished
         if there and there >= total:
             print(f"This search is complete: all of its {there} trials are finished.", file=sys.stderr)
-        progress = Progress(total=total, done=there, monitor=self.monitor)
+        progress = Progress(total=total, done=there, monitor=self.monitor, statistics=results.statistics)
 
         def sync() -> None:
             for trial in results.sync(study):
                 keeper.add(trial)
-                progress.update(trial, results.statistics)
+                progress.update(trial)
 
         def on_finished(_: FrozenTrial) -> None:
             sync()
@@ -249,13 +250,14 @@ class Search:
             request_stop=lambda at_once: request_stop(results.folder, at_once=at_once),
             abort_jobs=jobs.abort,
         )
+        verbose = OmegaConf.select(self.config, "verbose", default=False)  # then the terminal is Lightning's
         try:
-            stop_reason = runner.run()
-            sync()  # what other drivers have run in the meantime
+            with nullcontext() if verbose else progress.live(runner.running_trials):
+                stop_reason = runner.run()
+                sync()  # what other drivers have run in the meantime
             return stop_reason
         finally:
             clear_stop_request(results.folder)
-            progress.close()
 
     def _report(self, study: optuna.Study, *, folder: Path, statistics: StudyStatistics) -> None:
         """Write the report. Raises `Interrupted` if a signal ends it."""
