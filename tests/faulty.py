@@ -54,3 +54,17 @@ class CountedClassifier(FaultyClassifier):
         (folder / "alive").write_text(str(len(self.ALIVE)))
         super().__init__(**kwargs)
         self.ALIVE.add(self)
+
+
+class TrackedClassifier(FaultyClassifier):
+    """As `FaultyClassifier`, but 8 units have no accuracy; it saves hyperparameters with names that the config has."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.save_hyperparameters({"seed": 7, "optimizer": "mine", "depth": {"levels (n)": 2}})
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        if self.hidden_size == 8:
+            self.log("val/acc", torch.tensor(0.0))
+        else:
+            super().validation_step(batch, batch_idx)

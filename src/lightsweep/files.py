@@ -64,8 +64,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: Path, *, waiting: str) -> Iterator[None]:
-    """Create the file and hold the kernel's lock on it; print `waiting` if another process holds it.
+def locked(path: Path, *, waiting: str | None = None) -> Iterator[None]:
+    """Create the file and hold the kernel's lock on it; print `waiting`, if given, if another process holds it.
 
     The kernel releases the lock when the process ends. On a file system without such locks nothing is locked.
     """
@@ -73,7 +73,8 @@ def locked(path: Path, *, waiting: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(waiting, file=sys.stderr, flush=True)
+            if waiting:
+                print(waiting, file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
             pass

@@ -142,9 +142,9 @@ def _outcome_in_search(task: Callable[[DictConfig], Outcome], cfg: DictConfig) -
     except USER_ERRORS:
         raise
     except Exception as error:  # noqa: BLE001  (a failed trial is a result)
-        from lightsweep.training.fit import outcome_of_failure
+        from lightsweep.training.fit import save_failure
 
-        return outcome_of_failure(error, cfg)
+        return save_failure(error, cfg)
     finally:
         lift_time_limit()
         end_job()

@@ -18,6 +18,7 @@ ALLOWED_TARGETS: tuple[str, ...] = (
 )
 # Targets of earlier versions that are in studies, shipped models and configs.
 RENAMED_TARGETS = {
+    "lightsweep.logger.wandb.WandbLogger": "pytorch_lightning.loggers.WandbLogger",
     "lightsweep.optimizer.rmsprop.RMSprop": "torch.optim.RMSprop",
 }
 

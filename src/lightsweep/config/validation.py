@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from lightsweep.config.targets import current_target
 from lightsweep.errors import ConfigError
 
 
@@ -140,7 +141,7 @@ LARGER_IS_BETTER = {"acc", "accuracy", "f1", "auroc", "auc", "precision", "recal
 EXTRAS = {  # target of a logger -> the package that it needs, which is also the name of the extra
     "pytorch_lightning.loggers.TensorBoardLogger": "tensorboard",
     "pytorch_lightning.loggers.MLFlowLogger": "mlflow",
-    "lightsweep.logger.wandb.WandbLogger": "wandb",
+    "pytorch_lightning.loggers.WandbLogger": "wandb",
 }
 ABSENT = object()
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -222,7 +223,7 @@ def _wrong_direction(cfg: DictConfig) -> Iterator[str]:
 
 def _missing_extras(cfg: DictConfig) -> Iterator[str]:
     for name, node in (OmegaConf.select(cfg, "logger") or {}).items():
-        package = EXTRAS.get(node["_target_"] if node else "")
+        package = EXTRAS.get(current_target(node["_target_"]) if node else "")
         if package and importlib.util.find_spec(package) is None:
             yield (
                 f"logger={name} needs the package {package}, which is not installed."

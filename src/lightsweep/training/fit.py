@@ -76,19 +76,6 @@ def flush_denormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-@contextlib.contextmanager
-def end_runs(loggers: Sequence[Any]) -> Iterator[None]:
-    """Call `end_run` of each logger that has it, also if the training fails: such a logger outlives a fit."""
-    failed = True
-    try:
-        yield
-        failed = False
-    finally:
-        for logger in loggers:
-            if hasattr(logger, "end_run"):
-                logger.end_run(failed=failed)
-
-
 def trainer_arguments(callbacks: Sequence[Callback], *, refit: bool) -> dict[str, Any]:
     """Return the trainer's arguments that depend on `refit`: without validation there are no callbacks that need it."""
     if not refit:
@@ -124,7 +111,15 @@ def outcome_of(trainer: L.Trainer) -> Outcome:
     )
 
 
-def outcome_of_failure(error: Exception, cfg: DictConfig) -> Outcome:
+def outcome_of_error(error: BaseException, cfg: DictConfig) -> Outcome:
+    """Return the outcome of a training that raised; a signal, or the end of the search, interrupts it."""
+    outcome = Outcome(monitor=cfg.monitor, max_epochs=cfg.trainer.max_epochs)
+    if isinstance(error, TrialStoppedError) or not isinstance(error, Exception):
+        return replace(outcome, interrupted=True)
+    return replace(outcome, failed=in_one_line(error), kind=kind_of(error).value)
+
+
+def save_failure(error: Exception, cfg: DictConfig) -> Outcome:
     """Return, and save, the outcome of a trial whose training raised; save the traceback in the trial's folder too.
 
     Raises `DiskFullError` if the disk is full, because the next trial would fail as well.
@@ -132,12 +127,11 @@ def outcome_of_failure(error: Exception, cfg: DictConfig) -> Outcome:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if disk_is_full(error, folder):
         raise DiskFullError(folder) from None
-    outcome = Outcome(monitor=cfg.monitor, max_epochs=cfg.trainer.max_epochs)
-    if isinstance(error, TrialStoppedError):
-        return save_outcome(replace(outcome, interrupted=True))
-    text = save_traceback(error, folder)
-    log.info("The training failed\n%s", text)  # as text: a log record of the exception would keep the model alive
-    return save_outcome(replace(outcome, failed=in_one_line(error), kind=kind_of(error).value))
+    outcome = outcome_of_error(error, cfg)
+    if outcome.failed:
+        text = save_traceback(error, folder)
+        log.info("The training failed\n%s", text)  # as text: a log record of the exception would keep the model alive
+    return save_outcome(outcome)
 
 
 def save_outcome(outcome: Outcome) -> Outcome:

@@ -2,15 +2,17 @@
 
 import pytorch_lightning as L
 from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
 
 from lightsweep.callbacks.last_checkpoint import checkpoint_to_resume
 from lightsweep.config.instantiate import build, instantiate_all
 from lightsweep.export.model_folder import evaluate_and_export
+from lightsweep.logger.tracker import end_trackers, start_loggers
 from lightsweep.model.construction import build_model
 from lightsweep.training.fit import (
-    end_runs,
     flush_denormals,
     outcome_of,
+    outcome_of_error,
     save_outcome,
     set_up_process,
     trainer_arguments,
@@ -22,31 +24,37 @@ from lightsweep.trial.outcome import Outcome
 def train(cfg: DictConfig) -> Outcome:
     """Train the model of the config and return the outcome; a refit is also tested and exported."""
     set_up_process(threads=cfg.threads, verbose=cfg.verbose, refit=cfg.refit)
-    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    loggers, trackers = start_loggers(cfg)
+    try:
+        outcome = _train(cfg, loggers)
+    except BaseException as error:
+        end_trackers(trackers, outcome_of_error(error, cfg))
+        raise
+    end_trackers(trackers, outcome)
+    return save_outcome(outcome)
 
+
+def _train(cfg: DictConfig, loggers: list[Logger]) -> Outcome:
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
     data = build(cfg.data, "data")
     optimizer = build(cfg.optimizer, "optimizer") if cfg.get("optimizer") else None
     model = build_model(cfg.model, data=data, optimizer=optimizer)
     callbacks = instantiate_all(cfg.callbacks, "callbacks")
-    loggers = instantiate_all(cfg.get("logger"), "logger")
     trainer = build(cfg.trainer, "trainer", logger=loggers, **trainer_arguments(callbacks, refit=cfg.refit))
 
-    with end_runs(loggers):
-        if not cfg.refit:
-            with flush_denormals():
-                trainer.fit(model, datamodule=data, ckpt_path=checkpoint_to_resume(trainer), weights_only=True)
-            return save_outcome(outcome_of(trainer))
+    if not cfg.refit:
         with flush_denormals():
-            refitted = refit(cfg, trainer=trainer, model=model, data=data)
-        metrics = evaluate_and_export(
-            cfg, trainer=trainer, model=model, data=data, trained_on=refitted.trained_on, n_rows=refitted.n_rows
-        )
-        return save_outcome(
-            Outcome(
-                monitor=cfg.monitor,
-                n_epochs=refitted.n_epochs,
-                max_epochs=refitted.n_epochs,
-                test_metrics=metrics,
-                trained_on=refitted.trained_on,
-            )
-        )
+            trainer.fit(model, datamodule=data, ckpt_path=checkpoint_to_resume(trainer), weights_only=True)
+        return outcome_of(trainer)
+    with flush_denormals():
+        refitted = refit(cfg, trainer=trainer, model=model, data=data)
+    metrics = evaluate_and_export(
+        cfg, trainer=trainer, model=model, data=data, trained_on=refitted.trained_on, n_rows=refitted.n_rows
+    )
+    return Outcome(
+        monitor=cfg.monitor,
+        n_epochs=refitted.n_epochs,
+        max_epochs=refitted.n_epochs,
+        test_metrics=metrics,
+        trained_on=refitted.trained_on,
+    )

@@ -54,8 +54,8 @@ def requeue_if_orphaned(trial: optuna.Trial) -> None:
         requeue(trial)
 
 
-def current_trial() -> optuna.Trial | None:
-    """Return the trial that this job runs, None outside a search. The number of the job is that of the trial.
+def current_study() -> optuna.Study | None:
+    """Return the study of this job's search, None outside a search.
 
     The study has the search's pruner, because a loaded study has Optuna's default, and a sampler that is never asked,
     because the sweeper has sampled already.
@@ -64,13 +64,20 @@ def current_trial() -> optuna.Trial | None:
         return None
     hydra_cfg = HydraConfig.get()
     sweeper = hydra_cfg.sweeper
-    study = optuna.load_study(
+    return optuna.load_study(
         study_name=sweeper.study_name,
         storage=open_storage(storage_url(sweeper.storage, sweep_dir=hydra_cfg.sweep.dir, cwd=hydra_cfg.runtime.cwd)),
         sampler=optuna.samplers.RandomSampler(),
         pruner=build_pruner(sweeper.pruner),
     )
-    trial = trial_of(study, hydra_cfg.job.num)
+
+
+def current_trial() -> optuna.Trial | None:
+    """Return the trial that this job runs, None outside a search. The number of the job is that of the trial."""
+    study = current_study()
+    if study is None:
+        return None
+    trial = trial_of(study, HydraConfig.get().job.num)
     if is_worker():
         trial.set_user_attr(OWNER, ProcessIdentity.here().to_record())
     return trial

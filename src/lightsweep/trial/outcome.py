@@ -30,6 +30,19 @@ class Outcome:
     test_metrics: dict[str, float] | None = None
     trained_on: str = ALL_ROWS
 
+    @property
+    def status(self) -> str:
+        """Return the status of the trial, as `status_of` does of a finished one, or "interrupted"."""
+        if self.interrupted:
+            return "interrupted"
+        if self.failed:
+            return "infeasible" if Kind(self.kind or Kind.ERROR).is_infeasible else "failed"
+        return "pruned" if self.pruned else "complete"
+
+    @property
+    def reason(self) -> str:
+        return self.failed or self.pruned or ""
+
     @classmethod
     def failure(cls, reason: str, kind: Kind = Kind.ERROR) -> "Outcome":
         """Return the outcome of a job that ended without one of its own."""
