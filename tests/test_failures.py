@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightsweep.failures import Kind, TrialTimeoutError, disk_is_full, in_one_line, kind_of, save_traceback
+from lightsweep.errors import DiskFullError
+from lightsweep.failures import Kind, TrialTimeoutError, full_disk, in_one_line, kind_of, save_traceback
 
 
 def torch_error() -> RuntimeError:
@@ -40,13 +41,34 @@ def test_an_exception_has_a_kind(error: Exception, kind: Kind) -> None:
 def test_a_full_disk_is_detected_also_as_a_cause(number: int, tmp_path: Path) -> None:
     outer = RuntimeError("could not save")
     outer.__cause__ = OSError(number, "no space")
-    assert disk_is_full(outer, tmp_path)
-    assert disk_is_full(outer.__cause__, tmp_path)
+    assert full_disk(outer, tmp_path) == tmp_path
+    assert full_disk(outer.__cause__, tmp_path) == tmp_path
+
+
+def test_a_full_disk_is_that_of_the_path_which_the_exception_names(tmp_path: Path) -> None:
+    assert full_disk(OSError(errno.ENOSPC, "no space", "/elsewhere/a.txt"), tmp_path) == Path("/elsewhere/a.txt")
+    of_cache = DiskFullError(tmp_path / "cache")
+    of_cache.__context__ = OSError(errno.ENOSPC, "no space")
+    outer = RuntimeError("the job failed")
+    outer.__cause__ = of_cache
+    assert full_disk(of_cache, tmp_path / "search") == full_disk(outer, tmp_path / "search") == tmp_path / "cache"
+
+
+@pytest.mark.parametrize(
+    "words", ["PytorchStreamWriter failed", "[enforce fail at inline_container.cc:672] . unexpected"]
+)
+def test_the_writer_of_torch_is_believed_if_the_disk_is_full(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert full_disk(RuntimeError(words), tmp_path) is None
+    monkeypatch.setattr("lightsweep.failures.FULL_DISK_BYTES", 2**60)
+    assert full_disk(RuntimeError(words), tmp_path) == tmp_path
+    assert full_disk(RuntimeError("shapes"), tmp_path) is None
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EACCES, "no"), RuntimeError("PytorchStreamWriter failed"), None])
 def test_other_errors_are_not_a_full_disk(error: Exception | None, tmp_path: Path) -> None:
-    assert not disk_is_full(error, tmp_path)
+    assert not full_disk(error, tmp_path)
 
 
 def test_the_traceback_is_saved_and_a_missing_folder_is_no_error(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ import traceback
 from enum import StrEnum
 from pathlib import Path
 
+from lightsweep.errors import DiskFullError
 from lightsweep.files import write_atomically
 
 TRACEBACK = "error.txt"
 FULL_DISK_BYTES = 2**20  # a disk with less free space counts as full
+WORDS_OF_TORCH_WRITER = ("PytorchStreamWriter", "inline_container.cc")
 
 # torch raises a class of its own on a GPU, but a plain RuntimeError on the host.
 OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
@@ -50,15 +52,21 @@ def kind_of(error: BaseException) -> Kind:
     return Kind.DIVERGED if isinstance(error, FloatingPointError) else Kind.ERROR
 
 
-def disk_is_full(error: BaseException | None, folder: Path) -> bool:
-    """True if a full disk caused the exception, which torch's writer and Optuna's assertions don't say."""
-    if isinstance(error, AssertionError) or "PytorchStreamWriter" in str(error):
-        return shutil.disk_usage(folder).free < FULL_DISK_BYTES
+def full_disk(error: BaseException | None, folder: Path) -> Path | None:
+    """Return what a full disk kept from being written; None if the exception has another cause.
+
+    That is `folder` if the exception names no file. Torch's writer and Optuna's assertions don't even say that the disk
+    is full.
+    """
+    if isinstance(error, AssertionError) or any(word in str(error) for word in WORDS_OF_TORCH_WRITER):
+        return folder if shutil.disk_usage(folder).free < FULL_DISK_BYTES else None
     while error is not None:
+        if isinstance(error, DiskFullError):
+            return error.folder
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
+            return Path(error.filename) if isinstance(error.filename, str) else folder
         error = error.__cause__ or error.__context__
-    return False
+    return None
 
 
 def in_one_line(error: BaseException) -> str:

@@ -54,6 +54,21 @@ def test_a_full_disk_ends_the_search_with_one_message_and_it_can_be_resumed(
     assert {number: trials[number].value for number in finished} == finished
 
 
+@pytest.mark.parametrize("search", [[], ["hparams_search=mlp", "hydra.sweeper.n_trials=1"]], ids=["run", "search"])
+def test_a_full_disk_is_that_of_the_path_which_can_not_be_written(
+    search: list[str], disk: tuple[Path, Mount], tmp_path: Path
+) -> None:
+    folder, remount = disk
+    remount("size=1m")
+    (folder / "filler").write_bytes(bytes(1020 * 1024))
+    (tmp_path / "table.csv").write_text("x,z,y\n" + "".join(f"{i},{i % 7},{i % 2}\n" for i in range(400)))
+    data = ("data=table", "data.path=table.csv", "data.target=y", f"data.cache={folder}/cache", "trainer.max_epochs=1")
+    ran = train(*search, *data, cwd=tmp_path)
+    assert ran.code == 1
+    assert ran.err.splitlines()[-1].startswith(f"error: the disk of {folder}/cache is full, so nothing more can be")
+    assert "Traceback" not in ran.err
+
+
 def test_a_read_only_folder_is_rejected_with_one_message(disk: tuple[Path, Mount], tmp_path: Path) -> None:
     folder, remount = disk
     remount("ro")

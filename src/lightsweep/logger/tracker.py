@@ -76,8 +76,8 @@ def _kind(node: DictConfig, key: str) -> type:
 class Tracker:
     """One logger, which is not called any more once it has raised; the first time in a search a warning says so.
 
-    `logger` keeps its class, for which modules and callbacks ask, so its public methods are guarded on the instance; one
-    that can't be started does nothing. What a module does with `logger.experiment` is not guarded.
+    `logger` keeps its class, for which modules and callbacks ask, so the instance gets guarded methods; one that can't
+    be started does nothing. What a module does with `logger.experiment` is not guarded.
     """
 
     def __init__(self, node: DictConfig, key: str, *, kind: type, run: Run) -> None:

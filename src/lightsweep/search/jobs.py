@@ -12,7 +12,7 @@ from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 
 from lightsweep.errors import ConfigError, DiskFullError
-from lightsweep.failures import Kind, disk_is_full, in_one_line, kind_of
+from lightsweep.failures import Kind, full_disk, in_one_line, kind_of
 from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.search.space import SearchSpace
 from lightsweep.trial.heartbeat import heartbeat
@@ -80,8 +80,8 @@ class TrialJobs:
         raise TrialFailed(in_one_line(raised), kind_of(raised))
 
     def _check_disk(self, error: BaseException) -> None:
-        if disk_is_full(error, self.sweep_dir):
-            raise DiskFullError(self.sweep_dir) from None
+        if path := full_disk(error, self.sweep_dir):
+            raise DiskFullError(path) from None
 
     def abort(self) -> None:
         """Kill the running jobs. Joblib's pool would otherwise keep the interpreter from exiting."""

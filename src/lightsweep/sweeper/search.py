@@ -21,7 +21,7 @@ from lightsweep.config.command_line import COMMAND, save_command
 from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
-from lightsweep.failures import disk_is_full
+from lightsweep.failures import full_disk
 from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.preflight.checks import check_search
 from lightsweep.preflight.preflight import run_preflight
@@ -105,8 +105,8 @@ class Search:
                 release_folder(folder, is_new=is_new)  # no trial has started
             raise
         except Exception as error:
-            if disk_is_full(error, folder):  # whichever exception Optuna raised from it
-                raise DiskFullError(folder) from None
+            if path := full_disk(error, folder):  # whichever exception Optuna raised from it
+                raise DiskFullError(path) from None
             raise
 
     def _preflight(self, request: Request, *, sampler: BaseSampler) -> None:

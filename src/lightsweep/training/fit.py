@@ -19,7 +19,7 @@ from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import (
     Kind,
     TrialStoppedError,
-    disk_is_full,
+    full_disk,
     in_one_line,
     kind_of,
     save_traceback,
@@ -125,8 +125,8 @@ def save_failure(error: Exception, cfg: DictConfig) -> Outcome:
     Raises `DiskFullError` if the disk is full, because the next trial would fail as well.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
-    if disk_is_full(error, folder):
-        raise DiskFullError(folder) from None
+    if path := full_disk(error, folder):
+        raise DiskFullError(path) from None
     outcome = outcome_of_error(error, cfg)
     if outcome.failed:
         text = save_traceback(error, folder)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, RandomSampler, SequentialSampler
 
 from lightsweep.errors import USER_ERRORS
-from lightsweep.failures import TrialStoppedError, disk_is_full, in_one_line
+from lightsweep.failures import TrialStoppedError, full_disk, in_one_line
 from lightsweep.trial.context import folder_of_search
 from lightsweep.trial.outcome import ALL_ROWS
 
@@ -52,7 +52,7 @@ def refit(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data
     except (*USER_ERRORS, TrialStoppedError):
         raise
     except Exception as error:
-        if checkpoint is None or disk_is_full(error, checkpoint.parent):
+        if checkpoint is None or full_disk(error, checkpoint.parent):
             raise
         log.warning("The refit failed, so the model is the best trial's checkpoint: %s", in_one_line(error))
         return _load(checkpoint, model)

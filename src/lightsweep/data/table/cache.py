@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lightsweep.errors import ConfigError, DiskFullError
-from lightsweep.failures import disk_is_full
+from lightsweep.failures import full_disk
 from lightsweep.files import locked
 
 FORMAT = 5  # increase it when the written files change
@@ -37,8 +37,8 @@ def cached_folder(cache: Path, *, name: str, key: Mapping[str, Any], make: Calla
             if not folder.is_dir():
                 _make(folder, make)
     except OSError as error:
-        if disk_is_full(error, cache):
-            raise DiskFullError(cache) from None
+        if path := full_disk(error, cache):
+            raise DiskFullError(path) from None
         if isinstance(error, PermissionError):
             raise ConfigError(f"data.cache is '{cache}', which you have no permission to write.") from None
         raise
