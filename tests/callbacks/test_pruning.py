@@ -398,3 +398,27 @@ def test_validation_alone_reports_nothing(quiet_trainer: dict[str, Any]) -> None
     pruning = callback_for(study)
     L.Trainer(callbacks=[pruning], logger=False, **quiet_trainer).validate(Scripted(RISING), batches(), verbose=False)
     assert study.trials[0].intermediate_values == {}
+
+
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`", "ignore:Total length of `list`")
+@pytest.mark.parametrize(
+    ("validation", "arguments", "reason"),
+    [
+        (batches(), {"limit_val_batches": 0}, "trainer.limit_val_batches is 0"),
+        (None, {}, "the data module has no val_dataloader"),
+        ([], {}, "the validation loader gives no batches"),
+        (
+            batches(),
+            {"check_val_every_n_epoch": 6},
+            "trainer.check_val_every_n_epoch is 6, but trainer.max_epochs is 5",
+        ),
+    ],
+)
+def test_a_fit_that_would_not_validate_is_refused_before_its_first_epoch(
+    validation: Any, arguments: dict[str, Any], reason: str, quiet_trainer: dict[str, Any]
+) -> None:
+    pruning = callback_for(None)
+    trainer = L.Trainer(callbacks=[pruning], logger=False, max_epochs=5, **quiet_trainer, **arguments)
+    with pytest.raises(ConfigError, match=f"no validation would run, so val/acc would have no value: {reason}"):
+        trainer.fit(Scripted(RISING), batches(), validation)
+    assert trainer.global_step == 0

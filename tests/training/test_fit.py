@@ -37,10 +37,10 @@ def test_an_error_ends_the_flushing_of_denormals() -> None:
 
 
 def test_a_fit_without_a_validation_has_failed(quiet_trainer: dict[str, Any]) -> None:
-    trainer = fit((0.1,), callbacks=[PruningCallback(**MONITOR)], limit_val_batches=0, **quiet_trainer)
+    trainer = fit((0.1,), callbacks=[PruningCallback(**MONITOR)], limit_train_batches=0, **quiet_trainer)
     outcome = outcome_of(trainer)
     assert outcome.kind == "error"
-    assert str(outcome.failed).startswith("no validation ran, so val/acc has no value; raise trainer.max_epochs")
+    assert str(outcome.failed).startswith("no validation ran, so val/acc has no value; the training loader gave")
 
 
 def test_an_outcome_needs_the_pruning_callback(quiet_trainer: dict[str, Any]) -> None:

@@ -39,7 +39,7 @@ def summed(batch: list[Any]) -> torch.Tensor:
 
 def test_a_joined_loader_reads_all_rows_in_batches_like_those_of_the_training_loader() -> None:
     training = DataLoader(rows(6), batch_size=4, collate_fn=summed, drop_last=True)
-    joined = join_loaders(training, [DataLoader(rows(2, start=6)), DataLoader(rows(3, start=8))])
+    joined = join_loaders(training, [DataLoader(rows(5, start=6))])
     assert [batch.item() for batch in joined] == [0 + 1 + 2 + 3, 4 + 5 + 6 + 7]  # and three rows are dropped
 
 
@@ -59,6 +59,7 @@ def test_a_joined_loader_shuffles_if_the_training_loader_does(shuffle: bool) -> 
         (DataLoader(Endless(), sampler=range(3)), DataLoader(rows(2)), "Endless has no length"),
         ([rows(2)], DataLoader(rows(2)), "list is not a DataLoader"),
         (DataLoader(rows(2)), None, "NoneType is not a DataLoader"),
+        (DataLoader(rows(2)), [DataLoader(rows(2)), DataLoader(rows(3))], "one of them may hold test rows"),
         (DataLoader(rows(2), sampler=WeightedRandomSampler([1, 2], 4)), DataLoader(rows(2)), "WeightedRandomSampler"),
         (DataLoader(rows(2), batch_sampler=[[0], [1]]), DataLoader(rows(2)), "batch sampler of its own"),
     ],
@@ -140,6 +141,16 @@ def test_a_refit_of_any_data_module_knows_what_the_weights_were_trained_on(
     else:
         assert model.n_rows == (n_rows or 8)
         assert done.n_epochs == 1
+
+
+@pytest.mark.parametrize("limit", [{"limit_train_batches": 0.5}, {"limit_train_batches": 1}, {"overfit_batches": 1}])
+def test_a_refit_that_the_trainer_limits_is_not_said_to_be_of_all_rows(
+    limit: dict[str, Any], quiet_trainer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "best_checkpoint", lambda: None)
+    trainer = L.Trainer(**quiet_trainer, max_epochs=1, limit_val_batches=0, logger=False, **limit)
+    done = refit(OmegaConf.create({"data": {}}), trainer=trainer, model=Model(), data=Data())
+    assert (done.trained_on, done.n_rows) == (f"a part of {ALL_ROWS}, limited by the trainer", None)
 
 
 def test_a_refit_without_a_checkpoint_raises_what_the_fit_raises(

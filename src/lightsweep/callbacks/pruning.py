@@ -38,8 +38,8 @@ class PruningCallback(Callback):
     A value counts only if the validation logged it at its end. `trainer.callback_metrics` also holds values of training
     and of earlier validations.
 
-    Raises `ConfigError` if the model does not log `monitor` so: before the fit if that is a metric of another task,
-    else after the first validation.
+    Raises `ConfigError` if no validation would run. It also does if the model does not log `monitor` so: before the fit
+    if that is a metric of another task, else after the first validation.
     """
 
     needs_every_batch = False  # it checks the clock; every half second is often enough
@@ -67,7 +67,9 @@ class PruningCallback(Callback):
         if stage == "fit":
             check_monitor(self.monitor, pl_module)
 
-    def on_train_start(self, *_: Any) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if reason := _why_no_validation(trainer):
+            raise ConfigError(f"no validation would run, so {self.monitor} would have no value: {reason}.")
         if self.trial is not None:
             restore_sigterm_handler()
 
@@ -146,6 +148,19 @@ class PruningCallback(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best_value, self.best_epoch, self.n_epochs = (state_dict[name] for name in RESUMED)
+
+
+def _why_no_validation(trainer: L.Trainer) -> str | None:
+    every, max_epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+    if trainer.limit_val_batches == 0:
+        return "trainer.limit_val_batches is 0"
+    if not trainer.enable_validation:
+        return "the data module has no val_dataloader, or the model no validation_step"
+    if trainer.val_dataloaders is not None and not sum(trainer.num_val_batches):
+        return "the validation loader gives no batches"
+    if every is not None and max_epochs is not None and 0 <= max_epochs < every:
+        return f"trainer.check_val_every_n_epoch is {every}, but trainer.max_epochs is {max_epochs}"
+    return None
 
 
 def _not_logged(monitor: str, logged: Collection[str]) -> str:

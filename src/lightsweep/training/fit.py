@@ -97,7 +97,10 @@ def outcome_of(trainer: L.Trainer) -> Outcome:
         )
     failed = pruning.failed
     if failed is None and pruning.best_value is None and not pruning.interrupted:
-        failed = f"no validation ran, so {pruning.monitor} has no value; raise trainer.max_epochs or the data's size"
+        failed = (
+            f"no validation ran, so {pruning.monitor} has no value; the training loader gave no batches, or fewer than"
+            " its length says: give more rows, or a smaller data.batch_size"
+        )
     return Outcome(
         monitor=pruning.monitor,
         value=pruning.best_value,

@@ -56,9 +56,18 @@ def refit(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data
             raise
         log.warning("The refit failed, so the model is the best trial's checkpoint: %s", in_one_line(error))
         return _load(checkpoint, model)
+    if _is_limited(trainer):
+        rows = loaders.trained_on if loaders is not None else ALL_ROWS
+        return Refit(f"a part of {rows}, limited by the trainer", None, trainer.current_epoch)
     if loaders is not None:
         return Refit(loaders.trained_on, loaders.n_rows, trainer.current_epoch)
     return Refit(ALL_ROWS, len(data.splits.train[0]) if hasattr(data, "splits") else None, trainer.current_epoch)
+
+
+def _is_limited(trainer: L.Trainer) -> bool:
+    """True if the trainer reads a share, or a number, of the batches; `overfit_batches` sets the same limit."""
+    limit = trainer.limit_train_batches
+    return limit < 1 if isinstance(limit, float) else trainer.num_training_batches == limit
 
 
 def best_checkpoint() -> Path | None:
@@ -103,12 +112,15 @@ class JoinedLoaders:
 
 
 def join_loaders(training: Any, validation: Any) -> DataLoader[Any]:
-    """Return a loader like `training` of the rows of both; several validation loaders are joined, too.
+    """Return a loader like `training` of the rows of both.
 
     Raises `NotJoinableError` unless each is a `DataLoader` of a dataset with a length, and `training` reads its rows
-    in their order or shuffled.
+    in their order or shuffled; and if there are several validation loaders, because many modules watch the test rows
+    in one of them.
     """
     loaders = [training, *(validation if isinstance(validation, list | tuple) else [validation])]
+    if len(loaders) > 2:
+        raise NotJoinableError("there are several validation loaders, and one of them may hold test rows")
     for reason in map(_obstacle, loaders):
         if reason:
             raise NotJoinableError(reason)
