@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -105,6 +106,10 @@ def test_rows_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         model.predict(change(rows))
+
+
+def test_a_table_of_another_library_is_taken(model: Predictor, rows: pd.DataFrame) -> None:
+    np.testing.assert_array_equal(model.predict(pa.Table.from_pandas(rows)), model.predict(rows))
 
 
 def test_no_rows_give_no_predictions(model: Predictor, rows: pd.DataFrame) -> None:

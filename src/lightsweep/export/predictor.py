@@ -157,13 +157,15 @@ class Predictor:
 
     def _fitting(self, rows: "Rows", *, keep_index: bool) -> Any:
         """Return the rows as the preprocessing takes them: a frame if it knows column names, else an array."""
+        if callable(to_pandas := getattr(rows, "to_pandas", None)):  # a table of Arrow or Polars
+            rows = to_pandas()
         is_frame = hasattr(rows, "columns")
         if self.columns is None or (is_frame and keep_index):
             return rows
         if is_frame:
             frame = rows.reset_index(drop=True)  # type: ignore[union-attr]
             return frame.rename(columns=str) if self.takes_arrays else frame
-        if not self.takes_arrays:
+        if not self.takes_arrays or isinstance(rows, dict):
             raise ConfigError(f"rows are of type {type(rows).__name__}; this model takes a pandas DataFrame.")
         return _as_frame(np.asarray(rows), columns=self.columns)
 

@@ -288,3 +288,75 @@ def test_rare_numbers_become_a_class_beside_numbers(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", y=[0, 1] * (N // 2 - 2) + [7, 8, 9, 9])
     with warnings.catch_warnings(action="error"):
         assert tuple(table(tmp_path, rare_classes="other").classes) == ("0", "1", "other")
+
+
+CLOCKS = {  # cells, and hours
+    "times": (["08:30", "8:45", "17:15:36"], [8.5, 8.75, 17.26]),
+    "durations of pandas": (["0 days 05:12:00", "1 days 00:30:00", "-1 days +23:00:00"], [5.2, 24.5, -1.0]),
+}
+
+
+@pytest.mark.parametrize("case", CLOCKS.values(), ids=CLOCKS)
+def test_times_of_day_and_durations_are_hours(case: tuple[list[str], list[float]], tmp_path: Path) -> None:
+    cells, hours = case
+    write(tmp_path / "a.csv", c=cells * (N // 3))
+    data = table(tmp_path, drop=["x"])
+    assert "note      c: number, in hours" in overview(data)
+    preprocessing = saved(data, tmp_path)
+    by_text = preprocessing.transform(pd.DataFrame({"c": cells}))
+    np.testing.assert_allclose(preprocessing.transform(pd.DataFrame({"c": hours})), by_text, atol=1e-5)
+    durations = pd.DataFrame({"c": pd.to_timedelta(hours, unit="h")})
+    np.testing.assert_allclose(preprocessing.transform(durations), by_text, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([0, 3600, 7200] * (N // 3), pa.duration("s")),
+        pa.array([0, 3600, 7200] * (N // 3), pa.time32("s")),
+        pa.array([0, 3600 * 10**9, None] * (N // 3), pa.time64("ns")),
+    ],
+)
+def test_times_of_a_binary_file_are_hours(values: pa.Array, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"c": values, "y": CLASSES}), tmp_path / "a.parquet")
+    data = table(tmp_path, "a.parquet")
+    scaler = data.preprocessing.transformer.named_transformers_["numbers"]["scale"]  # type: ignore[attr-defined]
+    assert (column(data).kind, scaler.mean_[0]) == ("number", pytest.approx(1, abs=0.6))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
+def test_cells_of_blanks_are_missing(name: str, tmp_path: Path) -> None:
+    cells: list[Any] = [" ", *map(str, range(1, N))]
+    write(tmp_path / name, c=cells, d=["", "  ", "v"] * (N // 3), y=[" ", *CLASSES[1:]])
+    kinds = {"c": "number"} if name == "a.parquet" else None  # this file declares a text
+    data = table(tmp_path, name, drop=["x"], kinds=kinds)
+    assert (column(data).kind, column(data, "d").kind) == ("number", "category")
+    assert "c (1.7% missing)" in overview(data)
+    assert "d (66.7% missing)" in overview(data)
+    assert "1 rows whose target is missing" in overview(data)
+
+
+def test_an_infinite_target_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", y=["inf", *(f"{i}.5" for i in range(1, N))])
+    with pytest.raises(ConfigError, match=r"a.csv, line 2, column 'y' is inf, which is not a finite 32-bit number"):
+        _ = table(tmp_path).splits
+
+
+@pytest.mark.parametrize("levels", [["new", "old"], [1.5, 2.5]])
+def test_a_column_without_values_in_training_is_left_out(levels: list[Any], tmp_path: Path) -> None:
+    c = [None] * (N - 8) + levels * 4
+    write(tmp_path / "a.csv", c=c, day=pd.date_range("2024-01-01", periods=N).strftime("%Y-%m-%d"))
+    data = table(tmp_path, split="time", split_by="day")
+    assert "left out  c: all cells are missing in the rows for training" in overview(data)
+    saved(data, tmp_path).transform(pd.DataFrame({"c": levels, "x": [1, 2]}))
+
+
+@pytest.mark.parametrize("copy", [CLASSES, pd.Categorical(CLASSES)])
+def test_a_copy_of_the_target_is_left_out(copy: Any, tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", copy=copy)
+    data = table(tmp_path, "a.parquet")
+    assert "left out  copy: the same as the target in all rows" in overview(data)
+    write(tmp_path / "a.csv", copy=[f"{i}.50" for i in range(N)], y=[f"{i}.5" for i in range(N)])
+    assert "left out  copy" in overview(table(tmp_path))
+    write(tmp_path / "a.csv", copy=[*CLASSES[:-1], "other"])
+    assert "left out" not in overview(table(tmp_path))

@@ -1,4 +1,4 @@
-"""Numbers as people write them in text: with thousands separators, a decimal comma, per cent or a currency."""
+"""Numbers as people write them in text: with thousands separators, a decimal comma, a unit, or as hours and minutes."""
 
 import re
 from functools import lru_cache
@@ -7,9 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 DIGITS = r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
-NUMBER = rf"^\s*[-+]?{DIGITS}\s*$"
+NUMBER = rf"^\s*[-+]?({DIGITS}|(?i:inf(inity)?))\s*$"
 LEADING_ZEROS = r"^\s*[-+]?0\d+\s*$"
 UNITS = "%$€£¥"
+HOURS = "hours"  # the unit of 08:30 and of "1 days 05:12:00", as pandas writes a duration
+CLOCK = r"^\s*(([-+]?\d+) days?,? ?)?([-+]?)(\d{1,2}):(\d{2})(:(\d{2}(\.\d+)?))?\s*$"
 SPACES = r"[ \x{a0}\x{202f}]"  # a space, also one that does not break the line
 SEPARATORS = {None: None, "comma": ",", "point": r"\.", "space": SPACES}  # by the value of `data.thousands`
 
@@ -50,9 +52,14 @@ def _written_number(decimal: str, separator: str | None) -> str:
 
 
 def unit_of(texts: pa.Array) -> str | None:
-    """Return the sign of per cent or of a currency that all texts have beside a number, None if there is none."""
+    """Return the sign of per cent or of a currency that all texts have beside a number, or `HOURS` if all are times.
+
+    None if there is no such unit.
+    """
     texts = texts.drop_null()
     first = texts[0].as_py() if len(texts) else ""
+    if re.match(CLOCK, first):
+        return HOURS if pc.all(pc.match_substring_regex(texts, CLOCK)).as_py() else None
     unit = next((sign for sign in UNITS if sign in first), None)
     if unit is None or not pc.all(pc.match_substring(texts, unit)).as_py():
         return None
@@ -61,7 +68,21 @@ def unit_of(texts: pa.Array) -> str | None:
 
 def without_unit(texts: pa.Array, unit: str) -> pa.Array:
     """Return the texts in which a number has the unit, before or behind it, without it; "-$5" becomes "-5"."""
+    if unit == HOURS:
+        encoded = texts.dictionary_encode()
+        hours = [_hours(text) for text in encoded.dictionary.to_pylist()]
+        return pa.array(hours, texts.type).take(encoded.indices)
     sign = re.escape(unit)
     return pc.replace_substring_regex(
         texts, rf"^\s*([-+]?)\s*{sign}\s*([-+]?{DIGITS})\s*$|^\s*([-+]?{DIGITS})\s*{sign}\s*$", r"\1\2\5"
     )
+
+
+def _hours(text: str) -> str:
+    """Return the hours of a time or a duration, and other texts as they are."""
+    found = re.match(CLOCK, text)
+    if found is None:
+        return text
+    _, days, sign, hours, minutes, _, seconds, _ = found.groups()
+    value = int(hours) + int(minutes) / 60 + float(seconds or 0) / 3600
+    return repr(24 * int(days or 0) + (-value if sign == "-" else value))

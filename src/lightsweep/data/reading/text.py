@@ -15,6 +15,7 @@ from lightsweep.errors import ConfigError
 from lightsweep.files import shown
 
 BLOCK_BYTES = 1 << 24
+SAMPLE_SIZE = 100  # of a column, to see that it is not of numbers
 CONVERSION = re.compile(r"In CSV column #(\d+): .*CSV conversion error to [^:]+: invalid value '(.*)'", re.DOTALL)
 
 Types = Mapping[str, pa.DataType]
@@ -30,7 +31,7 @@ def read_text(file: TextFile, *, text: Collection[Hashable] = ()) -> pa.Table:
     if codes := _columns_of_codes(file, numeric):
         as_text |= dict.fromkeys(codes, pa.string())
         table = _read(file, types=as_text)
-    return table if file.dialect.thousands is None else _with_numbers(table, text=as_text)
+    return _with_numbers(table, text=as_text)
 
 
 def text_batches(
@@ -132,12 +133,15 @@ def _with_plain_numbers(batch: pa.RecordBatch, file: TextFile) -> pa.RecordBatch
 
 
 def _with_numbers(table: pa.Table, *, text: Types) -> pa.Table:
-    """Convert the columns whose texts are numbers now that they have no thousands separators."""
+    """Convert the columns of numbers that Arrow takes for texts, because of blanks or of separators of thousands."""
     for i, field in enumerate(table.schema):
-        column = table.column(i)
-        if pa.types.is_string(field.type) and field.name not in text and are_numbers(column):
-            numbers = pc.utf8_trim_whitespace(column).cast(pa.float64())
-            table = table.set_column(i, field.name, numbers)
+        if pa.types.is_string(field.type) and field.name not in text:
+            column = pc.utf8_trim_whitespace(table.column(i))
+            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+            if all(are_numbers(column.slice(0, n)) for n in (SAMPLE_SIZE, len(column))) and not have_leading_zeros(
+                column
+            ):
+                table = table.set_column(i, field.name, column.cast(pa.float64()))
     return table
 
 

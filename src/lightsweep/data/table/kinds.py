@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -56,8 +57,12 @@ def infer_columns(
     kinds: Mapping[str, str],
     dialect: Dialect,
     where: RowLocator,
+    is_train: npt.NDArray[np.bool_],
+    target: pa.Array | None,
 ) -> tuple[Columns, dict[str, str]]:
     """Return the columns, of the kind in `kinds` or the inferred one, and the reason for each column left out.
+
+    `is_train` says which rows are for training, and `target` has the values of the only target column.
 
     Raises `ConfigError` if a column can't be a feature.
     """
@@ -67,6 +72,14 @@ def infer_columns(
         values = to_arrow(frame[name], dialect.missing)
         declared = Kind.CATEGORY if _is_category(frame[name].dtype) else None
         kind = kinds.get(name, declared)
+        if values.filter(pa.array(is_train)).null_count == is_train.sum():
+            left_out[name] = "all cells are missing" + (
+                " in the rows for training" if values.null_count < len(values) else ""
+            )
+            continue
+        if target is not None and _are_equal(values, target):
+            left_out[name] = "the same as the target in all rows"
+            continue
         column = _infer(values, name=name, kind=kind, where=lambda i: where(int(frame.index[i])))
         if isinstance(column, Column):
             columns.append(column)
@@ -81,6 +94,14 @@ def infer_columns(
     return Columns(tuple(columns), dialect), left_out
 
 
+def _are_equal(values: pa.Array, target: pa.Array) -> bool:
+    """True if two columns hold the same in all rows, whatever their types are."""
+    if pa.types.is_nested(values.type):
+        return False
+    parts = ((one.slice(0, n) for one in (values, target)) for n in (SAMPLE_SIZE, len(values)))  # most differ at once
+    return all(np.array_equal(to_texts(one), to_texts(other)) for one, other in parts)
+
+
 def _is_category(dtype: Any) -> bool:
     """True if the file, or the frame, declares that the column has levels."""
     is_arrow = isinstance(dtype, pd.ArrowDtype)
@@ -89,8 +110,6 @@ def _is_category(dtype: Any) -> bool:
 
 def _infer(values: pa.Array, *, name: str, kind: str | None, where: RowLocator) -> Column | str:
     """Return the column, or the reason to leave it out."""
-    if values.null_count == len(values):
-        return "all cells are missing"
     check_not_nested(values, name=name, where=where, remedy=f"Leave it out: data.drop=[{name}].")
     if kind is None and _counts_rows(values, name=name):
         return "row numbers"

@@ -66,7 +66,13 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
     target = find_target([*tables.values()], names=names, task=Task(settings.task) if settings.task else None)
     labelled, target, notes = _label(tables, target, settings)
     columns, left_out = infer_columns(
-        first.frame, names=features, kinds=settings.kinds or {}, dialect=settings.dialect, where=first.where
+        first.frame,
+        names=features,
+        kinds=settings.kinds or {},
+        dialect=settings.dialect,
+        where=first.where,
+        is_train=labelled[0].assignment == TRAIN,
+        target=first.values(names[0]) if len(names) == 1 else None,
     )
     if not columns.all:
         raise ConfigError(f"{first.name} has no feature column. Drop fewer columns, or set their kinds in data.kinds.")

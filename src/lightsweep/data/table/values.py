@@ -57,14 +57,28 @@ def _object_to_text(value: Any, i: int, *, name: Any) -> str | None:
 
 
 def _simplify(values: pa.Array) -> pa.Array:
-    """Decode dictionaries, cast a type that few Arrow functions support, and replace NaN by null."""
+    """Decode dictionaries, cast what few Arrow functions support, and replace NaN and texts of blanks by null.
+
+    Times of day and durations become hours.
+    """
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if values.type == pa.string_view():
         values = values.cast(pa.large_string())
+    if is_text_type(values.type):
+        is_blank = pc.equal(pc.utf8_trim_whitespace(values), "")
+        values = pc.if_else(is_blank, pa.scalar(None, values.type), values)
+    if pa.types.is_duration(values.type):
+        values = _hours(values.cast(pa.duration("us"), safe=False).cast(pa.int64()))
+    if pa.types.is_time(values.type):
+        values = _hours(values.cast(pa.time64("us")).cast(pa.int64()))
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
     return values
+
+
+def _hours(microseconds: pa.Array) -> pa.Array:
+    return pc.divide(microseconds.cast(pa.float64()), 3600e6)
 
 
 def _with_missing(values: pa.Array, missing: Sequence[str]) -> pa.Array:
