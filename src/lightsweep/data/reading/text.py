@@ -24,13 +24,8 @@ Types = Mapping[str, pa.DataType]
 def read_text(file: TextFile, *, text: Collection[Hashable] = ()) -> pa.Table:
     """Read numbers as numbers, except columns in `text` and those that have leading zeros, which are codes."""
     as_text = dict.fromkeys(map(str, text), pa.string())
-    table = _read(file, types=as_text)
-    numeric = [
-        field.name for field in table.schema if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-    ]
-    if codes := _columns_of_codes(file, numeric):
-        as_text |= dict.fromkeys(codes, pa.string())
-        table = _read(file, types=as_text)
+    integers = [field.name for field in _reader(file, as_text).schema if pa.types.is_integer(field.type)]
+    table = _read(file, types={**as_text, **dict.fromkeys(integers, pa.string())})  # Arrow would read 01234 as 1234
     return _with_numbers(table, text=as_text)
 
 
@@ -41,6 +36,19 @@ def text_batches(
 
     `names` are the columns to read; None are all that have a name.
     """
+    last = None
+    for batch in _reader(file, types, names):
+        if len(batch):
+            last = batch
+            yield _with_plain_numbers(batch, file)
+    if last is not None and "\n" in str(last.columns[-1][-1]):  # an unclosed quote includes all that follows
+        file.check_quotes()
+
+
+def _reader(
+    file: TextFile, types: Types | None, names: Collection[str] | None = None
+) -> pyarrow.csv.CSVStreamingReader:
+    """Open the file and read its first block, from which the types of the other columns follow."""
     dialect = file.dialect
     reader = pyarrow.csv.open_csv(
         pa.input_stream(str(file.path), compression="gzip" if file.is_gzip else None),
@@ -65,13 +73,7 @@ def text_batches(
     )
     if any(pa.types.is_binary(field.type) for field in reader.schema):
         raise file.wrong_encoding()
-    last = None
-    for batch in reader:
-        if len(batch):
-            last = batch
-            yield _with_plain_numbers(batch, file)
-    if last is not None and "\n" in str(last.columns[-1][-1]):  # an unclosed quote includes all that follows
-        file.check_quotes()
+    return reader
 
 
 def texts_read_as_missing(file: TextFile, name: str) -> Counter[str]:
@@ -109,17 +111,6 @@ def _read(file: TextFile, *, types: Types) -> pa.Table:
             types[name] = pa.float64() if is_float else pa.string()
 
 
-def _columns_of_codes(file: TextFile, names: Collection[str]) -> set[str]:
-    """Return the columns with leading zeros, such as 01234, which Arrow reads as a number."""
-    codes: set[str] = set()
-    if names:
-        types = dict.fromkeys(names, pa.string())
-        for batch in text_batches(file, types=types, names=names):
-            columns = zip(batch.schema.names, batch.columns, strict=True)
-            codes.update(name for name, column in columns if name not in codes and have_leading_zeros(column))
-    return codes
-
-
 def _with_plain_numbers(batch: pa.RecordBatch, file: TextFile) -> pa.RecordBatch:
     """Write the numbers in columns of text like -1234.5."""
     dialect = file.dialect
@@ -133,7 +124,7 @@ def _with_plain_numbers(batch: pa.RecordBatch, file: TextFile) -> pa.RecordBatch
 
 
 def _with_numbers(table: pa.Table, *, text: Types) -> pa.Table:
-    """Convert the columns of numbers that Arrow takes for texts, because of blanks or of separators of thousands."""
+    """Convert the columns of numbers and blanks without leading zeros."""
     for i, field in enumerate(table.schema):
         if pa.types.is_string(field.type) and field.name not in text:
             column = pc.utf8_trim_whitespace(table.column(i))
@@ -141,8 +132,15 @@ def _with_numbers(table: pa.Table, *, text: Types) -> pa.Table:
             if all(are_numbers(column.slice(0, n)) for n in (SAMPLE_SIZE, len(column))) and not have_leading_zeros(
                 column
             ):
-                table = table.set_column(i, field.name, column.cast(pa.float64()))
+                table = table.set_column(i, field.name, _to_numbers(column))
     return table
+
+
+def _to_numbers(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return texts.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return texts.cast(pa.float64())
 
 
 def _ragged(file: TextFile) -> ConfigError:
