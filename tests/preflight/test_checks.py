@@ -106,6 +106,9 @@ BAD_SEARCHES = {
     "optimizer.lr=choice('${nowhere}',0.1)": "Interpolation key 'nowhere' not found",
     "optimizer.lr=tag(log,interval(0,1))": "the search space of optimizer.lr",
     "model.n_layers=range(4,1)": "the search space of model.n_layers",
+    "model.hidden_size=choice('64','128')": "whole number of at least 1. It is a text: leave out its quotes.",
+    "optimizer=glob(x*)": "the search space of optimizer is 'optimizer=glob(x*)': no option of a config group fits it.",
+    "model.hidden_size=glob(*)": "List the choices, such as optimizer=choice(adam,sgd).",
     "logger=choice(csv,wandbb)": "Could not find 'logger/wandbb'",
 }
 
@@ -204,6 +207,18 @@ def test_choices_that_reach_a_trial_unchanged_are_valid(choices: str, check: Che
 def test_a_value_that_reaches_a_trial_with_another_type_is_rejected(choices: str, sentence: str, check: Check) -> None:
     message = message_of(check, params={ADD: choices, f"+{ADD}": "choice(1)"})
     assert sentence in message
+
+
+@pytest.mark.parametrize(
+    ("glob", "n_points"),
+    [("glob(*)", 4), ("glob(adam*)", 2), ("glob([s*,r*])", 2), ("glob(*,exclude=rm*)", 3), ("glob(sgd)", 1)],
+)
+def test_a_glob_chooses_from_the_options_of_a_config_group(
+    glob: str, n_points: int, check: Check, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = ("model.dropout_rate=0.1", "optimizer.lr=1e-3", "model.n_layers=1", "model.hidden_size=64")
+    check("hydra/sweeper/sampler=grid", *fixed, "data.batch_size=64", f"optimizer={glob}")
+    assert f"note: the grid has {n_points} points" in capsys.readouterr().err
 
 
 def test_all_problems_are_reported_together_and_once(check: Check) -> None:
