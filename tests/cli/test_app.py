@@ -137,7 +137,7 @@ def rejected(*arguments: str, cwd: Path) -> str:
         ([SEARCH, "hydra.sweeper.n_job=2"], ["has no key 'hydra.sweeper.n_job'", "n_jobs"]),
         ([SEARCH, "+hydra.sweeper.n_trial=2"], ["hydra.sweeper.n_trial is 2", "Did you mean hydra.sweeper.n_trials?"]),
         ([SEARCH, "+hydra.launcher.nosuch=1"], ["hydra.launcher: ", "'nosuch'"]),
-        ([SEARCH, "seed=1,2"], ["seed is searched", "seed=<number>"]),
+        ([SEARCH, "seed=1,2"], ["the search varies seed: 1, 2.", "seed=<number>"]),
         (
             [SEARCH, "model.layer_sizes=choice(null,[64])"],
             ["can't hold null", "by commas instead: 'model.layer_sizes=null,[64]'"],

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from lightsweep.config.validation import EXTRAS, RULES, check_config, direction_of, problem_of, problems_of
 from lightsweep.errors import ConfigError
 
+QUOTES = " It is a text: leave out its quotes."
 # Values that no rule for numbers accepts.
 NOT_NUMBERS = [None, "3", "", True, math.nan, math.inf, -math.inf, [1], {"a": 1}]
 COUNTS = ([1, 2, 10**9], [*NOT_NUMBERS, 0, -1, 1.0, 2.5])
@@ -106,7 +107,7 @@ def test_a_valid_value_is_no_problem(key: str, value: Any) -> None:
 def test_an_invalid_value_is_one_problem_that_states_the_rule(key: str, value: Any) -> None:
     [problem] = problems_of(config_with(key, value))
     assert problem.startswith(f"{key} is ")
-    assert problem.endswith(f"; it must be {RULES[key].must_be}.")
+    assert problem.removesuffix(QUOTES).endswith(f"; it must be {RULES[key].must_be}.")
 
 
 def test_the_keys_of_the_users_own_data_module_are_not_checked() -> None:
@@ -128,6 +129,28 @@ def test_the_keys_of_the_users_own_data_module_are_not_checked() -> None:
 )
 def test_a_problem_is_one_sentence_with_key_value_and_rule(key: str, value: Any, problem: str | None) -> None:
     assert problem_of(key, value) == problem
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "is_said"),
+    [
+        ("optimizer.lr", "1e-3", True),
+        ("optimizer.lr", "-1", False),
+        ("optimizer.lr", "fast", False),
+        ("optimizer.lr", "", False),
+        ("model.n_layers", "3", True),
+        ("model.n_layers", "3: [", False),
+        ("model.layer_sizes", "[64,32]", True),
+        ("model.layer_sizes", "[64,-1]", False),
+        ("model.layer_sizes", "null", True),
+        ("model.residual", "true", True),
+        ("model.residual", "${nowhere}", False),
+        ("export", "[onnx]", True),
+        ("data.kinds", "{zip: category}", True),
+    ],
+)
+def test_a_text_that_would_be_valid_without_quotes_is_said_to_be_one(key: str, text: str, is_said: bool) -> None:
+    assert str(problem_of(key, text)).endswith(QUOTES) is is_said
 
 
 def test_all_problems_are_reported_together_in_the_order_of_the_rules() -> None:

@@ -11,6 +11,7 @@ from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import HydraContext, RunMode
+from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution
 
 from lightsweep.config.fingerprint import Fingerprint
@@ -40,7 +41,7 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
             settings["params"] = {**settings["params"], **(params or {})}
             context = HydraContext(config_loader=loader, callbacks=Callbacks())
             search = Search(settings, config=config, hydra_context=context, task_function=lambda _: None)
-            request = search._request(list(config.hydra.overrides.task))
+            request = search._request(OmegaConf.to_container(config.hydra.overrides.task, resolve=False))
             url = search._url(Path(config.hydra.sweep.dir))
             check_search(
                 search.settings,
@@ -76,6 +77,9 @@ BAD_SEARCHES = {
     "hydra.sweeper.direction=up": "hydra.sweeper.direction is 'up'; it must be maximize or minimize.",
     "hydra.sweeper.storage=missing/study.journal": "which can't be opened or written: there is no folder",
     "hydra.sweeper.storage=sqlite:///missing/study.db": "which can't be opened or written: there is no folder",
+    "hydra.sweeper.storage='sqlite:///:memory:'": "a database in memory: the study would be lost",
+    "hydra.sweeper.storage='sqlite:///'": "a database in memory: the study would be lost",
+    "hydra.sweeper.storage='postgresql://me:p@ss:w/x@host/db'": "'postgresql://me:***@host/db', which can't be read as",
     f"hydra.sweeper.storage={ROOT}/src": "/src', which can't be opened or written: it is not a file",
     f"hydra.sweep.dir={ROOT}/train.py/x": "/x', which can't be created: ",
     "hydra.launcher._target_=os.system": "hydra.launcher._target_ is 'os.system', which is not a launcher plugin",
@@ -105,6 +109,9 @@ BAD_SEARCHES = {
     "optimizer.lr=choice('${nowhere}',0.1)": "Interpolation key 'nowhere' not found",
     "optimizer.lr=tag(log,interval(0,1))": "the search space of optimizer.lr",
     "model.n_layers=range(4,1)": "the search space of model.n_layers",
+    "model.hidden_size=choice('64','128')": "whole number of at least 1. It is a text: leave out its quotes.",
+    "optimizer=glob(x*)": "the search space of optimizer is 'optimizer=glob(x*)': no option of a config group fits it.",
+    "model.hidden_size=glob(*)": "List the choices, such as optimizer=choice(adam,sgd).",
     "logger=choice(csv,wandbb)": "Could not find 'logger/wandbb'",
 }
 
@@ -118,6 +125,65 @@ def test_an_invalid_search_is_rejected_before_anything_is_written(argument: str,
     except Exception as error:  # noqa: BLE001  (Hydra's own error, raised before the sweeper runs)
         message = str(error)
     assert sentence in message
+
+
+ANY = ["direction=maximize", "hydra.sweeper.direction=maximize"]
+TABLE = ["data=table", "data.path=x.csv", "data.target=y"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["seed=1,2"], "the search varies seed: 1, 2. The best trial would be that with the luckiest seed."),
+        (["seed=range(1,3)"], "the search varies seed: 1, 2."),
+        (["++seed=choice(1,2)"], "the search varies seed: 1, 2."),
+        (
+            ["data.seed=choice(1,2)"],
+            "the search varies data.seed: 1, 2. The best trial would be that with the luckiest",
+        ),
+        (["monitor=choice(val/acc,val/loss)"], "the search varies monitor: val/acc, val/loss. Values of different"),
+        (
+            ["monitor=val/${model.activation}", *ANY, "model.activation=choice(relu,gelu)"],
+            "the search varies monitor: ",
+        ),
+        (["refit=choice(true,false)"], "the search varies refit: True, False. A search refits its best trial itself."),
+        (["export=choice([],[torch])"], "the search varies export: [], ['torch']. It applies to the best trial"),
+        (["data=choice(digits,synthetic)"], "the search varies data: digits, synthetic. The best trial would be that"),
+        (["data=synthetic", "data.n_classes=choice(2,10)"], "the search varies data.n_classes: 2, 10. "),
+        ([*TABLE, "data.path=choice(a.csv,b.csv)"], "the search varies data.path: a.csv, b.csv. "),
+        ([*TABLE, "data.target=choice(a,b)"], "the search varies data.target: a, b. The best trial would be that"),
+        ([*TABLE, "data.task=null,regression"], "the search varies data.task: null, regression. "),
+        ([*TABLE, "data.split=choice(random,stratified)"], "the search varies data.split: random, stratified. "),
+        ([*TABLE, "data.val_fraction=interval(0.1,0.5)"], "the search varies data.val_fraction: 0.1, 0.5. "),
+        ([*TABLE, "data.rare_classes=choice(drop,other)"], "the search varies data.rare_classes: drop, other. "),
+        (["+trainer.limit_val_batches=choice(1,2)"], "the search varies trainer.limit_val_batches: 1, 2. "),
+    ],
+)
+def test_what_makes_values_of_trials_comparable_is_not_searched(
+    arguments: list[str], sentence: str, check: Check
+) -> None:
+    message = message_of(check, *arguments)
+    assert sentence in message
+    assert message.count("the search varies") == 1
+
+
+def test_direction_is_not_searched(check: Check) -> None:
+    message = message_of(check, "monitor=val/any", *ANY, "direction=choice(maximize,minimize)")
+    assert "the search varies direction: maximize, minimize." in message
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data.batch_size=choice(16,32)"],
+        [*TABLE, "data.scale=choice(standard,quantile)", "data.class_weights=null,balanced"],
+        [*TABLE, "data.one_hot_up_to=choice(4,12)", "data.target_scale=choice(standard,robust)"],
+        ["data._target_=mine.Data", "+data.split=choice(a,b)"],  # the user's own class, with other meanings
+        ["seed=choice(1)"],
+    ],
+)
+def test_hyperparameters_of_the_data_are_searched(arguments: list[str], check: Check) -> None:
+    check(*arguments)
 
 
 def test_the_shipped_search_is_valid(check: Check, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,6 +210,18 @@ def test_choices_that_reach_a_trial_unchanged_are_valid(choices: str, check: Che
 def test_a_value_that_reaches_a_trial_with_another_type_is_rejected(choices: str, sentence: str, check: Check) -> None:
     message = message_of(check, params={ADD: choices, f"+{ADD}": "choice(1)"})
     assert sentence in message
+
+
+@pytest.mark.parametrize(
+    ("glob", "n_points"),
+    [("glob(*)", 4), ("glob(adam*)", 2), ("glob([s*,r*])", 2), ("glob(*,exclude=rm*)", 3), ("glob(sgd)", 1)],
+)
+def test_a_glob_chooses_from_the_options_of_a_config_group(
+    glob: str, n_points: int, check: Check, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = ("model.dropout_rate=0.1", "optimizer.lr=1e-3", "model.n_layers=1", "model.hidden_size=64")
+    check("hydra/sweeper/sampler=grid", *fixed, "data.batch_size=64", f"optimizer={glob}")
+    assert f"note: the grid has {n_points} points" in capsys.readouterr().err
 
 
 def test_all_problems_are_reported_together_and_once(check: Check) -> None:
@@ -268,7 +346,7 @@ def test_a_grid_with_fewer_points_than_trials_is_a_note(check: Check, capsys: py
         ([], 3),  # adam, rmsprop, sgd
         (["optimizer=adam"], 1),
         (["optimizer=adam", f"model.hidden_size=choice({','.join(map(str, range(1, 31)))})"], 1),
-        (["optimizer=choice(adam,sgd)", "data=choice(digits,synthetic)"], 2),
+        (["optimizer=choice(adam,sgd)", "callbacks=choice(default,early_stopping)"], 2),
     ],
 )
 def test_hydra_composes_once_per_choice_of_groups_and_not_per_value(

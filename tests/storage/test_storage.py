@@ -8,7 +8,7 @@ import pytest
 
 from lightsweep.errors import ConfigError
 from lightsweep.storage.password import masked, masked_in
-from lightsweep.storage.storage import open_storage, storage_url
+from lightsweep.storage.storage import check_url, open_storage, storage_url
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,8 @@ def _forget_storages() -> Iterator[None]:
         ("sqlite:///:memory:", "sqlite:///:memory:"),
         ("sqlite:///file:/abs/study.db?uri=true", "sqlite:///file:/abs/study.db?uri=true"),
         ("sqlite://", "sqlite://"),
+        ("sqlite:///", "sqlite:///"),
+        ("sqlite:///my:memory:.db", "sqlite:///{cwd}/my:memory:.db"),
         ("postgresql://user:secret@host:5432/db", "postgresql://user:secret@host:5432/db"),
         ("mysql+pymysql://host/db", "mysql+pymysql://host/db"),
     ],
@@ -75,6 +77,56 @@ def test_the_error_for_an_unusable_storage_names_it_and_the_way_out(url: str, tm
         "Give the path of a journal file in a folder that exists, or a URL such as sqlite:///study.db."
     )
     assert (tmp_path / "a_file").read_text() == "not a\nstudy\n"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///:memory:",
+        "sqlite:///:memory:?cache=shared",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///?timeout=10",
+        "sqlite+pysqlite:///:memory:",
+        "sqlite+pysqlite://",
+        "sqlite:///file::memory:?uri=true",
+        "sqlite:///file:shared?mode=memory&cache=shared&uri=true",
+    ],
+)
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"a database in memory: .* Leave it out, or give a file"):
+        check_url(url)
+
+
+@pytest.mark.parametrize("password", ["p@ss:w/x", "p@ss/w", "p@sswd", "p@ss:1234x", "@pass"])
+def test_a_password_that_must_be_percent_encoded_is_refused_and_not_shown(password: str) -> None:
+    with pytest.raises(ConfigError, match="In a password write @ as %40, : as %3A and / as %2F") as caught:
+        check_url(f"postgresql+psycopg://me:{password}@localhost:1/db")
+    assert "'postgresql+psycopg://me:***@localhost:1/db'" in str(caught.value)
+    assert not any(part in str(caught.value).replace("password", "") for part in ("ss", ":w", "w/", "'w'"))
+    assert caught.value.__context__ is None  # its text may hold a part of the password
+
+
+@pytest.mark.parametrize("url", ["postgresql://host:port/db", "sqlite:/one_slash://x", "://"])
+def test_a_url_that_is_none_is_refused_with_the_alternatives(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"which can't be read as a URL. Give the path of a journal file"):
+        check_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/a:b@c/study.journal",
+        "sqlite:////a:b@c/study.db",
+        "sqlite:////:memory:/study.db",
+        "sqlite:///file:/abs/study.db?uri=true",
+        "postgresql+psycopg://me:p%40ss%3Aw%2Fx@localhost:1/db",
+        "postgresql://me:se:c/r?e#t@[::1]:5432/db",
+        "mysql+pymysql://host/db",
+    ],
+)
+def test_other_storages_are_not_refused(url: str) -> None:
+    check_url(url)
 
 
 @pytest.mark.parametrize(

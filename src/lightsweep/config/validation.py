@@ -163,7 +163,17 @@ def problem_of(key: str, value: Any) -> str | None:
     rule = RULES.get(key.lstrip("+"))
     if rule is None or rule.holds(value):
         return None
-    return f"{key} is {_shown(value)}; it must be {rule.must_be}."
+    is_quoted = isinstance(value, str) and value and rule.holds(_read(value))
+    quotes = " It is a text: leave out its quotes." if is_quoted else ""
+    return f"{key} is {_shown(value)}; it must be {rule.must_be}.{quotes}"
+
+
+def _read(text: str) -> Any:
+    """Return the value that is written as this text without quotes."""
+    try:
+        return OmegaConf.from_dotlist([f"value={text}"]).value
+    except Exception:  # noqa: BLE001  (YAML's errors and OmegaConf's have no common class)
+        return text
 
 
 def _wrong_values(cfg: DictConfig) -> Iterator[str]:

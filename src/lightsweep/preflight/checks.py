@@ -144,13 +144,7 @@ def _request_problems(request: Request, *, config_loader: ConfigLoader, config: 
             f"nothing is left to search.{fixed} Leave a parameter free, give a range such as"
             " 'optimizer.lr=tag(log,interval(1e-4,1e-1))', or train once without hparams_search and -m."
         ]
-    problems = config_problems(request, config_loader=config_loader, config=config)
-    if "seed" in request.space.distributions:
-        problems.append(
-            "seed is searched, which would choose the luckiest seed. Fix it with seed=<number>; to see the spread over"
-            " seeds, run the search, or the best trial, once per seed."
-        )
-    return problems
+    return config_problems(request, config_loader=config_loader, config=config)
 
 
 def _warnings(settings: LightsweepConf, *, config: DictConfig, n_grid_points: int | None) -> Iterator[str]:

@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.config.suggestions import keys_of, message_of
 from lightsweep.config.validation import problems_of
+from lightsweep.preflight.comparable import compared_values, comparison_problems
 from lightsweep.search.request import Request
 from lightsweep.search.space import group_names
 
@@ -38,6 +39,7 @@ class _ConfigChecker:
         self.values = [name for name in self.space.distributions if name not in self.groups]
         self.rejected: set[tuple[str, ...]] = set()  # a parameter together with the choice of groups
         self.reported: set[str] = set()  # parameters; if one value is rejected, most are for the same reason
+        self.compared: list[dict[str, str]] = []  # of each config, what must not differ
 
     def problems(self) -> Iterator[str]:
         samples: dict[tuple[str, ...], list[dict[str, Any]]] = {}
@@ -50,6 +52,7 @@ class _ConfigChecker:
                 continue
             for sample in same_groups:
                 yield from self._value_problems(accepted, sample)
+        yield from comparison_problems(self.compared)
 
     def _overrides(self, sample: dict[str, Any], names: Sequence[str]) -> list[str]:
         return self.space.to_overrides({name: sample[name] for name in names if name in sample})
@@ -93,6 +96,7 @@ class _ConfigChecker:
         for problem in problems_of(cfg):
             yield f"the search space: {problem}" if problem.startswith(searched) else problem
         yield from _several_processes(cfg)
+        self.compared.append(compared_values(cfg))
 
     def _rejections(self, groups: Sequence[str], sample: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
         """Set the values one by one to find those that Hydra rejects."""

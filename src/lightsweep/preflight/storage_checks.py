@@ -14,14 +14,12 @@ from lightsweep.report.results import TABLE
 from lightsweep.search.folder import folder_problem
 from lightsweep.search.study import check_changes, check_kind
 from lightsweep.storage.password import SQLITE, masked, masked_in
-from lightsweep.storage.storage import open_storage
-
-ALTERNATIVES = "Give the path of a journal file in an existing folder, or a URL such as sqlite:///study.db."
+from lightsweep.storage.storage import ALTERNATIVES, check_url, is_in_memory, open_storage
 
 
 def location_problems(folder: Path, url: str) -> list[str]:
     """Return why this process can't write the output folder or the file of the storage."""
-    problems = [folder_problem(folder)]
+    problems = [folder_problem(folder), _url_problem(url)]
     path = _path_of(url)
     if path is not None and path.parent != folder:
         problems.append(_file_problem(path, url))
@@ -33,11 +31,19 @@ def location_problems(folder: Path, url: str) -> list[str]:
     return [problem for problem in problems if problem]
 
 
+def _url_problem(url: str) -> str | None:
+    try:
+        check_url(url)
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
 def _path_of(url: str) -> Path | None:
     """Return the path of a journal or an SQLite file, None for another storage."""
     if "://" not in url:
         return Path(url)
-    if url.startswith(SQLITE) and ":memory:" not in url and not url.startswith(f"{SQLITE}file:"):
+    if url.startswith(SQLITE) and not is_in_memory(url) and not url.startswith(f"{SQLITE}file:"):
         return Path(url.removeprefix(SQLITE).split("?")[0])
     return None
 
@@ -78,6 +84,7 @@ def existing_study(url: str, *, name: str) -> optuna.Study | None:
 
     Raises `ConfigError` if the storage can't be read.
     """
+    check_url(url)
     if not _has_studies(url):
         return None
     try:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString, Transformer
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString, Transformer
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
@@ -31,13 +32,15 @@ def parse_request(
     *,
     when: Mapping[str, str] | None = None,
     config: DictConfig | None = None,
+    config_loader: ConfigLoader | None = None,
 ) -> Request:
     """Merge `hydra.sweeper.params` with the command line, which may add, replace or fix a parameter.
 
-    `when` has the conditions; `config` has the values of parameters that are not searched.
+    `when` has the conditions; `config` has the values of parameters that are not searched; `config_loader` knows the
+    options of config groups, from which `glob` chooses.
     Raises `ConfigError` for an invalid range or condition, and Hydra's own errors for a syntax error.
     """
-    parser = OverridesParser.create()
+    parser = OverridesParser.create(config_loader)
     sweeps, fixed, fixed_by_user = _merged(
         parser.parse_overrides([f"{name}={text}" for name, text in params.items()]),
         parser.parse_overrides(list(arguments)),
@@ -83,7 +86,7 @@ def _space(sweeps: Mapping[str, Override], conditions: dict[str, Condition]) -> 
 def _distribution(name: str, override: Override) -> BaseDistribution:
     message = f"the search space of {name} is '{override.input_line}'"
     try:
-        distribution = distribution_of(override)
+        distribution = _options(override) if isinstance(override.value(), Glob) else distribution_of(override)
     except (ValueError, AssertionError, NotImplementedError) as error:
         raise ConfigError(f"{message}: {error}") from error
     assert isinstance(distribution, BaseDistribution)
@@ -96,6 +99,14 @@ def _distribution(name: str, override: Override) -> BaseDistribution:
             " type or their quotes."
         )
     return distribution
+
+
+def _options(override: Override) -> CategoricalDistribution:
+    """Return the options of a config group that a `glob` fits."""
+    options = [*map(str, override.sweep_iterator())]
+    if not options:
+        raise ValueError("no option of a config group fits it. List the choices, such as optimizer=choice(adam,sgd).")
+    return CategoricalDistribution(options)
 
 
 def _texts(override: Override) -> dict[Choice, str]:

@@ -1,5 +1,6 @@
 """The storage of a study: a journal file in the folder of the search, or any storage of Optuna."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -7,11 +8,13 @@ from optuna.storages import BaseStorage, get_storage
 
 from lightsweep.errors import ConfigError
 from lightsweep.storage.journal import open_journal
-from lightsweep.storage.password import SQLITE, masked, masked_in
+from lightsweep.storage.password import SQLITE, masked, masked_in, passwords
 
 JOURNAL = "study.journal"
 # Database drivers by module, with the package to install.
 DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+ALTERNATIVES = "Give the path of a journal file in a folder that exists, or a URL such as sqlite:///study.db."
+IN_MEMORY = re.compile(r"sqlite(\+\w+)?:(//|///((file:)?:memory:|file:.*[?&]mode=memory\b.*)?)(\?.*)?")
 
 
 def storage_url(configured: str | None, *, sweep_dir: str, cwd: str = ".") -> str:
@@ -24,9 +27,41 @@ def storage_url(configured: str | None, *, sweep_dir: str, cwd: str = ".") -> st
     if "://" not in configured:
         return str(Path(cwd).absolute() / configured)
     path = configured.removeprefix(SQLITE)
-    if path != configured and not path.startswith(("/", "file:")) and ":memory:" not in path:
+    if path != configured and not path.startswith(("/", "file:")) and not is_in_memory(configured):
         return SQLITE + str(Path(cwd).absolute() / path)
     return configured
+
+
+def is_in_memory(url: str) -> bool:
+    """Return whether the URL is that of an SQLite database without a file."""
+    return IN_MEMORY.fullmatch(url) is not None
+
+
+def check_url(url: str) -> None:
+    """Raise `ConfigError` if a storage URL can't be read, or names a storage that ends with its process."""
+    if is_in_memory(url):
+        raise ConfigError(
+            f"hydra.sweeper.storage is '{url}', a database in memory: the study would be lost, and workers would not"
+            " see it. Leave it out, or give a file such as sqlite:///study.db."
+        )
+    if "://" in url and not _is_readable(url):
+        spelling = "In a password write @ as %40, : as %3A and / as %2F, and the port as a number."
+        raise ConfigError(
+            f"hydra.sweeper.storage is '{masked(url)}', which can't be read as a URL."
+            f" {spelling if passwords(url) else ALTERNATIVES}"
+        )
+
+
+def _is_readable(url: str) -> bool:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError):
+        return False
+    # The first @ ends a password for SQLAlchemy. The rest of it is then taken for the host and the database.
+    return parts.password is None or "@" not in f"{parts.host}{parts.database}"
 
 
 @lru_cache(maxsize=4)  # one connection per process: a worker reads only what is new for its next trial
@@ -48,4 +83,4 @@ def _way_out(error: Exception) -> str:
     missing = error.__cause__
     if isinstance(missing, ModuleNotFoundError) and missing.name:
         return f"pip install '{DRIVERS.get(missing.name, missing.name)}'"
-    return "Give the path of a journal file in a folder that exists, or a URL such as sqlite:///study.db."
+    return ALTERNATIVES

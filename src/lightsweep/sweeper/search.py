@@ -149,7 +149,13 @@ class Search:
             sys.exit(stop_reason.exit_code)
 
     def _request(self, arguments: Sequence[str]) -> Request:
-        request = parse_request(self.settings.params, arguments, when=self.settings.when, config=self.config)
+        request = parse_request(
+            self.settings.params,
+            arguments,
+            when=self.settings.when,
+            config=self.config,
+            config_loader=self.hydra_context.config_loader,
+        )
         direction = self.settings.direction
         if direction != OmegaConf.select(self.config, "direction", default=direction):
             # The checkpoints of the trials must follow the study.
