@@ -1,14 +1,21 @@
 """The storage of a study: one URL for all processes, and errors that never show a password."""
 
+import sqlite3
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import pytest
+from optuna.storages import BaseStorage, InMemoryStorage
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 
 from lightsweep.errors import ConfigError
+from lightsweep.storage import storage
 from lightsweep.storage.password import masked, masked_in
-from lightsweep.storage.storage import check_url, open_storage, storage_url
+from lightsweep.storage.storage import ATTEMPTS, check_url, open_storage, storage_url
 
 
 @pytest.fixture(autouse=True)
@@ -205,3 +212,90 @@ def test_the_error_for_a_missing_driver_is_the_command_that_installs_it(
     with pytest.raises(ConfigError) as caught:
         open_storage(url)
     assert str(caught.value).endswith(command)
+
+
+class DuplicateTable(Exception):  # noqa: N818  (psycopg's name)
+    pass
+
+
+class Database:
+    """Stands for Optuna's `get_storage`: raises the errors one by one, then opens."""
+
+    def __init__(self, *errors: DBAPIError) -> None:
+        self.errors = list(errors)
+        self.attempts = 0
+
+    def __call__(self, url: str) -> BaseStorage:
+        self.attempts += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return InMemoryStorage()
+
+
+DUPLICATE_KEY = IntegrityError("CREATE", {}, Exception('duplicate key value violates unique constraint "pg_type"'))
+TABLE_EXISTS = OperationalError("CREATE", {}, Exception("(1050, \"Table 'studies' already exists\")"))
+TABLE_EXISTS_IN_GERMAN = ProgrammingError("CREATE", {}, DuplicateTable("Relation »studies« existiert bereits"))
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        [DUPLICATE_KEY],
+        [TABLE_EXISTS],
+        [TABLE_EXISTS_IN_GERMAN],
+        [TABLE_EXISTS, TABLE_EXISTS, DUPLICATE_KEY],  # one table after the other
+    ],
+)
+def test_a_driver_waits_while_another_one_creates_the_tables(
+    errors: list[DBAPIError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(*errors)
+    monkeypatch.setattr(storage, "get_storage", database)
+    monkeypatch.setattr(storage, "WAIT_S", 0)
+    assert isinstance(open_storage("postgresql://host/db"), InMemoryStorage)
+    assert database.attempts == len(errors) + 1
+
+
+@pytest.mark.parametrize(
+    ("errors", "attempts"),
+    [
+        ([OperationalError("", {}, Exception('password authentication failed for user "me"'))] * 2, 1),
+        ([OperationalError("", {}, Exception("connection refused"))] * 2, 1),
+        ([ProgrammingError("", {}, Exception("permission denied for schema public"))] * 2, 1),
+        ([DUPLICATE_KEY] * 2 * ATTEMPTS, ATTEMPTS),  # not by another driver
+    ],
+)
+def test_an_error_that_stays_is_one_message_and_the_others_come_at_once(
+    errors: list[DBAPIError], attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(*errors)
+    monkeypatch.setattr(storage, "get_storage", database)
+    monkeypatch.setattr(storage, "WAIT_S", 0)
+    with pytest.raises(ConfigError, match=r"which can't be opened or written: \(.*Exception\)"):
+        open_storage("postgresql://host/db")
+    assert database.attempts == attempts
+
+
+def test_several_drivers_may_start_at_once_on_a_new_database(tmp_path: Path) -> None:
+    together = Barrier(8)
+
+    def open_it(_: int) -> BaseStorage:
+        together.wait()
+        return open_storage.__wrapped__(f"sqlite:///{tmp_path}/study.db")  # without the cache, as in other processes
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [opened.get_all_studies() for opened in pool.map(open_it, range(8))] == [[]] * 8
+
+
+@pytest.mark.parametrize("n_tables", [1, 6, 12])
+def test_the_tables_that_a_killed_driver_left_are_completed(n_tables: int, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    open_storage(url)
+    open_storage.cache_clear()
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database:
+        tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        for name in tables[n_tables:]:
+            database.execute(f"DROP TABLE {name}")
+        database.execute("DELETE FROM version_info" if "version_info" in tables[:n_tables] else "SELECT 1")
+        database.commit()
+    assert open_storage(url).get_all_studies() == []

@@ -1,6 +1,7 @@
 """The storage of a study: a journal file in the folder of the search, or any storage of Optuna."""
 
 import re
+import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +16,10 @@ JOURNAL = "study.journal"
 DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 ALTERNATIVES = "Give the path of a journal file in a folder that exists, or a URL such as sqlite:///study.db."
 IN_MEMORY = re.compile(r"sqlite(\+\w+)?:(//|///((file:)?:memory:|file:.*[?&]mode=memory\b.*)?)(\?.*)?")
+# psycopg names its error in English on every server.
+TABLE_EXISTS = re.compile(r"already exists|DuplicateTable")
+ATTEMPTS = 20
+WAIT_S = 0.1
 
 
 def storage_url(configured: str | None, *, sweep_dir: str, cwd: str = ".") -> str:
@@ -68,7 +73,7 @@ def _is_readable(url: str) -> bool:
 def open_storage(url: str) -> BaseStorage:
     """Open a storage, or create its journal or database. Raise `ConfigError` if it can't be opened or written."""
     try:
-        return get_storage(url) if "://" in url else open_journal(url)
+        return _open_database(url) if "://" in url else open_journal(url)
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001  (every database driver has its own)
@@ -77,6 +82,20 @@ def open_storage(url: str) -> BaseStorage:
         raise ConfigError(
             f"hydra.sweeper.storage is '{masked(url)}', which can't be opened or written: {reason}. {_way_out(error)}"
         ) from None
+
+
+def _open_database(url: str) -> BaseStorage:
+    """Open a database. Try again if another process created the same tables, which Optuna does not expect."""
+    from sqlalchemy.exc import DatabaseError, IntegrityError
+
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return get_storage(url)
+        except DatabaseError as error:
+            if not isinstance(error, IntegrityError) and not TABLE_EXISTS.search(str(error)):
+                raise
+        time.sleep(WAIT_S)
+    return get_storage(url)
 
 
 def _way_out(error: Exception) -> str:
