@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,28 @@ class TrialJobs:
         """Kill the running jobs. Joblib's pool would otherwise keep the interpreter from exiting."""
         if isinstance(self.launcher, ProcessesLauncher):
             self.launcher.abort()
-        elif type(self.launcher).__name__ == "JoblibLauncher":
+        elif _is(self.launcher, "JoblibLauncher"):
             from joblib.externals.loky import get_reusable_executor
 
             get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+        elif _is(self.launcher, "RayLauncher"):
+            from lightsweep.launcher.ray import end_ray_session
+
+            end_ray_session()
+
+
+def session_of(launcher: Launcher) -> AbstractContextManager[None]:
+    """Return what surrounds all jobs of a search: Ray's session, or nothing for another launcher."""
+    if not _is(launcher, "RayLauncher"):
+        return nullcontext()
+    from lightsweep.launcher.ray import ray_session
+
+    return ray_session(launcher)
+
+
+def _is(launcher: Launcher, name: str) -> bool:
+    """Compare by name, because not every launcher is installed."""
+    return type(launcher).__name__ == name
 
 
 def outcome_of(returned: Any) -> Outcome:

@@ -34,7 +34,7 @@ from lightsweep.search.checkpoints import CheckpointKeeper, delete_last_checkpoi
 from lightsweep.search.config_loader import with_cached_composition
 from lightsweep.search.folder import release_folder, reserve_folder
 from lightsweep.search.fork import open_source, take_over
-from lightsweep.search.jobs import TrialJobs
+from lightsweep.search.jobs import TrialJobs, session_of
 from lightsweep.search.request import Request, parse_request
 from lightsweep.search.runner import TrialRunner
 from lightsweep.search.space import group_names
@@ -91,6 +91,12 @@ class Search:
             self._preflight(request, sampler=sampler)
             return
         launcher = self._launcher()  # before a folder is made, because its settings may be wrong
+        with session_of(launcher):
+            self._search_in_folder(request, sampler=sampler, pruner=pruner, launcher=launcher)
+
+    def _search_in_folder(
+        self, request: Request, *, sampler: BaseSampler, pruner: BasePruner, launcher: Launcher
+    ) -> None:
         folder, is_new = reserve_folder(self.config)
         try:
             study = self._open_study(folder, request=request, sampler=sampler, pruner=pruner)
