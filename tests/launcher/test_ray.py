@@ -139,11 +139,13 @@ with session_of(BasicLauncher()):
 @pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("ray") is None or importlib.util.find_spec("hydra_plugins.hydra_ray_launcher") is None,
-    reason="needs hydra-ray-launcher: pip install 'lightsweep[ray]'",
+    reason="needs hydra-ray-launcher: pip install -e '.[ray]'",
 )
 def test_two_jobs_at_a_time_and_the_refit_run_in_one_session_that_leaves_no_process(tmp_path: Path) -> None:
     ray = ("hydra/launcher=ray", "hydra.sweeper.n_jobs=2")
-    ran = succeed("-m", "hparams_search=mlp", *ray, *SMALL, "hydra.sweeper.n_trials=4", cwd=tmp_path)
+    ran = succeed(
+        "-m", "hparams_search=mlp", *ray, *SMALL, "hydra.sweeper.n_trials=4", cwd=tmp_path, RAY_ADDRESS="local"
+    )
     assert ran.err.count("Started a local Ray instance") == 1
     assert (the_folder(tmp_path) / "best" / "model.pt").is_file()
     here = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(tmp_path)]
