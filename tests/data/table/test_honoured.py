@@ -174,6 +174,12 @@ def test_texts_that_look_the_same_are_the_same(tmp_path: Path) -> None:
     assert table(tmp_path, drop=["x", decomposed], target="y").settings.drop == ["x", "Größe"]
 
 
+def test_names_that_look_the_same_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", **{"Gr\u00f6\u00dfe": range(N), "Gro\u0308\u00dfe": range(N)})
+    with pytest.raises(ConfigError, match="the columns 4 and 5 are both named"):
+        _ = table(tmp_path, "a.parquet").splits
+
+
 @pytest.mark.parametrize(
     ("settings", "cells", "numbers"),
     [

@@ -95,11 +95,11 @@ def row_location(path: Path, row: int, *, dialect: Dialect = UTF_8) -> str:
 def _binary_batches(path: Path, *, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     if path.name.lower().endswith(".parquet"):
         with pyarrow.parquet.ParquetFile(path) as file:
-            check_names(file.schema_arrow.names, where=shown(path))
+            check_names([*map(normalized, file.schema_arrow.names)], where=shown(path))
             yield from file.iter_batches(batch_size=rows)
         return
     with pa.ipc.open_file(pa.memory_map(str(path))) as file:
-        check_names(file.schema.names, where=shown(path))
+        check_names([*map(normalized, file.schema.names)], where=shown(path))
         yield from (file.get_batch(i) for i in range(file.num_record_batches))
 
 
