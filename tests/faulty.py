@@ -40,7 +40,7 @@ class SlowClassifier(MLPModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         if self.hidden_size == 16:
-            time.sleep(0.4)
+            time.sleep(3)
         return super().training_step(batch, batch_idx)
 
 

@@ -127,7 +127,7 @@ def test_a_trial_that_takes_too_long_is_a_failure_of_its_own_kind(launcher: tupl
     ran = succeed(
         "hparams_search=mlp",
         *TINY,
-        "hydra.sweeper.trial_timeout=1",
+        "hydra.sweeper.trial_timeout=4",
         "hydra.sweeper.n_trials=3",
         "trainer.max_epochs=4",
         "hydra/sweeper/sampler=grid",
