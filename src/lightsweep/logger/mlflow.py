@@ -37,7 +37,11 @@ def opening(node: DictConfig, run: Run) -> Iterator[dict[str, Any]]:
 
     MLflow itself would create the tables of a new database, an experiment, or the run of the search several times.
     """
-    uri = node.get("tracking_uri") or os.environ.get("MLFLOW_TRACKING_URI") or "file:./mlruns"
+    uri = (
+        node.get("tracking_uri")
+        or os.environ.get("MLFLOW_TRACKING_URI")
+        or f"file:{node.get('save_dir') or './mlruns'}"
+    )
     path = Path(uri.removeprefix(SQLITE))
     lock = path if uri.startswith(SQLITE) else (run.search or run.folder) / ".mlflow"
     lock.parent.mkdir(parents=True, exist_ok=True)

@@ -52,7 +52,8 @@ def refit(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data
     except (*USER_ERRORS, TrialStoppedError):
         raise
     except Exception as error:
-        if checkpoint is None or full_disk(error, checkpoint.parent):
+        # Data that takes `refit` has fitted its preprocessing on all rows, which the checkpoint does not know.
+        if checkpoint is None or "refit" in cfg.data or full_disk(error, checkpoint.parent):
             raise
         log.warning("The refit failed, so the model is the best trial's checkpoint: %s", in_one_line(error))
         return _load(checkpoint, model)

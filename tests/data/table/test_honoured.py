@@ -366,3 +366,28 @@ def test_a_copy_of_the_target_is_left_out(copy: Any, tmp_path: Path) -> None:
     assert "left out  copy" in overview(table(tmp_path))
     write(tmp_path / "a.csv", copy=[*CLASSES[:-1], "other"])
     assert "left out" not in overview(table(tmp_path))
+
+
+def test_a_column_whose_first_cells_are_empty_is_read_like_any_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f",,{i}\n" for i in range(150)] + [f"{i},0{i},{i}\n" for i in range(100, 200)]
+    (tmp_path / "a.csv").write_text("number,code,x\n" + "".join(rows))
+    for block in (1 << 20, 256):
+        monkeypatch.setattr("lightsweep.data.reading.text.BLOCK_BYTES", block)
+        frame = read_frame(tmp_path / "a.csv")
+        assert [str(frame[name].dtype) for name in ("number", "code")] == ["int64[pyarrow]", "string[pyarrow]"]
+
+
+def test_times_of_a_text_file_are_predicted_from_it(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=["08:30", "09:15:30", "23:59"] * (N // 3))
+    data = table(tmp_path, drop=["x"])
+    [rows] = read_batches(tmp_path / "a.csv")
+    assert column(data).unit == "hours"
+    assert np.isfinite(saved(data, tmp_path).transform(rows)).all()
+
+
+def test_a_decimal_of_many_digits_is_a_number(tmp_path: Path) -> None:
+    values = pa.array([str(10**30 + i) for i in range(N)]).cast(pa.decimal128(38, 0))
+    pq.write_table(pa.table({"c": values, "y": CLASSES}), tmp_path / "a.parquet")
+    assert column(table(tmp_path, "a.parquet")).kind == "number"

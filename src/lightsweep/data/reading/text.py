@@ -24,9 +24,14 @@ Types = Mapping[str, pa.DataType]
 def read_text(file: TextFile, *, text: Collection[Hashable] = ()) -> pa.Table:
     """Read numbers as numbers, except columns in `text` and those that have leading zeros, which are codes."""
     as_text = dict.fromkeys(map(str, text), pa.string())
-    integers = [field.name for field in _reader(file, as_text).schema if pa.types.is_integer(field.type)]
-    table = _read(file, types={**as_text, **dict.fromkeys(integers, pa.string())})  # Arrow would read 01234 as 1234
+    # Arrow would read 01234 as 1234, and 08:30 as a time, which a prediction reads as text.
+    kept = [field.name for field in _reader(file, as_text).schema if _may_lose_spelling(field.type)]
+    table = _read(file, types={**as_text, **dict.fromkeys(kept, pa.string())})
     return _with_numbers(table, text=as_text)
+
+
+def _may_lose_spelling(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_time(kind) or pa.types.is_null(kind))
 
 
 def text_batches(
@@ -129,9 +134,8 @@ def _with_numbers(table: pa.Table, *, text: Types) -> pa.Table:
         if pa.types.is_string(field.type) and field.name not in text:
             column = pc.utf8_trim_whitespace(table.column(i))
             column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-            if all(are_numbers(column.slice(0, n)) for n in (SAMPLE_SIZE, len(column))) and not have_leading_zeros(
-                column
-            ):
+            sample = column.drop_null().slice(0, SAMPLE_SIZE)
+            if len(sample) and are_numbers(sample) and are_numbers(column) and not have_leading_zeros(column):
                 table = table.set_column(i, field.name, _to_numbers(column))
     return table
 

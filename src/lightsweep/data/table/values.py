@@ -165,8 +165,10 @@ def to_level(value: Any) -> str:
 
 def to_label(value: Any) -> str:
     """Return the name of a value as a class: what the file holds, normalized, and 3 for the number 3.0."""
-    if isinstance(value, float | Decimal):
-        return str(int(value)) if value == value // 1 else str(value)
+    if isinstance(value, Decimal):
+        return str(int(value)) if value == value.to_integral_value() else str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
     return normalized(value) if isinstance(value, str) else str(value)
 
 
