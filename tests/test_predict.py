@@ -3,6 +3,7 @@
 import gzip
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -217,6 +218,21 @@ def test_levels_that_training_has_not_seen_are_one_warning_for_all_batches(
     assert output.out.startswith("40 predictions")
     assert output.err.startswith("warning: 40 of 40 cells of the column 'city' are levels that training has not seen, ")
     assert output.err.count("\n") == 1
+
+
+def test_a_wrong_path_is_said_before_libraries_are_loaded(tmp_path: Path) -> None:
+    code = """
+import sys
+from lightsweep.predict import main
+sys.argv = ["predict", "model", "none.csv"]
+try:
+    main()
+except SystemExit:
+    print({"pandas", "sklearn", "torch"} & sys.modules.keys())
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert ran.stderr == "error: none.csv is not a file; give the rows to predict as a table or an array.\n"
+    assert ran.stdout == "set()\n"
 
 
 def test_a_missing_file_is_reported(table_model: Path, error_of: Command, tmp_path: Path) -> None:

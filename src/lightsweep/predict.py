@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lightsweep.data.unseen_levels import UnseenLevels
 from lightsweep.errors import ConfigError
 from lightsweep.files import replacing, shown
 
@@ -54,8 +55,6 @@ def _parser() -> argparse.ArgumentParser:
 @contextmanager
 def _warnings_on_one_line() -> Iterator[None]:
     """Print each warning without its location, and once, although every batch may raise it; add up unseen levels."""
-    from lightsweep.data.table.preprocessing import UnseenLevels
-
     printed: set[str] = set()
     unseen: dict[str, UnseenLevels] = {}
 

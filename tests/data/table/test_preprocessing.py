@@ -20,7 +20,8 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from lightsweep.data.reading.frames import read_batches
 from lightsweep.data.saved_preprocessing import load_preprocessing
-from lightsweep.data.table.preprocessing import UnseenLevels, load_transformer
+from lightsweep.data.table.preprocessing import load_transformer
+from lightsweep.data.unseen_levels import UnseenLevels
 from lightsweep.errors import ConfigError
 from tests.data.table.tables import OTHER_TARGETS, WRITERS, mixed, rows_of, table, write_numbered
 

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.data.splits import Floats
 from lightsweep.data.table.columns import Columns, Kind
 from lightsweep.data.table.values import MISSING_LEVEL, RowLocator
+from lightsweep.data.unseen_levels import UnseenLevels
 from lightsweep.errors import ConfigError
 from lightsweep.files import write_atomically
 
@@ -35,38 +36,6 @@ ESTIMATORS = (
     StandardScaler,
 )
 TRUSTED = ["numpy.dtype"]  # in addition to the types that skops trusts by default; it executes nothing
-
-
-class UnseenLevels(UserWarning):
-    """Counts the cells of a column whose level training has not seen; `known` is a level that it has."""
-
-    def __init__(self, column: str, *, known: str) -> None:
-        self.column = column
-        self.known = known
-        self.n_unseen = 0
-        self.n_cells = 0
-        self.example = ""
-
-    def count(self, cells: "pd.Series[str]", *, known: Collection[str]) -> None:
-        """Add the cells that are not missing."""
-        counts = cells[cells != MISSING_LEVEL].value_counts()
-        unseen = counts[~counts.index.isin([*known])]
-        self.n_cells += int(counts.sum())
-        self.n_unseen += int(unseen.sum())
-        if len(unseen):
-            self.example = self.example or str(unseen.index[0])
-
-    def add(self, other: "UnseenLevels") -> None:
-        """Add what another batch of rows has counted."""
-        self.n_cells += other.n_cells
-        self.n_unseen += other.n_unseen
-        self.example = self.example or other.example
-
-    def __str__(self) -> str:
-        return (
-            f"{self.n_unseen:,} of {self.n_cells:,} cells of the column '{self.column}' are levels that training has"
-            f" not seen, such as {self.example!r}; they count as unknown. Training had levels such as {self.known!r}."
-        )
 
 
 class TablePreprocessing:
@@ -127,7 +96,7 @@ class TablePreprocessing:
             typed = self.columns.typed(frame.iloc[start : start + n], where=where)
             matrices.append(self.matrix_of(typed))
             for name, warning in unseen.items():
-                warning.count(typed[name], known=self._levels[name])
+                warning.count(typed[name][typed[name] != MISSING_LEVEL], known=self._levels[name])
         for warning in unseen.values():
             if warning.n_unseen:
                 warnings.warn(warning, stacklevel=2)
