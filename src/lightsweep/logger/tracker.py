@@ -142,7 +142,7 @@ class Tracker:
         All are logged, because TensorBoard shows only what is logged first.
         """
         given = self._named(flat(vars(params) if isinstance(params, Namespace) else params))
-        self.hyperparameters = {**self.hyperparameters, **{**given, **self.hyperparameters}}
+        self.hyperparameters = {**self.hyperparameters, **given, **self.hyperparameters}
         self.attempt(self._log_hyperparams, self.hyperparameters, *args, **kwargs)
 
     def _named(self, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class NotJoinableError(Exception):
 def refit(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data: Any) -> Refit:
     """Fit the model on the rows of training and validation.
 
-    A data module whose config has no `refit` gives both in one loader. If that is not possible, or the fit fails, for
+    A data module whose config has no `refit` gives both in one loader. If that is not possible, or its fit fails, for
     example because a scheduler needs a validation metric, the model gets the weights of the best trial's checkpoint.
     A run outside a search has no best trial: it trains on the rows of training, or raises what the fit raised.
     """

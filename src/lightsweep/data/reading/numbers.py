@@ -24,6 +24,12 @@ def is_number(text: str) -> bool:
     return True
 
 
+def trimmed(texts: pa.Array) -> pa.Array:
+    """Return the texts without surrounding blanks, and null for blanks alone."""
+    texts = pc.utf8_trim_whitespace(texts)
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
+
+
 def are_numbers(texts: pa.Array) -> bool:
     """True if all texts that are not missing are numbers like -1234.5."""
     return pc.all(pc.match_substring_regex(texts, NUMBER)).as_py() is True

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from lightsweep.data.reading.numbers import are_numbers, have_leading_zeros, is_number, plain_numbers
+from lightsweep.data.reading.numbers import are_numbers, have_leading_zeros, is_number, plain_numbers, trimmed
 from lightsweep.data.reading.text_file import TextFile
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown
@@ -132,8 +132,7 @@ def _with_numbers(table: pa.Table, *, text: Types) -> pa.Table:
     """Convert the columns of numbers and blanks without leading zeros."""
     for i, field in enumerate(table.schema):
         if pa.types.is_string(field.type) and field.name not in text:
-            column = pc.utf8_trim_whitespace(table.column(i))
-            column = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
+            column = trimmed(table.column(i))
             sample = column.drop_null().slice(0, SAMPLE_SIZE)
             if len(sample) and are_numbers(sample) and are_numbers(column) and not have_leading_zeros(column):
                 table = table.set_column(i, field.name, _to_numbers(column))

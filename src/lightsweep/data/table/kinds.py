@@ -72,15 +72,9 @@ def infer_columns(
         values = to_arrow(frame[name], dialect.missing)
         declared = Kind.CATEGORY if _is_category(frame[name].dtype) else None
         kind = kinds.get(name, declared)
-        if values.filter(pa.array(is_train)).null_count == is_train.sum():
-            left_out[name] = "all cells are missing" + (
-                " in the rows for training" if values.null_count < len(values) else ""
-            )
-            continue
-        if target is not None and _are_equal(values, target):
-            left_out[name] = "the same as the target in all rows"
-            continue
-        column = _infer(values, name=name, kind=kind, where=lambda i: where(int(frame.index[i])))
+        column = _why_useless(values, is_train=is_train, target=target) or _infer(
+            values, name=name, kind=kind, where=lambda i: where(int(frame.index[i]))
+        )
         if isinstance(column, Column):
             columns.append(column)
         else:
@@ -92,6 +86,15 @@ def infer_columns(
                 " one to data.drop."
             )
     return Columns(tuple(columns), dialect), left_out
+
+
+def _why_useless(values: pa.Array, *, is_train: npt.NDArray[np.bool_], target: pa.Array | None) -> str | None:
+    """Return the reason to leave a column out whatever its kind is, None if there is none."""
+    if values.null_count == len(values):
+        return "all cells are missing"
+    if values.filter(pa.array(is_train)).null_count == is_train.sum():
+        return "all cells are missing in the rows for training"
+    return "the same as the target in all rows" if target is not None and _are_equal(values, target) else None
 
 
 def _are_equal(values: pa.Array, target: pa.Array) -> bool:

@@ -77,14 +77,15 @@ def find_target(tables: Sequence[Table], *, names: tuple[str, ...], task: Task |
             f"data.task is {task}, but data.target names {len(names)} columns; only regression has several."
         )
     [name] = names
+    columns = [table.values(name) for table in tables]
     if task is None:
-        for table in tables:
-            _check_implies_task(table.values(name), name=name, where=table.location)
-    levels = _levels(tables, name)
-    is_text = any(table.declares_text(name) for table in tables)
+        for table, values in zip(tables, columns, strict=True):
+            _check_implies_task(values, name=name, where=table.location)
+    levels = _levels(columns)
+    is_text = any(is_text_type(v.type) and name not in t.untyped for t, v in zip(tables, columns, strict=True))
     if task is None and not is_text and _is_quantity(levels):
         return Target(task=Task.REGRESSION, names=names)
-    classes = _classes(levels, is_text=is_text, is_boolean=all(table.holds_booleans(name) for table in tables))
+    classes = _classes(levels, is_text=is_text, is_boolean=all(pa.types.is_boolean(v.type) for v in columns))
     if len(classes) < 2:
         raise _too_few_classes(classes, column=name, tables=tables)
     if task is Task.BINARY and len(classes) > 2:
@@ -116,9 +117,9 @@ def _quantities(table: Table, name: str) -> npt.NDArray[np.float64]:
     return to_floats(values, name=name, where=table.location, unit=unit)
 
 
-def _levels(tables: Sequence[Table], name: str) -> list[str]:
-    """Return the sorted labels of a column in all tables, as their texts; numbers first, and by their size."""
-    levels = {to_label(level) for table in tables for level in table.values(name).unique().drop_null().to_pylist()}
+def _levels(columns: Sequence[pa.Array]) -> list[str]:
+    """Return the sorted labels of the target column of each table, as their texts; numbers first, and by their size."""
+    levels = {to_label(level) for values in columns for level in values.unique().drop_null().to_pylist()}
     return sorted(levels - {MISSING_LEVEL}, key=lambda level: (not is_number(level), _size(level), level))
 
 
@@ -129,7 +130,8 @@ def _size(text: str) -> float:
 def _check_implies_task(values: pa.Array, *, name: str, where: RowLocator) -> None:
     """Raise `ConfigError` if the target could be a quantity or dates in text, so that its task is unclear."""
     is_text, many = is_text_type(values.type), len(values.unique()) > MAX_INTEGER_CLASSES
-    if is_text and unit_of(values) is None:
+    may_be_mixed = is_text and unit_of(values) is None
+    if may_be_mixed:
         check_not_mixed(values, name=name, where=where, remedy=AS_CLASSES, threshold=HALF if many else MOST)
     if not many:
         return
@@ -139,7 +141,7 @@ def _check_implies_task(values: pa.Array, *, name: str, where: RowLocator) -> No
             f"{where(0)}, column '{name}' holds dates, which can't be predicted. Choose another data.target, or write"
             f" them as numbers, such as days; if each of them is a class, {AS_CLASSES}."
         )
-    if is_text and unit_of(values) is None:
+    if may_be_mixed:
         check_format(values, name=name, where=where, remedy=AS_CLASSES)
 
 
@@ -175,7 +177,7 @@ def _classes(levels: Sequence[str], *, is_text: bool, is_boolean: bool) -> tuple
 
 def note_on_spellings(tables: Sequence[Table], target: Target) -> str:
     """Return a sentence on labels that are written in several ways, "" if there are none."""
-    levels = _levels(tables, target.names[0]) if target.classes else []
+    levels = _levels([table.values(target.names[0]) for table in tables]) if target.classes else []
     if len(levels) == len(target.classes):
         return ""
     return f"{target.names[0]}: {len(levels)} spellings ({first_few(levels)}) are {len(target.classes)} classes"

@@ -38,10 +38,10 @@ from lightsweep.trial.driver import is_worker
 
 log = logging.getLogger(__name__)
 
-NOTES_ON_WEIGHTS = {
-    "balanced": "\n  note      data.class_weights=balanced: probabilities are those of equally frequent classes;"
+NOTE_ON_WEIGHTS = (
+    "  note      data.class_weights=balanced: probabilities are those of equally frequent classes;"
     " predict_proba(rows, calibrated=True) gives those of the data"
-}
+)
 
 
 class FrameDataModule(TensorDataModule):
@@ -128,7 +128,7 @@ class FrameDataModule(TensorDataModule):
             self._folder = cached_folder(self.cache, name=self.short_name, key=key, make=self._prepare)
             if absent := [name for name in FILES if not (self._folder / name).is_file()]:
                 raise ConfigError(f"{shown(self._folder)} lacks {absent[0]}. Delete that folder to prepare it again.")
-            _show_overview_once(self._folder, is_refit=self.refit, note=NOTES_ON_WEIGHTS.get(str(self.weighting), ""))
+            _show_overview_once(self._folder, is_refit=self.refit, is_weighted=self.weighting is not None)
         return self._folder
 
     def _prepare(self, folder: Path) -> None:
@@ -143,8 +143,7 @@ class FrameDataModule(TensorDataModule):
 
     @property
     def target(self) -> Target:
-        target = _read_target(self.folder)
-        return replace(target, weights=self.class_weights or ())
+        return replace(_read_target(self.folder), weights=self.class_weights or ())
 
     @property
     def classes(self) -> Sequence[int | str]:  # type: ignore[override]
@@ -159,14 +158,12 @@ class FrameDataModule(TensorDataModule):
         """Weights that balance the classes in training: rows / (classes * rows of the class)."""
         if self.weighting is None:
             return None
-        target = _read_target(self.folder)
-        if target.task.is_regression:
+        if _read_target(self.folder).task.is_regression:
             raise ConfigError(
                 f"data.class_weights is {self.weighting}, but the task is regression, which has no classes: set"
                 " data.class_weights=null."
             )
-        counts = torch.bincount(self.splits.train[1], minlength=target.d_out)
-        return tuple((counts.sum() / (len(counts) * counts)).tolist())
+        return _balanced_weights(self.folder)
 
 
 class TableDataModule(FrameDataModule):
@@ -232,9 +229,9 @@ def file_identity(path: Path) -> list[Any]:
 
 
 @lru_cache(maxsize=32)
-def _show_overview_once(folder: Path, *, is_refit: bool, note: str) -> None:
+def _show_overview_once(folder: Path, *, is_refit: bool, is_weighted: bool) -> None:
     """Log the overview, and print it unless this is a worker; workers print it only when they prepare the data."""
-    overview = (folder / OVERVIEW).read_text(encoding="utf-8") + note
+    overview = (folder / OVERVIEW).read_text(encoding="utf-8") + (f"\n{NOTE_ON_WEIGHTS}" if is_weighted else "")
     log.info("%s", overview)
     if not is_worker() and not _trials_have_shown_it(is_refit=is_refit):
         print(overview, file=sys.stderr)
@@ -256,6 +253,12 @@ def _mapped(folder: Path, name: str) -> tuple[Tensor, Tensor]:
     # torch warns of read-only arrays, so the mapping is copy on write.
     x, y = (np.load(folder / f"{part}_{name}.npy", mmap_mode="c", allow_pickle=False) for part in "xy")
     return torch.from_numpy(x), torch.from_numpy(y)
+
+
+@lru_cache(maxsize=4)
+def _balanced_weights(folder: Path) -> tuple[float, ...]:
+    counts = torch.bincount(_mapped_splits(folder).train[1], minlength=_read_target(folder).d_out)
+    return tuple((counts.sum() / (len(counts) * counts)).tolist())
 
 
 @lru_cache(maxsize=4)

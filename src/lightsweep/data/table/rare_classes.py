@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from lightsweep.data.target import Target, task_of
 from lightsweep.errors import ConfigError
+from lightsweep.task import Task
 
 OTHER = "other"
 
@@ -67,6 +68,6 @@ def _relabel(
     return label_of, tuple(names)
 
 
-def _task(target: Target, *, n_classes: int) -> Any:
+def _task(target: Target, *, n_classes: int) -> Task:
     """Return binary for two classes that are left of many, unless the user set the task."""
     return task_of(n_classes) if target.task is task_of(len(target.classes)) else target.task

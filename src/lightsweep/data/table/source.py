@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lightsweep.data.reading.dialect import Dialect
-from lightsweep.data.table.values import RowLocator, check_not_nested, is_text_type, to_arrow
+from lightsweep.data.table.values import RowLocator, check_not_nested, to_arrow
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,6 @@ class Table:
         values = to_arrow(self.frame[name], self.missing)
         check_not_nested(values, name=name, where=self.location, remedy="Choose another column.")
         return values
-
-    def declares_text(self, name: str) -> bool:
-        return name not in self.untyped and is_text_type(self.values(name).type)
-
-    def holds_booleans(self, name: str) -> bool:
-        return bool(pa.types.is_boolean(self.values(name).type))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lightsweep.data.reading.numbers import is_number, without_unit
+from lightsweep.data.reading.numbers import is_number, trimmed, without_unit
 from lightsweep.data.reading.spelling import normalized
 from lightsweep.errors import ConfigError
 
@@ -66,8 +66,7 @@ def _simplify(values: pa.Array) -> pa.Array:
     if values.type == pa.string_view():
         values = values.cast(pa.large_string())
     if is_text_type(values.type):
-        is_blank = pc.equal(pc.utf8_trim_whitespace(values), "")
-        values = pc.if_else(is_blank, pa.scalar(None, values.type), values)
+        values = pc.if_else(pc.is_valid(trimmed(values)), values, pa.scalar(None, values.type))
     if pa.types.is_duration(values.type):
         values = _hours(values.cast(pa.duration("us"), safe=False).cast(pa.int64()))
     if pa.types.is_time(values.type):
@@ -136,7 +135,6 @@ def to_floats(values: pa.Array, *, name: str, where: RowLocator, unit: str | Non
 
 def _parse_numbers(texts: pa.Array, *, name: str, where: RowLocator) -> pa.Array:
     texts = pc.utf8_trim_whitespace(texts)
-    texts = pc.if_else(pc.equal(texts, ""), pa.scalar(None, texts.type), texts)
     try:
         return texts.cast(pa.float64())
     except pa.ArrowInvalid:
