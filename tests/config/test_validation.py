@@ -50,7 +50,7 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "data.val_fraction": FRACTIONS,
     "data.test_fraction": FRACTIONS,
     "data.decimal": (["point", "comma"], [None, "", ".", ","]),
-    "data.thousands": ([None, "comma", "point", "space"], ["", ",", "apostrophe"]),
+    "data.thousands": ([None, "comma", "point", "space", "apostrophe"], ["", ",", "dot"]),
     "data.encoding": ([None, "latin-1", "utf-16", "cp1252"], ["latin-99", "hex", 1, "\0"]),
     "data.target_scale": (["standard", "robust"], [None, "quantile"]),
     "data.rare_classes": (["refuse", "drop", "other"], [None, "", "merge"]),

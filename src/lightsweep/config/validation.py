@@ -42,7 +42,8 @@ def _is_target(value: Any) -> bool:
     return value is None or isinstance(value, str) or _is_int(value) or (_are(str | int, value) and len(value) > 0)
 
 
-def _is_encoding(value: Any) -> bool:
+def is_encoding(value: Any) -> bool:
+    """True for the name of a text encoding that Python knows."""
     try:
         "".encode(value)
     except (TypeError, LookupError, ValueError):
@@ -103,8 +104,8 @@ RULES: dict[str, Rule] = {
     "data.val_fraction": FRACTION,
     "data.test_fraction": FRACTION,
     "data.decimal": _one_of("point", "comma"),
-    "data.thousands": _one_of("comma", "point", "space", None),
-    "data.encoding": _or_null(Rule("a text encoding that Python knows, such as latin-1 or utf-16", _is_encoding)),
+    "data.thousands": _one_of("comma", "point", "space", "apostrophe", None),
+    "data.encoding": _or_null(Rule("a text encoding that Python knows, such as latin-1 or utf-16", is_encoding)),
     "data.rare_classes": _one_of("refuse", "drop", "other"),
     "data.scale": _one_of("standard", "quantile"),
     "data.target_scale": _one_of("standard", "robust"),

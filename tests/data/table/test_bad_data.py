@@ -122,7 +122,7 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
     ),
     "two currencies": (
         with_column("z", [f"{'$€'[i % 2]}{i}" for i in range(80)], n=2),
-        "a.csv, line 2, column 'z' is '$0', but most of its cells look like numbers.",
+        "a.csv, line 3, column 'z' is '€1', but most of its cells look like numbers with $.",
     ),
     "rare classes but one": (
         lines((8, "6,c"), rows=[f"{i},a" for i in range(40)]),
@@ -136,7 +136,8 @@ CASES: dict[str, Case] = {  # file, settings if needed, and a part of the messag
     ),
     "times with and without a zone": (
         with_column("t", [f"2024-01-{1 + i % 28:02} 10:30{'Z' if i else ''}" for i in range(40)]),
-        "a.csv, line 2, column 't' is '2024-01-01 10:30', which has no time zone, but the times of training have one.",
+        "a.csv, line 2, column 't' is '2024-01-01 10:30', which has no time zone, but other times of this column"
+        " have one.",
     ),
     "dates of two kinds": (
         with_column("z", [f"20{i:02}-01-01" if i % 2 else f"01.01.20{i:02}" for i in range(80)], n=2),

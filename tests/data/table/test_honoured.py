@@ -190,6 +190,12 @@ def test_names_that_look_the_same_are_refused(tmp_path: Path) -> None:
         ({"decimal": "comma"}, ["12,5%", "7%", "-3%"], [12.5, 7, -3]),
         ({}, ["$5.20", "-$3", "$ 7"], [5.2, -3, 7]),
         ({"thousands": "comma"}, ["1,005.20 €", "3 €", "-7€"], [1005.2, 3, -7]),
+        ({"decimal": "comma"}, ["12,50\u00a0€", "-3\u202f€", "7€"], [12.5, -3, 7]),
+        ({}, ["5\u00a0%", "7\u2009%", "\u00a03%"], [5, 7, 3]),
+        ({"thousands": "comma"}, ["$1,500.50", "($0.35)", "(1,000 $)"], [1500.5, -0.35, -1000]),
+        ({}, ["USD 0.35", "-2 USD", "7\u00a0USD"], [0.35, -2, 7]),
+        ({"thousands": "apostrophe"}, ["1'034.5", "12’000", "-7"], [1034.5, 12000, -7]),
+        ({"thousands": "space"}, ["1 034", "1\u00a0034\u202f000.5", "7"], [1034, 1034000.5, 7]),
     ],
 )
 def test_numbers_with_signs_are_numbers_in_training_and_prediction(
@@ -202,8 +208,9 @@ def test_numbers_with_signs_are_numbers_in_training_and_prediction(
     preprocessing = saved(data, tmp_path)
     [rows] = read_batches(path, dialect=preprocessing.columns.dialect)
     by_text = preprocessing.transform(rows)
+    np.testing.assert_array_equal(preprocessing.transform(pd.DataFrame({"c": cells * (N // 3)})), by_text)
     np.testing.assert_allclose(preprocessing.transform(pd.DataFrame({"c": numbers * (N // 3)})), by_text, atol=1e-6)
-    assert ("c: number, in " in overview(data)) == any(sign in cells[0] for sign in "%$€")
+    assert ("c: number, in " in overview(data)) == any(sign in cells[0] for sign in ("%", "$", "€", "USD"))
 
 
 def test_a_target_may_have_a_currency(tmp_path: Path) -> None:
@@ -391,3 +398,105 @@ def test_a_decimal_of_many_digits_is_a_number(tmp_path: Path) -> None:
     values = pa.array([str(10**30 + i) for i in range(N)]).cast(pa.decimal128(38, 0))
     pq.write_table(pa.table({"c": values, "y": CLASSES}), tmp_path / "a.parquet")
     assert column(table(tmp_path, "a.parquet")).kind == "number"
+
+
+@pytest.mark.parametrize(
+    ("cells", "way_out"),
+    [
+        (["1,234", "5"], "data.thousands=comma"),
+        (["1 234", "5"], "data.thousands=space"),
+        (["1\u202f234 567", "5"], "data.thousands=space"),
+        (["1'234.5", "5"], "data.thousands=apostrophe"),
+    ],
+)
+@pytest.mark.parametrize("n_levels", [2, N])
+def test_thousands_without_their_setting_are_refused_with_it(
+    cells: list[str], way_out: str, n_levels: int, tmp_path: Path
+) -> None:
+    numbers = [cells[i % 2] if i < 2 or n_levels == 2 else str(i) for i in range(N)]
+    write(tmp_path / "a.csv", c=numbers)
+    with pytest.raises(ConfigError, match=way_out):
+        _ = table(tmp_path, drop=["x"]).splits
+
+
+@pytest.mark.parametrize(
+    ("settings", "cells", "message"),
+    [
+        ({"decimal": "comma"}, ["1.234", "5,5"], r"'1\.234'.*data\.thousands=point"),
+        ({"decimal": "comma"}, ["1.234 €", "5.678 €"], r"data\.thousands=point"),
+        ({"decimal": "comma"}, [f"{i}.{i}" for i in range(1, N + 1)], "data.decimal=point for 0.5"),
+        ({"decimal": "comma", "thousands": "point"}, [f"0.{i:03}" for i in range(N)], "most of its cells look like"),
+    ],
+)
+def test_a_point_is_no_decimal_sign_beside_the_comma(
+    settings: dict[str, Any], cells: list[str], message: str, tmp_path: Path
+) -> None:
+    write(tmp_path / "a.csv", c=(cells * N)[:N])
+    with pytest.raises(ConfigError, match=message):
+        _ = table(tmp_path, drop=["x"], **settings).splits
+
+
+@pytest.mark.parametrize("cell", ["1.5", "0.346", "1.234"])
+def test_a_point_is_no_decimal_sign_in_prediction_either(cell: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=["1,5", "2,5", "7"] * (N // 3))
+    preprocessing = saved(table(tmp_path, drop=["x"], decimal="comma"), tmp_path)
+    (tmp_path / "new.csv").write_text(f"c\n{cell}\n")
+    [rows] = read_batches(tmp_path / "new.csv", dialect=preprocessing.columns.dialect)
+    for frame in (rows, pd.DataFrame({"c": [cell]})):
+        with pytest.raises(ConfigError, match=rf"column 'c' is '{cell}', which is not a number"):
+            preprocessing.transform(frame)
+
+
+def test_versions_beside_a_decimal_comma_are_levels(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=["1.5", "2.5", "10.1"] * (N // 3))
+    data = table(tmp_path, drop=["x"], decimal="comma")
+    assert column(data).kind == "category"
+    assert np.isfinite(saved(data, tmp_path).transform(pd.DataFrame({"c": ["10.1"]}))).all()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "share", "unit"), [("-", 1, "%"), ("7€", 20, "$"), ("7", 15, "%"), ("7 USD", 20, "EUR")]
+)
+def test_a_cell_without_the_unit_of_the_others_is_named(wrong: str, share: int, unit: str, tmp_path: Path) -> None:
+    cells = [f"{i} {unit}" for i in range(3 * N - share)] + [wrong] * share
+    write(tmp_path / "a.csv", c=cells, x=range(3 * N), y=CLASSES * 3)
+    with pytest.raises(ConfigError) as error:
+        _ = table(tmp_path, drop=["x"]).splits
+    line = 3 * N - share + 2
+    assert f"line {line}, column 'c' is '{wrong}', but most of its cells look like numbers with {unit}" in str(
+        error.value
+    )
+
+
+@pytest.mark.parametrize("labels", [["+1", "-1", "+1"], ["+1", "0", "+1"], ["+1.0", "-1.0", "1"]])
+def test_labels_with_a_plus_are_classes(labels: list[str], tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", y=labels * (N // 3))
+    data = table(tmp_path, drop=["c"])
+    low = min(int(float(label)) for label in labels)
+    assert data.classes == (low, 1)
+    assert data.task == "binary"
+
+
+def test_times_of_a_binary_file_are_predicted_from_text(tmp_path: Path) -> None:
+    minutes = list(range(N))
+    for kind in (pa.time32("s"), pa.duration("s")):
+        write(
+            tmp_path / "a.parquet",
+            c=pa.array([60 * m for m in minutes], pa.int32() if kind == pa.time32("s") else pa.int64()).cast(kind),
+        )
+        data = table(tmp_path, "a.parquet", drop=["x"])
+        preprocessing = saved(data, tmp_path)
+        texts = preprocessing.transform(pd.DataFrame({"c": [f"00:{m:02}" for m in range(30)]}))
+        hours = preprocessing.transform(pd.DataFrame({"c": [m / 60 for m in range(30)]}))
+        np.testing.assert_allclose(texts, hours, atol=1e-6)
+
+
+def test_utf_8_by_name_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + b"c,y\n" + b"1.5,a\n2,b\n3,a\n" * (N // 3))
+    for encoding in ("utf-8", "UTF8", None):
+        assert column(table(tmp_path, encoding=encoding)).kind == "number"
+
+
+def test_an_unknown_encoding_is_one_message_from_python_too(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"data\.encoding is latin-99; it must be"):
+        table(tmp_path, encoding="latin-99")

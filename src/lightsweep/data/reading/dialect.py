@@ -1,10 +1,14 @@
 """How a text file is written."""
 
+import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lightsweep.data.reading.numbers import SEPARATORS
+import pyarrow as pa
+
+from lightsweep.config.validation import is_encoding
+from lightsweep.data.reading.numbers import SEPARATORS, plain_numbers
 
 DECIMALS = {"point": ".", "comma": ","}
 # "?" is used by the UCI repository.
@@ -29,7 +33,9 @@ class Dialect:
 
     @property
     def codec(self) -> str:
-        return self.encoding or "utf-8-sig"
+        """The encoding by Python's name; UTF-8 may begin with a byte order mark."""
+        name = codecs.lookup(self.encoding or "utf-8").name
+        return "utf-8-sig" if name == "utf-8" else name
 
     def to_record(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold."""
@@ -37,16 +43,21 @@ class Dialect:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Dialect":
-        """Read a record of `to_record`; raises `ValueError` or `LookupError` if it is malformed."""
+        """Read a record of `to_record`; raises `ValueError` if it is malformed."""
         missing: Sequence[str] | None = record.get("missing")
-        thousands, encoding = record.get("thousands"), record.get("encoding")
+        thousands = record.get("thousands")
         if thousands not in SEPARATORS:
             raise ValueError(f"{thousands!r} is no separator of thousands")
-        if encoding is not None:
-            "".encode(encoding)
+        if not is_encoding(record.get("encoding") or "utf-8"):
+            raise ValueError(f"{record['encoding']!r} is no encoding")
         return cls(
             missing=None if missing is None else tuple(map(str, missing)),
             decimal="," if record.get("decimal") == "," else ".",
             thousands=thousands,
-            encoding=encoding,
+            encoding=record.get("encoding"),
         )
+
+
+def in_dialect(texts: pa.Array, dialect: Dialect) -> pa.Array:
+    """Return the texts with their numbers written like -1234.5; see `plain_numbers`."""
+    return plain_numbers(texts, decimal=dialect.decimal, thousands=dialect.thousands)

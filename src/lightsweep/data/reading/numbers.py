@@ -6,14 +6,19 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
+BLANK = r"[\s\x{a0}\x{2009}\x{202f}]"  # also blanks that do not break the line
 DIGITS = r"(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
-NUMBER = rf"^\s*[-+]?({DIGITS}|(?i:inf(inity)?))\s*$"
+NUMBER = rf"^{BLANK}*[-+]?({DIGITS}|(?i:inf(inity)?)){BLANK}*$"
 LEADING_ZEROS = r"^\s*[-+]?0\d+\s*$"
-UNITS = "%$€£¥"
+UNITS = ("%", "$", "€", "£", "¥", "USD", "EUR", "GBP", "JPY", "CHF", "CNY", "INR", "CAD", "AUD")
+UNIT = f"({'|'.join(map(re.escape, UNITS))})"
 HOURS = "hours"  # the unit of 08:30 and of "1 days 05:12:00", as pandas writes a duration
 CLOCK = r"^\s*(([-+]?\d+) days?,? ?)?([-+]?)(\d{1,2}):(\d{2})(:(\d{2}(\.\d+)?))?\s*$"
-SPACES = r"[ \x{a0}\x{202f}]"  # a space, also one that does not break the line
-SEPARATORS = {None: None, "comma": ",", "point": r"\.", "space": SPACES}  # by the value of `data.thousands`
+# By the value of `data.thousands`.
+SEPARATORS = {None: None, "comma": ",", "point": r"\.", "space": r"[ \x{a0}\x{2009}\x{202f}]", "apostrophe": "['’]"}
+# A number that the settings of the file do not allow, such as 1.5 with a decimal comma, gets this character of no
+# width, so that it counts as text; `normalized` removes it.
+WORD_JOINER = "\u2060"
 
 
 def is_number(text: str) -> bool:
@@ -41,20 +46,48 @@ def have_leading_zeros(texts: pa.Array) -> bool:
 
 
 def plain_numbers(texts: pa.Array, *, decimal: str, thousands: str | None) -> pa.Array:
-    """Return the texts with each number written like -1234.5; a unit and all other texts stay as they are."""
+    """Return the texts with each number written like -1234.5; a unit and all other texts stay as they are.
+
+    Texts that would be numbers by another sign for decimals become texts by a `WORD_JOINER`.
+    """
     separator = SEPARATORS[thousands]
     if decimal == "." and separator is None:
         return texts
+    is_number = pc.match_substring_regex(texts, _written_number(decimal, separator))
     numbers = pc.replace_substring_regex(texts, separator, "") if separator else texts
-    numbers = pc.replace_substring(numbers, ",", ".") if decimal == "," else numbers
-    return pc.if_else(pc.match_substring_regex(texts, _written_number(decimal, separator)), numbers, texts)
+    if decimal == ".":
+        return pc.if_else(is_number, numbers, texts)
+    numbers = pc.replace_substring(numbers, ",", ".")
+    is_other = pc.and_(pc.match_substring(texts, "."), pc.match_substring_regex(texts, _with_unit(DIGITS)))
+    others = pc.replace_substring_regex(texts, "$", WORD_JOINER)
+    return pc.if_else(is_number, numbers, pc.if_else(is_other, others, texts))
 
 
 @lru_cache
 def _written_number(decimal: str, separator: str | None) -> str:
-    grouped = rf"\d{{1,3}}({separator}\d{{3}})+|" if separator else ""
-    unit = rf"\s*[{UNITS}]?\s*"
-    return rf"^{unit}[-+]?{unit}({grouped}\d+)?({re.escape(decimal)}\d*)?([eE][-+]?\d+)?{unit}$"
+    grouped = rf"[1-9]\d{{0,2}}({separator}\d{{3}})+|" if separator else ""
+    number = rf"({grouped}\d+)?({re.escape(decimal)}\d*)?([eE][-+]?\d+)?"
+    return _with_unit(number)
+
+
+@lru_cache
+def _with_unit(number: str, *, end: str = "") -> str:
+    """Return a pattern of the number with a sign and a unit before or behind it, or in parentheses if negative."""
+    unit = f"{BLANK}*{UNIT}?{BLANK}*"
+    return rf"^{BLANK}*\(?{unit}[-+]?{unit}{number}{unit}\)?{BLANK}*{end}$"
+
+
+def have_thousands(texts: pa.Array) -> str | None:
+    """Return the key of `SEPARATORS` that some texts need to be numbers; None if none do, or it would not be enough."""
+    is_plain = pc.match_substring_regex(texts, NUMBER)
+    for name, separator in SEPARATORS.items():
+        if separator is None:
+            continue
+        number = rf"[1-9]\d{{0,2}}({separator}\d{{3}})+([.,]\d*)?"
+        grouped = pc.match_substring_regex(texts, _with_unit(number, end=WORD_JOINER if name == "point" else ""))
+        if pc.any(grouped).as_py() and pc.all(pc.or_(grouped, is_plain)).as_py():
+            return name
+    return None
 
 
 def unit_of(texts: pa.Array) -> str | None:
@@ -73,15 +106,20 @@ def unit_of(texts: pa.Array) -> str | None:
 
 
 def without_unit(texts: pa.Array, unit: str) -> pa.Array:
-    """Return the texts in which a number has the unit, before or behind it, without it; "-$5" becomes "-5"."""
+    """Return the texts in which a number has the unit, before or behind it, without it.
+
+    "-$5" and "($5)", as accountants write it, become "-5".
+    """
     if unit == HOURS:
         encoded = texts.dictionary_encode()
         hours = [_hours(text) for text in encoded.dictionary.to_pylist()]
         return pa.array(hours, texts.type).take(encoded.indices)
-    sign = re.escape(unit)
-    return pc.replace_substring_regex(
-        texts, rf"^\s*([-+]?)\s*{sign}\s*([-+]?{DIGITS})\s*$|^\s*([-+]?{DIGITS})\s*{sign}\s*$", r"\1\2\5"
-    )
+    sign, number = re.escape(unit), rf"([-+]?{DIGITS})"
+    texts = pc.replace_substring_regex(texts, rf"^{BLANK}*\(([^-+()]*{sign}[^-+()]*)\){BLANK}*$", r"-\1")
+    before = rf"^{BLANK}*([-+]?){BLANK}*{sign}{BLANK}*{number}{BLANK}*$"
+    behind = rf"^{BLANK}*([-+]?){BLANK}*{number}{BLANK}*{sign}{BLANK}*$"
+    texts = pc.replace_substring_regex(texts, before, r"\1\2")
+    return pc.replace_substring_regex(texts, behind, r"\1\2")
 
 
 def _hours(text: str) -> str:

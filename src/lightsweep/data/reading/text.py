@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from lightsweep.data.reading.numbers import are_numbers, have_leading_zeros, is_number, plain_numbers, trimmed
+from lightsweep.data.reading.dialect import Dialect, in_dialect
+from lightsweep.data.reading.numbers import are_numbers, have_leading_zeros, is_number, trimmed
 from lightsweep.data.reading.text_file import TextFile
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown
@@ -27,7 +28,7 @@ def read_text(file: TextFile, *, text: Collection[Hashable] = ()) -> pa.Table:
     # Arrow would read 01234 as 1234, and 08:30 as a time, which a prediction reads as text.
     kept = [field.name for field in _reader(file, as_text).schema if _may_lose_spelling(field.type)]
     table = _read(file, types={**as_text, **dict.fromkeys(kept, pa.string())})
-    return _with_numbers(table, text=as_text)
+    return _with_numbers(table, text=as_text, dialect=file.dialect)
 
 
 def _may_lose_spelling(kind: pa.DataType) -> bool:
@@ -45,7 +46,7 @@ def text_batches(
     for batch in _reader(file, types, names):
         if len(batch):
             last = batch
-            yield _with_plain_numbers(batch, file)
+            yield batch
     if last is not None and "\n" in str(last.columns[-1][-1]):  # an unclosed quote includes all that follows
         file.check_quotes()
 
@@ -116,25 +117,16 @@ def _read(file: TextFile, *, types: Types) -> pa.Table:
             types[name] = pa.float64() if is_float else pa.string()
 
 
-def _with_plain_numbers(batch: pa.RecordBatch, file: TextFile) -> pa.RecordBatch:
-    """Write the numbers in columns of text like -1234.5."""
-    dialect = file.dialect
-    columns = [
-        plain_numbers(column, decimal=dialect.decimal, thousands=dialect.thousands)
-        if pa.types.is_string(column.type)
-        else column
-        for column in batch.columns
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
-
-
-def _with_numbers(table: pa.Table, *, text: Types) -> pa.Table:
-    """Convert the columns of numbers and blanks without leading zeros."""
+def _with_numbers(table: pa.Table, *, text: Types, dialect: Dialect) -> pa.Table:
+    """Convert the columns of numbers and blanks without leading zeros; others keep their spelling."""
     for i, field in enumerate(table.schema):
         if pa.types.is_string(field.type) and field.name not in text:
             column = trimmed(table.column(i))
-            sample = column.drop_null().slice(0, SAMPLE_SIZE)
-            if len(sample) and are_numbers(sample) and are_numbers(column) and not have_leading_zeros(column):
+            sample = in_dialect(column.drop_null().slice(0, SAMPLE_SIZE), dialect)
+            if not len(sample) or not are_numbers(sample):
+                continue
+            column = in_dialect(column, dialect)
+            if are_numbers(column) and not have_leading_zeros(column):
                 table = table.set_column(i, field.name, _to_numbers(column))
     return table
 

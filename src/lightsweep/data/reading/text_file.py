@@ -93,7 +93,8 @@ class TextFile:
 
     def line_of(self, row: int) -> int:
         """Return the line of a row, which is counted from 0 below the header."""
-        return next(line for line, _ in islice(self.records(), row + 1, None))
+        lines = (line for line, _ in islice(self.records(), row + 1, None))
+        return next(lines, row + 2)  # the file may have changed since it was read
 
     def check_quotes(self) -> None:
         """Raise `ConfigError` if the file ends inside double quotes, with the line where they open."""

@@ -113,7 +113,7 @@ class Columns:
 
         typed: dict[str, npt.NDArray[Any]] = {}
         for column in self.all:
-            typed.update(column.typed(to_arrow(frame[column.name], self.dialect.missing), where=locate))
+            typed.update(column.typed(to_arrow(frame[column.name], self.dialect), where=locate))
         return pd.DataFrame(typed, index=frame.index, copy=False)
 
     def to_record(self) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Inference of the kind of each column, and checks for columns with inconsistent values."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lightsweep.data.reading.dialect import Dialect
-from lightsweep.data.reading.numbers import NUMBER, UNITS, are_numbers, have_leading_zeros, unit_of
+from lightsweep.data.reading.numbers import (
+    BLANK,
+    HOURS,
+    NUMBER,
+    UNIT,
+    UNITS,
+    WORD_JOINER,
+    are_numbers,
+    have_leading_zeros,
+    have_thousands,
+    unit_of,
+)
+from lightsweep.data.reading.spelling import normalized
 from lightsweep.data.table.columns import Column, Columns, Kind
 from lightsweep.data.table.values import (
     RowLocator,
@@ -33,13 +47,17 @@ DATE_FORMATS = (
     *("%m/%d/%y", "%d/%m/%y", "%b %d, %Y", "%d %b %Y"),
 )
 BOOLEAN_PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
-FORMATTED_NUMBER = rf"^\s*[-+]?\s*[{UNITS}]?\s*[-+]?\d[\d.,' ]*([eE][-+]?\d+)?\s*[{UNITS}]?\s*$"
-WITH_THOUSANDS = rf"^\s*[{UNITS}]?\s*[-+]?\s*[{UNITS}]?\d{{1,3}}(,\d{{3}})+(\.\d*)?\s*[{UNITS}]?\s*$"
+FORMATTED_NUMBER = (
+    rf"^[(\s]*[-+]?\s*{UNIT}?{BLANK}*[-+]?\d([\d.,'’]|{BLANK})*([eE][-+]?\d+)?\s*{UNIT}?[)\s]*{WORD_JOINER}?$"
+)
 PLAIN_DATE = r"^\s*\d{4}-\d{2}-\d{2}"
 ROW_NUMBER_NAME = re.compile(r"unnamed: ?\d+|(.*[_ ])?(id|index|idx|key|no|nr|row|rownum|number)|.*Id", re.IGNORECASE)
 HOW_TO_WRITE = {
     "numbers": "like -1234.5, or set data.decimal=comma for 1234,5 and data.thousands=point for 1.234,5",
-    "thousands": "like -1234.5, or set data.thousands=comma, or, if it is a decimal comma, data.decimal=comma",
+    "comma": "like -1234.5, or set data.thousands=comma, or, if it is a decimal comma, data.decimal=comma",
+    "point": "like -1234,5, or set data.thousands=point for 1.234, or data.decimal=point for 0.5",
+    "space": "like -1234.5, or set data.thousands=space",
+    "apostrophe": "like -1234.5, or set data.thousands=apostrophe",
     "dates": "in one format, like 2024-12-31",
 }
 HALF = 0.5
@@ -69,14 +87,15 @@ def infer_columns(
     columns: list[Column] = []
     left_out: dict[str, str] = {}
     for name in names:
-        values = to_arrow(frame[name], dialect.missing)
+        values = to_arrow(frame[name], dialect)
         declared = Kind.CATEGORY if _is_category(frame[name].dtype) else None
         kind = kinds.get(name, declared)
         column = _why_useless(values, is_train=is_train, target=target) or _infer(
             values, name=name, kind=kind, where=lambda i: where(int(frame.index[i]))
         )
         if isinstance(column, Column):
-            columns.append(column)
+            is_time = column.kind is Kind.NUMBER and _holds_times(frame[name].dtype)
+            columns.append(replace(column, unit=HOURS, why=f"in {HOURS}") if is_time else column)
         else:
             left_out[name] = column
     for column in columns:
@@ -125,6 +144,13 @@ def _infer(values: pa.Array, *, name: str, kind: str | None, where: RowLocator) 
         return _category_column(values, name=name)
     unit = unit_of(values) if kind == Kind.NUMBER and is_text_type(values.type) else None
     return Column(name, Kind(kind), unit=unit, why=f"in {unit}" if unit else "")
+
+
+def _holds_times(dtype: Any) -> bool:
+    """True if the file, or the frame, declares times of day or durations, which `to_arrow` gives in hours."""
+    if not isinstance(dtype, pd.ArrowDtype):
+        return bool(dtype.kind == "m")
+    return bool(pa.types.is_time(dtype.pyarrow_dtype) or pa.types.is_duration(dtype.pyarrow_dtype))
 
 
 def _date_column(values: pa.Array, *, name: str, where: RowLocator) -> Column:
@@ -177,10 +203,10 @@ def _kind_of_texts(texts: pa.Array, *, name: str, where: RowLocator) -> Kind | N
     if len(levels) <= MAX_BOOLEAN_SPELLINGS and {text.strip().lower() for text in levels.to_pylist()} in BOOLEAN_PAIRS:
         return Kind.BOOLEAN
     remedy = f"set data.kinds={{{name}:category}}"
+    if have_thousands(levels) is not None:
+        raise _wrong_format(texts, "numbers", name=name, where=where, remedy=f"{remedy} or data.drop=[{name}]")
     check_not_mixed(texts, name=name, where=where, remedy=remedy)
     remedy += f" or data.drop=[{name}]"
-    if _have_thousands(levels):
-        raise _wrong_format(texts, "numbers", name=name, where=where, remedy=remedy)
     if unit_of(levels) is not None:
         return Kind.NUMBER
     if not are_numbers(levels) and date_format_of(levels) is not None:
@@ -199,8 +225,8 @@ def check_not_mixed(texts: pa.Array, *, name: str, where: RowLocator, remedy: st
     if threshold * n_present <= n_numbers < n_present:
         first = pc.index(is_number, False).as_py()
         raise ConfigError(
-            f"{where(first)}, column '{name}' is {texts[first].as_py()!r}, but {n_numbers} of {n_present} cells are"
-            f" numbers. Correct or empty the other {n_present - n_numbers} cells, or {remedy}."
+            f"{where(first)}, column '{name}' is {normalized(texts[first].as_py())!r}, but {n_numbers} of {n_present}"
+            f" cells are numbers. Correct or empty the other {n_present - n_numbers} cells, or {remedy}."
         )
 
 
@@ -221,20 +247,34 @@ def _meaning_of(texts: pa.Array) -> str | None:
     return "numbers" if pc.mean(pc.match_substring_regex(texts, FORMATTED_NUMBER)).as_py() >= HALF else None
 
 
-def _have_thousands(levels: pa.Array) -> bool:
-    """True if all levels are numbers, and some have a thousands separator, as 1,234."""
-    have = pc.match_substring_regex(levels, WITH_THOUSANDS)
-    return pc.any(have).as_py() is True and pc.all(pc.or_(have, pc.match_substring_regex(levels, NUMBER))).as_py()
-
-
 def _wrong_format(texts: pa.Array, meaning: str, *, name: str, where: RowLocator, remedy: str) -> ConfigError:
-    pattern = NUMBER if meaning == "numbers" else PLAIN_DATE
-    first = pc.index(pc.match_substring_regex(texts, pattern), False).as_py()
-    key = "thousands" if meaning == "numbers" and _have_thousands(texts.drop_null()) else meaning
+    levels = texts.drop_null()
+    sign = _wrong_sign(levels) if meaning == "numbers" else None
+    unit = _usual_unit(levels) if meaning == "numbers" and sign is None else ""
+    if unit:
+        fits = pc.and_(pc.match_substring(texts, unit), pc.match_substring_regex(texts, FORMATTED_NUMBER))
+        meaning = f"numbers with {unit}"
+    else:
+        fits = pc.match_substring_regex(texts, NUMBER if meaning == "numbers" else PLAIN_DATE)
+    first = pc.index(fits, False).as_py()
+    how = f"with {unit}, or all without" if unit else HOW_TO_WRITE[sign or meaning]
     return ConfigError(
-        f"{where(first)}, column '{name}' is {texts[first].as_py()!r}, but most of its cells look like {meaning}."
-        f" Write all {meaning} {HOW_TO_WRITE[key]}, and empty the other cells; or {remedy}."
+        f"{where(first)}, column '{name}' is {normalized(texts[first].as_py())!r}, but most of its cells look like"
+        f" {meaning}. Write all {meaning.split()[0]} {how}, and empty the other cells; or {remedy}."
     )
+
+
+def _wrong_sign(texts: pa.Array) -> str | None:
+    """Return the sign by which numbers are not those of the file: a key of `SEPARATORS`."""
+    has_point = pc.any(pc.match_substring(texts, WORD_JOINER)).as_py()
+    return have_thousands(texts) or ("point" if has_point else None)
+
+
+def _usual_unit(texts: pa.Array) -> str:
+    """Return the unit that most of the numbers have, "" for none."""
+    numbers = texts.filter(pc.match_substring_regex(texts, FORMATTED_NUMBER)).to_pylist()
+    units = Counter(next((unit for unit in UNITS if unit in text), "") for text in numbers)
+    return units.most_common(1)[0][0] if units else ""
 
 
 def date_format_of(values: pa.Array) -> str | None:

@@ -1,5 +1,6 @@
 """The target columns of a table: the task that they imply, and their values as labels or numbers."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,14 +23,12 @@ from lightsweep.data.table.kinds import (
 from lightsweep.data.table.source import Table
 from lightsweep.data.table.values import (
     MISSING_LEVEL,
-    WHOLE,
     RowLocator,
     is_date_type,
     is_text_type,
     to_floats,
     to_label,
     to_texts,
-    whole,
 )
 from lightsweep.data.target import Target, task_of
 from lightsweep.errors import ConfigError, first_few
@@ -38,6 +37,7 @@ from lightsweep.task import Task
 MAX_INTEGER_CLASSES = 20  # a target with more whole numbers is a regression
 MAX_LISTED = 10
 MAX_INTEGER = 2**63 - 1
+INTEGER = re.compile(r"^\+?(-?\d+)(\.0+)?$")
 TRUE_FALSE = {"true", "false"}
 AS_CLASSES = "set data.task=multiclass"
 
@@ -156,7 +156,12 @@ def _is_quantity(levels: Sequence[str]) -> bool:
 
 
 def _is_whole(text: str) -> bool:
-    return text.removeprefix("-").isdecimal() or WHOLE.match(text) is not None
+    return INTEGER.match(text) is not None
+
+
+def _integer(text: str) -> str:
+    """Return 1 for +1 and 1.0, and other texts as they are."""
+    return INTEGER.sub(r"\1", text)
 
 
 def _classes(levels: Sequence[str], *, is_text: bool, is_boolean: bool) -> tuple[bool | int | str, ...]:
@@ -170,8 +175,8 @@ def _classes(levels: Sequence[str], *, is_text: bool, is_boolean: bool) -> tuple
     if words in BOOLEAN_PAIRS and len(levels) > len(words):
         return tuple(sorted(words))
     are_integers = not is_text and all(map(_is_whole, levels)) and not have_leading_zeros(pa.array(levels, pa.string()))
-    if are_integers and all(abs(int(whole(level))) <= MAX_INTEGER for level in levels):
-        return tuple(sorted({int(whole(level)) for level in levels}))
+    if are_integers and all(abs(int(_integer(level))) <= MAX_INTEGER for level in levels):
+        return tuple(sorted({int(_integer(level)) for level in levels}))
     return tuple(levels)
 
 
@@ -188,7 +193,7 @@ def _spelling_of(classes: Sequence[bool | int | str]) -> Callable[[str], str]:
     if all(isinstance(name, bool) for name in classes):
         return lambda text: text.capitalize()
     if all(isinstance(name, int) for name in classes):
-        return whole
+        return _integer
     if {*classes} in BOOLEAN_PAIRS:
         return str.lower
     return str

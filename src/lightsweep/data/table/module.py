@@ -17,6 +17,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from lightsweep.config.validation import is_encoding
 from lightsweep.data.preprocessing import LIBRARIES, Preprocessing
 from lightsweep.data.reading.dialect import DECIMALS, Dialect
 from lightsweep.data.reading.frames import check_file, column_names, missing_texts, read_frame, row_location
@@ -78,6 +79,10 @@ class FrameDataModule(TensorDataModule):
         if thousands == decimal:
             raise ConfigError(
                 f"data.thousands and data.decimal are both {decimal}. Set data.decimal to the other sign."
+            )
+        if encoding is not None and not is_encoding(encoding):
+            raise ConfigError(
+                f"data.encoding is {encoding}; it must be a text encoding that Python knows, such as latin-1 or utf-16."
             )
         self.settings = TableSettings(
             target=target,

@@ -15,7 +15,7 @@ from lightsweep.data.table.values import RowLocator, check_not_nested, to_arrow
 class Table:
     """A frame whose index numbers the rows for `where`; `targets` are the target columns if `data.target` is null.
 
-    `left_out` maps ignored columns to the reason, and `missing` lists the values that are missing beside null.
+    `left_out` maps ignored columns to the reason.
     `untyped` are columns of a text file that are text to keep their spelling, and may hold numbers. `missing_texts`
     counts the texts in a column that were read as missing.
     """
@@ -25,7 +25,7 @@ class Table:
     where: RowLocator
     targets: Sequence[str] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
-    missing: Sequence[str] | None = None
+    dialect: Dialect = field(default_factory=Dialect)
     untyped: Collection[str] = ()
     missing_texts: Callable[[str], Mapping[str, int]] = lambda column: {}
 
@@ -34,7 +34,7 @@ class Table:
 
     def values(self, name: str) -> pa.Array:
         """Return a column; raises `ConfigError` if it can be neither a target nor a column to split by."""
-        values = to_arrow(self.frame[name], self.missing)
+        values = to_arrow(self.frame[name], self.dialect)
         check_not_nested(values, name=name, where=self.location, remedy="Choose another column.")
         return values
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lightsweep.data.reading.numbers import is_number, trimmed, without_unit
+from lightsweep.data.reading.dialect import Dialect, in_dialect
+from lightsweep.data.reading.numbers import WORD_JOINER, is_number, trimmed, without_unit
 from lightsweep.data.reading.spelling import normalized
 from lightsweep.errors import ConfigError
 
@@ -29,10 +30,11 @@ WITH_TIME = r"\d:\d{2}"
 WITH_ZONE = r":\d{2}(\.\d+)?\s*(Z|UTC|GMT|[-+]\d{2}(:?\d{2})?)\s*$"
 
 
-def to_arrow(series: "pd.Series[Any]", missing: Sequence[str] | None = None) -> pa.Array:
-    """Return the values as one Arrow array, without a copy where possible; `missing` lists values that become null.
+def to_arrow(series: "pd.Series[Any]", dialect: Dialect) -> pa.Array:
+    """Return the values as one Arrow array, without a copy where possible.
 
-    Objects of several types become text. Raises `ConfigError` if one of them is complex or a collection.
+    Values that are missing in this dialect become null, and numbers in text are written like -1234.5. Objects of
+    several types become text. Raises `ConfigError` if one of them is complex or a collection.
     """
     try:
         values = pa.array(series, from_pandas=True)
@@ -43,7 +45,8 @@ def to_arrow(series: "pd.Series[Any]", missing: Sequence[str] | None = None) -> 
             values = values.cast(pa.large_string())
         values = values.combine_chunks()
     values = _simplify(values)
-    return _with_missing(values, missing) if missing else values
+    values = _with_missing(values, dialect.missing) if dialect.missing else values
+    return in_dialect(values, dialect) if is_text_type(values.type) else values
 
 
 def _object_to_text(value: Any, i: int, *, name: Any) -> str | None:
@@ -142,9 +145,16 @@ def _parse_numbers(texts: pa.Array, *, name: str, where: RowLocator) -> pa.Array
             try:  # `float` accepts more than Arrow, e.g. 1_0
                 pa.array([text], type=texts.type).cast(pa.float64())
             except pa.ArrowInvalid:
-                hint = " If it is a decimal comma, train with data.decimal=comma." if WITH_COMMA.match(text) else ""
-                raise ConfigError(f"{where(i)}, column '{name}' is {text!r}, which is not a number.{hint}") from None
+                raise ConfigError(
+                    f"{where(i)}, column '{name}' is {normalized(text)!r}, which is not a number.{_hint(text)}"
+                ) from None
         raise
+
+
+def _hint(text: str) -> str:
+    if WITH_COMMA.match(text):
+        return " If it is a decimal comma, train with data.decimal=comma."
+    return " Write it with the decimal comma of this table." if text.endswith(WORD_JOINER) else ""
 
 
 def to_texts(values: pa.Array, spell: Callable[[Any], str] | None = None) -> npt.NDArray[np.object_]:
@@ -216,11 +226,11 @@ def check_zones(values: pa.Array, *, has_zone: bool, name: str, where: RowLocato
         moment = f"{where(first)}, column '{name}' is '{values[first].as_py()}', which has"
         if has_zone:
             raise ConfigError(
-                f"{moment} no time zone, but the times of training have one. Write it with its zone, as"
+                f"{moment} no time zone, but other times of this column have one. Write it with its zone, as"
                 " 2024-12-31 18:00+01:00 (pandas: .dt.tz_localize('Europe/Berlin'))."
             )
         raise ConfigError(
-            f"{moment} a time zone, but the times of training have none. Write the local time without it"
+            f"{moment} a time zone, but other times of this column have none. Write the local time without it"
             " (pandas: .dt.tz_convert('Europe/Berlin').dt.tz_localize(None))."
         )
 
