@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 
 from lightsweep.failures import Kind
 from lightsweep.search.jobs import TrialJobs, outcome_of
-from lightsweep.trial.identity import ProcessIdentity
+from lightsweep.trial.identity import Owner, ProcessIdentity
 from lightsweep.trial.outcome import Outcome
 
 
@@ -62,4 +62,4 @@ def test_a_trial_is_signed_before_its_parameters_are_drawn_which_may_take_long(t
     study = optuna.create_study(sampler=SlowSampler())
     outcome = TrialJobs(launcher=launcher, space=space, fixed=[], sweep_dir=tmp_path).run(study.ask())
     assert outcome.value == 0.5
-    assert owners == [ProcessIdentity.here().to_record()]
+    assert owners == [Owner(ProcessIdentity.here(), ProcessIdentity.here()).to_record()]

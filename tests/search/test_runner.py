@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -18,9 +19,8 @@ from lightsweep.failures import Kind
 from lightsweep.search.jobs import outcome_of
 from lightsweep.search.runner import TrialRunner
 from lightsweep.storage.storage import open_storage
-from lightsweep.trial import heartbeat as signs
-from lightsweep.trial.heartbeat import HeartbeatMonitor, heartbeat
-from lightsweep.trial.identity import ProcessIdentity
+from lightsweep.trial.heartbeat import HeartbeatMonitor, key_of
+from lightsweep.trial.identity import Owner, ProcessIdentity
 from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.status import status_of
 from lightsweep.trial.stop import StopReason
@@ -72,7 +72,7 @@ def runner_of(study: optuna.Study, job: Job, **settings: object) -> TrialRunner:
         "trial_timeout": None,
         "max_consecutive_failures": 3,
         "max_retries": 1,
-        "heartbeats": HeartbeatMonitor(Path("no such folder")),
+        "heartbeats": HeartbeatMonitor(study),
         "on_finished": lambda trial: None,
         "request_stop": lambda at_once: None,
         "abort_jobs": lambda: None,
@@ -400,10 +400,13 @@ def test_a_running_trial_whose_process_is_gone_is_taken_over(
     assert sorted(t.number for t in finished) == [0, 1, 2]
 
 
+ELSEWHERE = replace(ProcessIdentity.here(), host="elsewhere", pid=1)
+
+
 def begun_by_another(study: optuna.Study) -> optuna.Trial:
     """A running trial of a driver on another host."""
     trial = study.ask()
-    trial.set_user_attr("owner", {**ProcessIdentity.here().to_record(), "host": "elsewhere", "pid": 1})
+    trial.set_user_attr("owner", Owner(ELSEWHERE, ELSEWHERE).to_record())
     return trial
 
 
@@ -420,35 +423,56 @@ def test_a_trial_that_another_driver_runs_is_left_to_it_and_waited_for(capsys: p
 
 
 def test_a_trial_of_another_host_is_taken_over_once_it_gives_no_sign_of_life(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(signs, "HEARTBEAT_INTERVAL_S", 0.1)
-    monkeypatch.setattr(signs, "HEARTBEAT_TIMEOUT_S", 0.5)
     study = journal_study(tmp_path)
     begun_by_another(study)
-    alive = heartbeat(tmp_path, 0)
-    alive.__enter__()
-    started: list[float] = []
+    killed = threading.Event()
+    times: list[float] = []
 
-    def other_driver_is_killed() -> None:
-        alive.__exit__(None, None, None)
-        (tmp_path / ".alive.0").touch()
-        started.append(time.monotonic())
+    def other_driver() -> None:
+        for beat in range(15):
+            study.set_user_attr(key_of(ELSEWHERE), {**ELSEWHERE.to_record(), "beat": beat, "interval": 0.4})
+            times[:] = [time.monotonic()]
+            killed.wait(0.1)
 
-    threading.Timer(1.2, other_driver_is_killed).start()
+    threading.Thread(target=other_driver).start()
 
     def job(trial: optuna.Trial) -> Outcome | float:
         if trial.number == 0:
-            started.append(time.monotonic())
+            times.append(time.monotonic())
         return 0.0
 
-    runner_of(study, job, n_trials=2, heartbeats=HeartbeatMonitor(tmp_path)).run()
-    killed, taken_over = started
-    assert taken_over - killed > 0.5
+    runner_of(study, job, n_trials=2).run()
+    last_beat, taken_over = times
+    assert taken_over - last_beat > 1.6
     assert [t.state for t in study.trials] == [COMPLETE] * 2
     waits, takes = capsys.readouterr().err.splitlines()
-    assert waits.startswith("waiting for trial 0, which process 1 on elsewhere runs; it is taken over after")
-    assert takes.startswith("trial 0 is taken over: process 1 on elsewhere sent no heartbeat for")
+    assert waits.startswith("waiting for trial 0, which process 1 on elsewhere runs; it is taken over once")
+    assert takes == "trial 0 is taken over: process 1 on elsewhere sent no heartbeat for 1.6 s"
+
+
+@pytest.mark.parametrize("outcome", [Outcome(value=1.0), Outcome(pruned="it was worse"), Outcome(interrupted=True)])
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_the_result_of_a_trial_that_was_taken_over_from_this_driver_is_dropped(
+    outcome: Outcome, is_finished: bool, tmp_path: Path
+) -> None:
+    study = journal_study(tmp_path)
+
+    def job(trial: optuna.Trial) -> Outcome:
+        if trial.number:
+            return Outcome(value=2.0)
+        trial.set_user_attr("owner", Owner(ELSEWHERE, ELSEWHERE).to_record())
+        if is_finished:
+            study.tell(trial.number, 7.0)
+        else:
+            threading.Timer(1.0, lambda: study.tell(trial.number, 7.0)).start()
+        return outcome
+
+    runner = runner_of(study, job_of("c"), n_trials=2)
+    runner.run_job = job
+    assert runner.run() is None
+    assert [t.value for t in study.trials] == [7.0, 2.0]
 
 
 def test_two_drivers_that_ask_at_once_run_no_more_trials_than_were_asked_for(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_a_resumed_search_draws_new_points(sampler: str, composed: Compose) -> N
     node = sweeper_of(composed, f"hydra/sweeper/sampler={sampler}").sampler
     space = space_of(**MIXED)
     study = sampled(node, space, n_trials=3)
-    study.sampler = build_sampler(node, space=space, n_existing_trials=3)
+    study.sampler = build_sampler(node, space=space, seed_offset=3)
     searched(study, space, n_trials=3)
     assert len({p["x"] for p in points(study)}) == 6
 
@@ -146,7 +146,7 @@ def test_a_resumed_grid_or_quasi_random_search_continues_its_sequence(sampler: s
     node = sweeper_of(composed, f"hydra/sweeper/sampler={sampler}").sampler
     space = space_of(**COUNTABLE if sampler == "grid" else {"x": "interval(0, 1)"})
     whole, halves = (sampled(node, space, n_trials=n) for n in (8, 4))
-    halves.sampler = build_sampler(node, space=space, n_existing_trials=4)
+    halves.sampler = build_sampler(node, space=space, seed_offset=4)
     searched(halves, space, n_trials=4)
     assert sorted(map(str, points(halves))) == sorted(map(str, points(whole)))
     assert len(set(map(str, points(halves)))) == 8
@@ -155,15 +155,15 @@ def test_a_resumed_grid_or_quasi_random_search_continues_its_sequence(sampler: s
 def test_the_number_of_existing_trials_is_added_to_a_seed_that_is_given() -> None:
     space = space_of(x="interval(0, 1)")
 
-    def first_point(seed: int | None, *, n_existing_trials: int) -> float:
+    def first_point(seed: int | None, *, seed_offset: int) -> float:
         node = OmegaConf.create({"_target_": "optuna.samplers.RandomSampler", "seed": seed})
-        sampler = build_sampler(node, space=space, n_existing_trials=n_existing_trials)
+        sampler = build_sampler(node, space=space, seed_offset=seed_offset)
         x = space.suggest(optuna.create_study(sampler=sampler).ask())["x"]
         assert isinstance(x, float)
         return x
 
-    assert first_point(7, n_existing_trials=3) == first_point(10, n_existing_trials=0)
-    assert first_point(None, n_existing_trials=3) != first_point(None, n_existing_trials=3)
+    assert first_point(7, seed_offset=3) == first_point(10, seed_offset=0)
+    assert first_point(None, seed_offset=3) != first_point(None, seed_offset=3)
 
 
 def test_a_grid_search_visits_every_point_once_and_its_size_is_known(composed: Compose) -> None:

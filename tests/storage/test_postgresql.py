@@ -1,10 +1,5 @@
 """Searches on a PostgreSQL server, which the test starts. Skipped where there is none."""
 
-import importlib.util
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,30 +9,15 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from tests.command import SMALL, rows_of, start, the_folder
+from tests.postgres import empty_database, needs_postgres
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (shutil.which("initdb") and shutil.which("pg_ctl") and importlib.util.find_spec("psycopg")),
-        reason="needs initdb and pg_ctl of PostgreSQL on the PATH, and psycopg",
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_postgres]
 
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """The URL of an empty database. Its server listens on a socket only, whose path must be short."""
-    user = "postgres" if os.getuid() == 0 else None  # the server refuses to run as root
-    with tempfile.TemporaryDirectory() as folder:
-        if user:
-            shutil.chown(folder, user)
-        data = f"{folder}/data"
-        control = ["pg_ctl", "-D", data, "-w", "-l", f"{folder}/log"]
-        options = ["-o", f"-k {folder} -h '' -c fsync=off"]
-        for command in (["initdb", "-D", data, "-U", "me", "-A", "trust"], [*control, *options, "start"]):
-            subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        yield f"postgresql+psycopg://me@/postgres?host={folder}"
-        subprocess.run([*control, "-m", "immediate", "stop"], user=user, cwd=folder, check=True, capture_output=True)
+    with empty_database() as url:
+        yield url
 
 
 def test_two_drivers_that_start_together_on_an_empty_database_share_the_study(url: str, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from lightsweep.storage.storage import open_storage
 from lightsweep.sweeper.config import DRIVER
 from lightsweep.sweeper.search import Search
 from lightsweep.trial.driver import register_driver
+from lightsweep.trial.heartbeat import Heartbeat
 from lightsweep.trial.outcome import Outcome
 from tests.command import rows_of
 from tests.conftest import Compose
@@ -63,7 +64,8 @@ def search_with(
     )
     launcher = FakeLauncher(folder, meanwhile=lambda: other(study))
     monkeypatch.setattr("lightsweep.sweeper.search.write_report", lambda *_, **__: None)
-    search._search(study, request=search._request([]), folder=folder, launcher=launcher)  # type: ignore[arg-type]
+    heartbeat = Heartbeat(study, interval=30)
+    search._search(study, request=search._request([]), folder=folder, launcher=launcher, heartbeat=heartbeat)  # type: ignore[arg-type]
     return launcher, study
 
 

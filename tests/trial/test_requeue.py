@@ -1,25 +1,34 @@
 """Running trials of other processes: which are stale, the message to the user, and how often a trial is run again."""
 
 import os
+import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.storage.storage import open_storage
-from lightsweep.trial.heartbeat import HeartbeatMonitor
-from lightsweep.trial.identity import ProcessIdentity
-from lightsweep.trial.requeue import is_stale, recover_stale_trials, waiting_message
+from lightsweep.trial.heartbeat import HeartbeatMonitor, key_of
+from lightsweep.trial.identity import Owner, ProcessIdentity
+from lightsweep.trial.requeue import is_stale, is_taken_over, recover_stale_trials, waiting_message
+from lightsweep.unofficial import trial_of
 
-HERE = ProcessIdentity.here().to_record()
-GONE = {**HERE, "started": 1.0}
-REMOTE = {**HERE, "host": "elsewhere", "pid": 1}
+HERE = ProcessIdentity.here()
+GONE = replace(HERE, started=1.0)
+REMOTE = replace(HERE, host="elsewhere", pid=1)
+SILENT = replace(REMOTE, pid=2)
 
 
-def running(owner: dict[str, Any] | None, *, age_s: float = 0) -> FrozenTrial:
+@pytest.fixture
+def study(tmp_path: Path) -> optuna.Study:
+    return optuna.create_study(storage=open_storage(str(tmp_path / "study.journal")))
+
+
+def running(process: ProcessIdentity | None, driver: ProcessIdentity | None = None, *, age_s: float = 0) -> FrozenTrial:
+    owner = process and Owner(process, driver or process).to_record()
     trial = optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs={"owner": owner})
     trial.number = 0
     trial.datetime_start = datetime.now() - timedelta(seconds=age_s)
@@ -27,45 +36,81 @@ def running(owner: dict[str, Any] | None, *, age_s: float = 0) -> FrozenTrial:
 
 
 @pytest.mark.parametrize(
-    ("owner", "age_s", "expected"),
-    [(HERE, 999, False), (GONE, 0, True), (REMOTE, 999, False), (None, 0, False), (None, 50, False), (None, 70, True)],
+    ("process", "driver", "age_s", "expected"),
+    [
+        (HERE, HERE, 999, False),
+        (GONE, GONE, 0, True),
+        (GONE, HERE, 0, False),  # the driver sees it and runs the trial again
+        (HERE, GONE, 0, False),  # the process sees it and requeues its trial
+        (REMOTE, REMOTE, 999, False),
+        (SILENT, SILENT, 0, True),
+        (REMOTE, SILENT, 0, True),
+        (GONE, REMOTE, 0, False),
+        (HERE, SILENT, 0, False),
+        (None, None, 0, False),
+        (None, None, 50, False),
+        (None, None, 70, True),
+    ],
 )
-def test_a_trial_is_stale_if_its_process_is_gone_or_unknown_for_a_minute(
-    owner: dict[str, Any] | None, age_s: float, expected: bool
+def test_a_trial_is_stale_if_neither_its_process_nor_its_driver_is_there(
+    process: ProcessIdentity | None, driver: ProcessIdentity | None, age_s: float, expected: bool, study: optuna.Study
 ) -> None:
-    assert is_stale(running(owner, age_s=age_s), HeartbeatMonitor(Path("no such folder"))) is expected
+    study.set_user_attr(key_of(SILENT), {**SILENT.to_record(), "ended": True})
+    assert is_stale(running(process, driver, age_s=age_s), HeartbeatMonitor(study)) is expected
+
+
+def test_a_trial_of_an_earlier_version_names_its_process_alone(study: optuna.Study) -> None:
+    for record, expected in ((HERE.to_record(), False), (GONE.to_record(), True), (REMOTE.to_record(), False)):
+        trial = running(HERE)
+        trial.set_user_attr("owner", record)
+        assert is_stale(trial, HeartbeatMonitor(study)) is expected
 
 
 @pytest.mark.parametrize(
-    ("owner", "has_heartbeat", "message"),
+    ("process", "driver", "message"),
     [
-        (None, False, "another process has just started"),
-        (HERE, False, "process {pid} runs"),
-        (REMOTE, True, "process 1 on elsewhere runs; it is taken over after 120 s without a heartbeat"),
-        (
-            REMOTE,
-            False,
-            "process 1 on elsewhere runs; its heartbeat file is missing. If that process is gone, run: touch"
-            " {folder}/.alive.0; 120 s later the trial is taken over",
-        ),
+        (None, None, "another process has just started"),
+        (HERE, HERE, "process {pid} runs"),
+        (HERE, REMOTE, "process 1 on elsewhere runs; it is taken over once that process sends no heartbeat for 120 s"),
     ],
 )
 def test_the_user_is_told_which_process_runs_a_trial_and_when_it_is_taken_over(
-    owner: dict[str, Any] | None, has_heartbeat: bool, message: str, tmp_path: Path
+    process: ProcessIdentity | None, driver: ProcessIdentity | None, message: str, study: optuna.Study
 ) -> None:
-    if has_heartbeat:
-        (tmp_path / ".alive.0").touch()
-    shown = waiting_message(running(owner), HeartbeatMonitor(tmp_path))
-    assert shown == f"waiting for trial 0, which {message.format(folder=tmp_path, pid=os.getpid())}"
+    shown = waiting_message(running(process, driver), HeartbeatMonitor(study))
+    assert shown == f"waiting for trial 0, which {message.format(pid=os.getpid())}"
 
 
-def test_a_stale_trial_is_requeued_until_it_has_used_its_retries(tmp_path: Path) -> None:
-    study = optuna.create_study(storage=open_storage(str(tmp_path / "study.journal")))
+def test_of_two_drivers_that_find_a_stale_trial_one_takes_it_over(
+    study: optuna.Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study.ask().set_user_attr("owner", Owner(GONE, GONE).to_record())
+    stale = study.trials
+    trial = trial_of(study, 0)
+
+    def another_driver_signs_it(_: float) -> None:
+        trial.set_user_attr("owner", Owner(REMOTE, REMOTE).to_record())
+
+    monkeypatch.setattr(time, "sleep", another_driver_signs_it)
+    assert recover_stale_trials(study, stale, HeartbeatMonitor(study), max_retries=1) == []
+    assert study.trials[0].state == TrialState.RUNNING
+    assert is_taken_over(trial)
+
+
+def test_a_trial_that_ended_after_all_is_left_alone(study: optuna.Study) -> None:
+    study.ask().set_user_attr("owner", Owner(GONE, GONE).to_record())
+    stale = study.trials
+    study.tell(0, 1.0)
+    assert recover_stale_trials(study, stale, HeartbeatMonitor(study), max_retries=1) == []
+    assert study.trials[0].state == TrialState.COMPLETE
+
+
+def test_a_stale_trial_is_requeued_until_it_has_used_its_retries(study: optuna.Study) -> None:
     study.ask()
-    assert recover_stale_trials(study, study.trials, max_retries=1) == []
+    assert recover_stale_trials(study, study.trials, HeartbeatMonitor(study), max_retries=1) == []
     assert study.trials[0].state == TrialState.WAITING
     study.ask()
-    [trial] = recover_stale_trials(study, study.trials, max_retries=1)
+    [trial] = recover_stale_trials(study, study.trials, HeartbeatMonitor(study), max_retries=1)
     assert (trial.number, trial.state) == (0, TrialState.FAIL)
     assert trial.user_attrs["fail_kind"] == "worker lost"
     assert trial.user_attrs["fail_reason"] == "its process died 2 times"

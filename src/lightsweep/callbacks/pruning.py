@@ -16,8 +16,9 @@ from lightsweep.direction import Direction, is_better
 from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind, TrialStoppedError
 from lightsweep.model.objectives import check_monitor
-from lightsweep.trial.context import current_trial, pruner_settings, requeue_if_orphaned, stop_requested
+from lightsweep.trial.context import current_trial, folder_of_search, pruner_settings
 from lightsweep.trial.driver import restore_sigterm_handler
+from lightsweep.trial.stop import StopCheck
 from lightsweep.trial.time_limit import check_time
 
 SECONDS_BETWEEN_CHECKS = 1.0
@@ -58,12 +59,15 @@ class PruningCallback(Callback):
         self._epoch_value: float | None = None
         self._metrics_before: dict[str, Tensor] = {}
         self._next_check_s = 0.0
+        self._stop_check: StopCheck | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.trial = None  # a dry run does not report
         elif stage == "fit" and self.trial is None:
             self.trial = current_trial()
+        if self.trial is not None and (folder := folder_of_search()):
+            self._stop_check = StopCheck(self.trial, folder)
         if stage == "fit":
             check_monitor(self.monitor, pl_module)
 
@@ -108,9 +112,9 @@ class PruningCallback(Callback):
         is_latest = _report(self.trial, value, epoch=trainer.current_epoch)
         if self.n_epochs == trainer.max_epochs:
             return
-        if stop_requested():
+        if self._stop_check and self._stop_check.requested():
             self.interrupted = True
-            requeue_if_orphaned(self.trial)
+            self._stop_check.requeue_if_orphaned()
             _stop(trainer)
         elif value is not None and is_latest and self.trial.should_prune():
             self.pruned = pruning_reason(
@@ -125,7 +129,7 @@ class PruningCallback(Callback):
             return
         self._next_check_s = time.monotonic() + SECONDS_BETWEEN_CHECKS
         check_time()
-        if stop_requested(at_once=True):
+        if self._stop_check and self._stop_check.requested(at_once=True):
             raise TrialStoppedError
 
     def _has_failed(self, trainer: L.Trainer, *, value: float | None = None) -> bool:

@@ -31,6 +31,7 @@ RULES = {
     "n_jobs": POSITIVE_INT,
     "timeout": POSITIVE,
     "trial_timeout": POSITIVE,
+    "heartbeat_interval": POSITIVE,
     "keep_checkpoints": POSITIVE_INT,
     "max_consecutive_failures": POSITIVE_INT,
     "max_retries": INT_FROM_0,

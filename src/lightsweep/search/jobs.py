@@ -16,8 +16,8 @@ from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind, full_disk, in_one_line, kind_of
 from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.search.space import SearchSpace
-from lightsweep.trial.heartbeat import heartbeat
-from lightsweep.trial.identity import OWNER, ProcessIdentity
+from lightsweep.trial.driver import owner_here
+from lightsweep.trial.identity import OWNER
 from lightsweep.trial.outcome import Outcome
 from lightsweep.unofficial import error_of
 
@@ -47,14 +47,13 @@ class TrialJobs:
 
         Raises `ConfigError` if the config is at fault, and `DiskFullError`.
         """
-        with heartbeat(self.sweep_dir, trial.number):
-            trial.set_user_attr(OWNER, ProcessIdentity.here().to_record())  # the job's own process replaces it
-            trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
-            overrides = self.overrides(self.space.suggest(trial))
-            try:
-                return outcome_of(self.launch(overrides, number=trial.number))
-            except TrialFailed as failure:
-                return Outcome.failure(str(failure), failure.kind)
+        trial.set_user_attr(OWNER, owner_here().to_record())  # the job's own process replaces it
+        trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
+        overrides = self.overrides(self.space.suggest(trial))
+        try:
+            return outcome_of(self.launch(overrides, number=trial.number))
+        except TrialFailed as failure:
+            return Outcome.failure(str(failure), failure.kind)
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """Return the overrides of a job with these parameters."""

@@ -16,13 +16,21 @@ from lightsweep.interrupt import Interrupted, handled_by
 from lightsweep.search.jobs import TrialFailed
 from lightsweep.trial.heartbeat import HeartbeatMonitor
 from lightsweep.trial.outcome import Outcome
-from lightsweep.trial.requeue import RETRIES, is_stale, recover_stale_trials, requeue, waiting_message
+from lightsweep.trial.requeue import (
+    RETRIES,
+    is_stale,
+    is_taken_over,
+    recover_stale_trials,
+    requeue,
+    waiting_message,
+)
 from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, FEASIBILITY, status_of
 from lightsweep.trial.stop import StopReason
 
 ABORT_TIMEOUT_S = 5  # for the threads to see that their jobs were killed
 STOP_TIMEOUT_S = 10  # for the jobs to stop by themselves after the timeout of the search
 POLL_INTERVAL_S = 0.1
+WAIT_INTERVAL_S = 0.5  # between two looks at the trials of other drivers
 
 
 INTERRUPTED = Outcome(interrupted=True)
@@ -175,11 +183,12 @@ class TrialRunner:
                     if not running and not self._in_flight:
                         return False
                     self._recover_or_wait(running)
-            time.sleep(POLL_INTERVAL_S)
+                pause = POLL_INTERVAL_S if self._in_flight or self._n_asking else WAIT_INTERVAL_S
+            time.sleep(pause)
 
     def _recover_or_wait(self, running: Sequence[FrozenTrial]) -> None:
         stale = [trial for trial in running if is_stale(trial, self.heartbeats)]
-        for trial in recover_stale_trials(self.study, stale, max_retries=self.max_retries):
+        for trial in recover_stale_trials(self.study, stale, self.heartbeats, max_retries=self.max_retries):
             self.on_finished(trial)
         if self._in_flight:
             return
@@ -205,6 +214,8 @@ class TrialRunner:
         start = time.monotonic()
         try:
             outcome = INTERRUPTED if self._aborted else self.run_job(trial)
+            if is_taken_over(trial):  # then the result of the other driver counts
+                return INTERRUPTED
             if not outcome.interrupted:
                 _record(trial, outcome)
         except KeyboardInterrupt:
@@ -269,7 +280,7 @@ class TrialRunner:
         """Let the trial wait in the study, under its number and with its parameters."""
         with self._lock:
             trial = self._in_flight.pop(number, None)
-        if trial is not None:
+        if trial is not None and not is_taken_over(trial):
             requeue(trial)
 
     def _finished(self, _: optuna.Study, trial: FrozenTrial) -> None:

@@ -23,19 +23,19 @@ SAMPLER = "hydra.sweeper.sampler"
 WAYS_OUT = "Choose another name (hydra.sweeper.study_name=...) or another storage (hydra.sweeper.storage=...)."
 
 
-def build_sampler(node: DictConfig, *, space: SearchSpace, n_existing_trials: int = 0) -> BaseSampler:
+def build_sampler(node: DictConfig, *, space: SearchSpace, seed_offset: int = 0) -> BaseSampler:
     """Build `hydra.sweeper.sampler`. The grid sampler gets the values of the space.
 
-    If the study has trials already, their number is added to the seed; otherwise the sampler would draw its first
-    points again. The grid and quasi-Monte Carlo samplers continue from the trials of the study.
+    `seed_offset` is added to the seed: in a study with trials the sampler would otherwise draw its first points again.
+    The grid and quasi-Monte Carlo samplers continue from the trials of the study by themselves.
     Raises `ConfigError` if the node is not a sampler, or the space can't be a grid.
     """
     sampler = build_from_optuna(node, SAMPLER)
     if isinstance(sampler, functools.partial):  # the grid sampler, which is `_partial_`
         sampler = sampler(space.grid())
-    elif isinstance(sampler, BaseSampler) and not isinstance(sampler, QMCSampler) and n_existing_trials:
+    elif isinstance(sampler, BaseSampler) and not isinstance(sampler, QMCSampler) and seed_offset:
         seed = OmegaConf.select(node, "seed")
-        sampler = build_from_optuna(node, SAMPLER, seed=None if seed is None else seed + n_existing_trials)
+        sampler = build_from_optuna(node, SAMPLER, seed=None if seed is None else seed + seed_offset)
     if not isinstance(sampler, BaseSampler):
         raise ConfigError(f"{SAMPLER} is a {type(sampler).__name__}, not a sampler of optuna.samplers.")
     return sampler

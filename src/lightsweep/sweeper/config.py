@@ -54,6 +54,9 @@ class LightsweepConf(OptunaSweeperConf):
     # How often a trial is run again after its process died
     max_retries: int = 1
 
+    # Seconds between two heartbeats of this process in the study; after four without one, others take over its trials
+    heartbeat_interval: float = 30.0
+
     # Number of best trials whose checkpoints are kept; null keeps all checkpoints
     keep_checkpoints: int | None = 5
 

@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+import zlib
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields
@@ -37,17 +38,19 @@ from lightsweep.search.fork import open_source, take_over
 from lightsweep.search.jobs import TrialJobs, session_of
 from lightsweep.search.request import Request, parse_request
 from lightsweep.search.runner import TrialRunner
-from lightsweep.search.space import group_names
+from lightsweep.search.space import SearchSpace, group_names
 from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint
 from lightsweep.storage.password import hide_password, masked
 from lightsweep.storage.storage import open_storage, storage_url
 from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.refit import refit_best
 from lightsweep.trial.driver import register_driver
-from lightsweep.trial.heartbeat import HeartbeatMonitor
+from lightsweep.trial.heartbeat import Heartbeat, HeartbeatMonitor, has_other_drivers, key_of
+from lightsweep.trial.identity import ProcessIdentity
 from lightsweep.trial.stop import StopReason, clear_stop_request, request_stop
 
 REPORT = "report.html"
+MAX_SEED_OFFSET = 1_000_000
 
 
 class Search:
@@ -101,7 +104,10 @@ class Search:
         try:
             study = self._open_study(folder, request=request, sampler=sampler, pruner=pruner)
             save_command(folder, config=self.config)
-            self._search(study, request=request, folder=folder, launcher=launcher)
+            heartbeat = Heartbeat(study, interval=self.settings.heartbeat_interval)
+            with heartbeat.beating():
+                self._continue_sampler(study, space=request.space)
+                self._search(study, request=request, folder=folder, launcher=launcher, heartbeat=heartbeat)
         except USER_ERRORS:
             if not (folder / TABLE).exists():
                 release_folder(folder, is_new=is_new)  # no trial has finished
@@ -126,12 +132,14 @@ class Search:
             url=self._url(Path(self.config.hydra.sweep.dir)),
         )
 
-    def _search(self, study: optuna.Study, *, request: Request, folder: Path, launcher: Launcher) -> None:
+    def _search(
+        self, study: optuna.Study, *, request: Request, folder: Path, launcher: Launcher, heartbeat: Heartbeat
+    ) -> None:
         clear_stop_request(folder)
         jobs = TrialJobs(launcher=launcher, space=request.space, fixed=request.fixed, sweep_dir=folder)
         results = self._results(folder, study=study, jobs=jobs)
         refitted_before = read_refit_record(folder)
-        stop_reason = self._run_trials(study, jobs=jobs, results=results)
+        stop_reason = self._run_trials(study, jobs=jobs, results=results, heartbeat=heartbeat)
 
         print(summary.of_trials(results, stop_reason=stop_reason), flush=True)
         refitted = None
@@ -187,17 +195,21 @@ class Search:
             pruner=pruner,
         )
         fingerprint = self._fingerprint(request)
-        n_there = len(study.get_trials(deepcopy=False))
         if source:
             source.taken_into(study)  # refuses what is another search's before it is signed
         if record_fingerprint(study, fingerprint, allow_changes=self.settings.allow_changes):
             delete_last_checkpoints(folder)
         if source:
             print(take_over(source, study, space=request.space, now=fingerprint), file=sys.stderr)
-            n_there = len(study.get_trials(deepcopy=False))
-        if n_there:
-            study.sampler = build_sampler(self.settings.sampler, space=request.space, n_existing_trials=n_there)
         return study
+
+    def _continue_sampler(self, study: optuna.Study, *, space: SearchSpace) -> None:
+        """Let the sampler go on from the trials of the study, and draw other points than that of another driver."""
+        offset = len(study.get_trials(deepcopy=False))
+        if has_other_drivers(study):
+            offset += zlib.crc32(key_of(ProcessIdentity.here()).encode()) % MAX_SEED_OFFSET
+        if offset:
+            study.sampler = build_sampler(self.settings.sampler, space=space, seed_offset=offset)
 
     def _fingerprint(self, request: Request) -> Fingerprint:
         loader = self.hydra_context.config_loader
@@ -229,7 +241,9 @@ class Search:
             statistics=StudyStatistics(direction=study.direction),
         )
 
-    def _run_trials(self, study: optuna.Study, *, jobs: TrialJobs, results: Results) -> StopReason | None:
+    def _run_trials(
+        self, study: optuna.Study, *, jobs: TrialJobs, results: Results, heartbeat: Heartbeat
+    ) -> StopReason | None:
         total = min(self.settings.n_trials, grid_size(study.sampler, jobs.space) or self.settings.n_trials)
         keeper = CheckpointKeeper(results.folder, keep=self.settings.keep_checkpoints, direction=study.direction)
         for trial in results.sync(study):
@@ -248,6 +262,10 @@ class Search:
             sync()
             results.write(durable=False)
 
+        def ask_jobs_to_stop(at_once: bool) -> None:
+            request_stop(results.folder, at_once=at_once)
+            heartbeat.request_stop(at_once=at_once)
+
         runner = TrialRunner(
             study,
             jobs.run,
@@ -257,9 +275,9 @@ class Search:
             trial_timeout=self.settings.trial_timeout,
             max_consecutive_failures=self.settings.max_consecutive_failures,
             max_retries=self.settings.max_retries,
-            heartbeats=HeartbeatMonitor(results.folder),
+            heartbeats=HeartbeatMonitor(study),
             on_finished=on_finished,
-            request_stop=lambda at_once: request_stop(results.folder, at_once=at_once),
+            request_stop=ask_jobs_to_stop,
             abort_jobs=jobs.abort,
         )
         verbose = OmegaConf.select(self.config, "verbose", default=False)  # then the terminal is Lightning's

@@ -9,11 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.storage.storage import open_storage, storage_url
 from lightsweep.sweeper.config import SWEEPER_TARGET
-from lightsweep.trial.driver import has_sigterm, is_orphaned, is_worker
-from lightsweep.trial.identity import OWNER, ProcessIdentity
+from lightsweep.trial.driver import is_worker, owner_here
+from lightsweep.trial.identity import OWNER
 from lightsweep.trial.pruner import build_pruner
-from lightsweep.trial.requeue import requeue
-from lightsweep.trial.stop import has_stop_request
 from lightsweep.unofficial import trial_of
 
 
@@ -30,28 +28,9 @@ def in_search() -> bool:
     return folder_of_search() is not None
 
 
-def stop_requested(*, at_once: bool = False) -> bool:
-    """True if the job must end after its epoch: its search or its worker is asked to stop, or its driver is gone.
-
-    With `at_once`, true if the job must end in the middle of the epoch.
-    """
-    folder = folder_of_search()
-    if folder is None:
-        return False
-    if at_once:
-        return has_stop_request(folder, at_once=True)
-    return is_orphaned() or has_sigterm() or has_stop_request(folder)
-
-
 def pruner_settings() -> DictConfig:
     """Return the config node of the search's pruner, an empty one outside a search."""
     return HydraConfig.get().sweeper.pruner if in_search() else OmegaConf.create()
-
-
-def requeue_if_orphaned(trial: optuna.Trial) -> None:
-    """Requeue the trial for another driver if this job's own driver is gone and can't do it."""
-    if is_orphaned():
-        requeue(trial)
 
 
 def current_study() -> optuna.Study | None:
@@ -79,5 +58,5 @@ def current_trial() -> optuna.Trial | None:
         return None
     trial = trial_of(study, HydraConfig.get().job.num)
     if is_worker():
-        trial.set_user_attr(OWNER, ProcessIdentity.here().to_record())
+        trial.set_user_attr(OWNER, owner_here().to_record())
     return trial

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from lightsweep.sweeper.config import DRIVER
-from lightsweep.trial.identity import ProcessIdentity
+from lightsweep.trial.identity import Owner, ProcessIdentity
 
 POLL_INTERVAL_S = 1.0
 
@@ -27,13 +27,19 @@ def driver() -> ProcessIdentity | None:
     return ProcessIdentity.from_record(json.loads(os.environ.get(DRIVER, "null")))
 
 
+def owner_here() -> Owner:
+    """Return what this process signs a trial with."""
+    here = ProcessIdentity.here()
+    return Owner(here, driver() or here)
+
+
 def is_worker() -> bool:
     """True if a driver started this process; false in the driver itself."""
     return driver() not in (None, ProcessIdentity.here())
 
 
 def is_orphaned() -> bool:
-    """True if the driver of this worker is gone, for example killed, so that nothing reads its results."""
+    """True if the driver of this worker was killed, so that nothing reads its results; a remote one is never gone."""
     owner = driver()
     return owner is not None and owner.pid != os.getpid() and not owner.may_be_alive()
 

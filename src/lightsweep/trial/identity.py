@@ -1,13 +1,14 @@
-"""The identity of the process that runs a trial, by which a later start knows whether it still runs."""
+"""The identity of the processes that run a trial, by which others know whether it still runs."""
 
 import os
 import socket
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import psutil
 
-OWNER = "owner"  # the user attribute of a trial that holds the record
+OWNER = "owner"  # the user attribute of a trial that holds the record of its `Owner`
 START_TIME_TOLERANCE_S = 1.0  # two readings of the start time may differ by a clock tick
 
 
@@ -22,7 +23,7 @@ class ProcessIdentity:
     @classmethod
     def here(cls) -> "ProcessIdentity":
         """Return the identity of the running process."""
-        return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
+        return cls(socket.gethostname(), os.getpid(), _start_time(os.getpid()))
 
     @classmethod
     def from_record(cls, record: Any) -> "ProcessIdentity | None":
@@ -48,3 +49,32 @@ class ProcessIdentity:
             return is_same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
+
+
+@lru_cache(maxsize=1)  # a second reading may differ by a clock tick
+def _start_time(pid: int) -> float:
+    return psutil.Process(pid).create_time()
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The process that trains a trial, and the driver that reads its result; in a single process both are the same."""
+
+    process: ProcessIdentity
+    driver: ProcessIdentity
+
+    @classmethod
+    def of(cls, trial: Any) -> "Owner | None":
+        """Return the owner of a trial, None if nobody has signed it."""
+        record = trial.user_attrs.get(OWNER)
+        process = ProcessIdentity.from_record(record)
+        if process is None:
+            return None
+        return cls(process, ProcessIdentity.from_record(record.get("driver")) or process)
+
+    def to_record(self) -> dict[str, Any]:
+        return {**self.process.to_record(), "driver": self.driver.to_record()}
+
+    def is_here(self) -> bool:
+        """True if this process is one of the two."""
+        return ProcessIdentity.here() in (self.process, self.driver)

@@ -1,22 +1,24 @@
 """Trials whose process died: each is run again under its number, but only a few times."""
 
-import shlex
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.failures import Kind
-from lightsweep.files import shown
-from lightsweep.trial.heartbeat import HEARTBEAT_TIMEOUT_S, HeartbeatMonitor, heartbeat_file
-from lightsweep.trial.identity import OWNER, ProcessIdentity
+from lightsweep.trial.heartbeat import HeartbeatMonitor
+from lightsweep.trial.identity import OWNER, Owner, ProcessIdentity
 from lightsweep.trial.status import FAIL_KIND, FAIL_REASON
 from lightsweep.unofficial import set_state, trial_of
 
 RETRIES = "retries"
 OWNER_GRACE_S = 60.0  # usually milliseconds after `ask`, but a machine or a database may be slow
+CLAIM_S = 0.5  # longer than two drivers need to claim the same trial
 
 
 def requeue(trial: optuna.Trial) -> None:
@@ -25,11 +27,20 @@ def requeue(trial: optuna.Trial) -> None:
     set_state(trial, TrialState.WAITING)
 
 
-def recover_stale_trials(study: optuna.Study, stale: Sequence[FrozenTrial], *, max_retries: int) -> list[FrozenTrial]:
+def is_taken_over(trial: optuna.Trial | FrozenTrial) -> bool:
+    """True if another driver has signed a trial of this process, whose heartbeat was silent for too long."""
+    owner = Owner.of(trial)
+    return owner is not None and not owner.is_here()
+
+
+def recover_stale_trials(
+    study: optuna.Study, stale: Sequence[FrozenTrial], heartbeats: HeartbeatMonitor, *, max_retries: int
+) -> list[FrozenTrial]:
     """Requeue stale trials. Fail those that were requeued `max_retries` times before, and return them."""
     failed = []
-    for frozen in stale:
-        _report_takeover(frozen)
+    former = {trial.number: Owner.of(trial) for trial in stale}  # a claim shows in the trial itself
+    for frozen in _claimed(study, stale):
+        _report_takeover(frozen.number, former[frozen.number], heartbeats)
         trial, retries = trial_of(study, frozen.number), int(frozen.user_attrs.get(RETRIES, 0))
         if retries < max_retries:
             trial.set_user_attr(RETRIES, retries + 1)
@@ -42,37 +53,54 @@ def recover_stale_trials(study: optuna.Study, stale: Sequence[FrozenTrial], *, m
     return failed
 
 
-def _report_takeover(trial: FrozenTrial) -> None:
-    owner = ProcessIdentity.from_record(trial.user_attrs.get(OWNER))
-    if owner is not None and owner.is_remote():
-        silence = f"process {owner.pid} on {owner.host} sent no heartbeat for {HEARTBEAT_TIMEOUT_S:g} s"
-        print(f"trial {trial.number} is taken over: {silence}", file=sys.stderr, flush=True)
+def _claimed(study: optuna.Study, stale: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that this driver takes over. Of several drivers that try, the last to sign a trial has it."""
+    here = ProcessIdentity.here()
+    for trial in stale:
+        with suppress(UpdateFinishedTrialError):  # its process was not gone after all
+            trial_of(study, trial.number).set_user_attr(OWNER, Owner(here, here).to_record())
+    if stale:
+        time.sleep(CLAIM_S)
+    now = study.get_trials(deepcopy=False)
+    return [
+        trial
+        for trial in stale
+        if now[trial.number].state == TrialState.RUNNING and not is_taken_over(now[trial.number])
+    ]
+
+
+def _report_takeover(number: int, owner: Owner | None, heartbeats: HeartbeatMonitor) -> None:
+    if owner is not None and owner.driver.is_remote():
+        timeout = heartbeats.timeout_s(owner.driver)
+        silence = f"process {owner.driver.pid} on {owner.driver.host} sent no heartbeat for {timeout:g} s"
+        print(f"trial {number} is taken over: {silence}", file=sys.stderr, flush=True)
 
 
 def is_stale(trial: FrozenTrial, heartbeats: HeartbeatMonitor) -> bool:
-    """True if the process of this running trial is gone, or on another host if its heartbeat has stopped.
+    """True if neither the process of this running trial nor its driver is there to end it.
 
-    A trial without a record of its process is stale after `OWNER_GRACE_S`.
+    What is not on this host is there as long as the heartbeat of the driver. A process without its driver requeues its
+    trial itself. A trial that nobody has signed is stale after `OWNER_GRACE_S`.
     """
-    owner = ProcessIdentity.from_record(trial.user_attrs.get(OWNER))
-    if owner is not None:
-        return heartbeats.is_silent(trial.number) if owner.is_remote() else not owner.may_be_alive()
-    assert trial.datetime_start is not None
-    return (datetime.now() - trial.datetime_start).total_seconds() > OWNER_GRACE_S
+    owner = Owner.of(trial)
+    if owner is None:
+        assert trial.datetime_start is not None
+        return (datetime.now() - trial.datetime_start).total_seconds() > OWNER_GRACE_S
+    if not owner.process.is_remote() and owner.process.may_be_alive():
+        return False
+    if owner.process.is_remote() or owner.driver.is_remote():
+        return heartbeats.is_silent(owner.driver)
+    return not owner.driver.may_be_alive()
 
 
 def waiting_message(trial: FrozenTrial, heartbeats: HeartbeatMonitor) -> str:
     """Name the process that runs the trial, and say when the trial is taken over."""
-    owner = ProcessIdentity.from_record(trial.user_attrs.get(OWNER))
+    owner = Owner.of(trial)
     if owner is None:
         return f"waiting for trial {trial.number}, which another process has just started"
-    if not owner.is_remote():
-        return f"waiting for trial {trial.number}, which process {owner.pid} runs"
-    text = f"waiting for trial {trial.number}, which process {owner.pid} on {owner.host} runs"
-    if heartbeats.has_heartbeat(trial.number):
-        return f"{text}; it is taken over after {HEARTBEAT_TIMEOUT_S:g} s without a heartbeat"
-    path = shlex.quote(shown(heartbeat_file(heartbeats.folder, trial.number)))
+    if not owner.driver.is_remote():
+        return f"waiting for trial {trial.number}, which process {owner.process.pid} runs"
     return (
-        f"{text}; its heartbeat file is missing. If that process is gone, run: touch {path};"
-        f" {HEARTBEAT_TIMEOUT_S:g} s later the trial is taken over"
+        f"waiting for trial {trial.number}, which process {owner.driver.pid} on {owner.driver.host} runs; it is taken"
+        f" over once that process sends no heartbeat for {heartbeats.timeout_s(owner.driver):g} s"
     )
