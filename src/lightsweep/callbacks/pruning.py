@@ -63,7 +63,8 @@ class PruningCallback(Callback):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.trial = None  # a dry run does not report
         elif stage == "fit" and self.trial is None:
-            self.trial = current_trial()
+            device = trainer.strategy.root_device
+            self.trial = current_trial(device=device.type, index=device.index)
         if stage == "fit":
             check_monitor(self.monitor, pl_module)
 
