@@ -68,7 +68,7 @@ NO_LIST = "it must be auto, or a list of different GPUs"
         ("", "auto", 1, "CUDA_VISIBLE_DEVICES lists none. Leave gpus out to train on the CPU."),
         ("-1", [0], 1, "CUDA_VISIBLE_DEVICES lists none"),
         (None, "auto", 0, "hydra.launcher.workers_per_gpu is 0; it must be a whole number of at least 1."),
-        (None, None, 2, "workers_per_gpu is 2, but no GPUs are given: add gpus=auto."),
+        (None, None, 2, "workers_per_gpu is 2, but no GPUs are given: add gpus=auto, or set workers_per_gpu=1."),
     ],
 )
 @pytest.mark.usefixtures("four_gpus")

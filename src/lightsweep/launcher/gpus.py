@@ -38,7 +38,8 @@ class Gpus:
         if gpus is None:
             if workers_per_gpu > 1:
                 raise ConfigError(
-                    f"hydra.launcher.workers_per_gpu is {workers_per_gpu}, but no GPUs are given: add gpus=auto."
+                    f"hydra.launcher.workers_per_gpu is {workers_per_gpu}, but no GPUs are given: add gpus=auto, or set"
+                    " workers_per_gpu=1."
                 )
             return cls()
         return cls(tuple(_all_gpus() if gpus == "auto" else _checked(gpus)), workers_per_gpu)
