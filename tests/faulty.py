@@ -1,5 +1,7 @@
 """Classifiers that fail depending on their size, for the tests of failing trials."""
 
+import os
+import signal
 import time
 import weakref
 from pathlib import Path
@@ -9,6 +11,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from torch import Tensor
 
+from lightsweep.data.synthetic import Synthetic
 from lightsweep.model.module import MLPModule
 
 
@@ -68,3 +71,32 @@ class TrackedClassifier(FaultyClassifier):
             self.log("val/acc", torch.tensor(0.0))
         else:
             super().validation_step(batch, batch_idx)
+
+
+class KilledOnce(MLPModule):
+    """Writes which GPUs its process sees; the third trial kills its process the first time."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        is_first = not list(folder.glob("seen.*"))
+        (folder / f"seen.{os.getpid()}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+        time.sleep(0.5)  # so that the other workers run trials, too
+        if folder.name == "2" and is_first:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DownloadedData(Synthetic):
+    """Fails if two processes are in `prepare_data` at once, and notes each call and its process."""
+
+    def __init__(self, *, folder: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.folder = Path(folder)
+
+    def prepare_data(self) -> None:
+        (self.folder / "partial").mkdir()
+        time.sleep(0.5)
+        (self.folder / "partial").rmdir()
+        for name, text in {"calls": ".", "workers": f"{os.getpid()} "}.items():
+            with (self.folder / name).open("a") as file:
+                file.write(text)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from lightsweep.launcher.config import ProcessesConf
 from lightsweep.sweeper.config import LightsweepConf
 from tests.command import ROOT
 from tests.test_conf import OPTIONS
@@ -102,6 +103,12 @@ def test_every_setting_of_the_sweeper_is_described(setting: str) -> None:
         return
     pattern = rf"hydra[./]sweeper[./]{setting}\b|`{setting}`"
     assert any(re.search(pattern, page.read_text(encoding="utf-8")) for page in GUIDE)
+
+
+@pytest.mark.parametrize("setting", [field.name for field in fields(ProcessesConf)])
+def test_every_setting_of_the_launcher_is_described(setting: str) -> None:
+    pattern = rf"hydra\.launcher\.{setting}\b|`{setting}[`=]"
+    assert setting == "_target_" or any(re.search(pattern, page.read_text(encoding="utf-8")) for page in GUIDE)
 
 
 def test_every_page_with_a_command_has_one_that_is_run() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from lightsweep.config.command_line import COMMAND, expand_aliases, expand_resume, save_command
+from lightsweep.config.command_line import COMMAND, expand_aliases, expand_arguments, expand_resume, save_command
 from lightsweep.errors import ConfigError
 from tests.conftest import Compose
 
@@ -32,6 +32,57 @@ def save_search(outputs: Path, name: str, *, task: list[str], hydra: list[str], 
 )
 def test_an_alias_stands_for_its_setting_and_a_group_can_be_null(argument: str, expanded: list[str]) -> None:
     assert expand_aliases([argument]) == expanded
+
+
+PROCESSES = "hydra/launcher=processes"
+
+
+@pytest.mark.parametrize(
+    ("saved", "given", "expanded"),
+    [
+        ([], ["workers=8"], ["hydra.sweeper.n_jobs=8", PROCESSES]),
+        ([], ["workers=auto"], ["hydra.sweeper.n_jobs=null", PROCESSES]),
+        ([], ["workers=8", "hydra/launcher=ray"], ["hydra.sweeper.n_jobs=8", "hydra/launcher=ray"]),
+        ([], ["gpus=[0,1]"], ["hydra.launcher.gpus=[0,1]", PROCESSES, "hydra.sweeper.n_jobs=null"]),
+        ([], ["gpus=auto", "workers=2"], ["hydra.launcher.gpus=auto", "hydra.sweeper.n_jobs=2", PROCESSES]),
+        ([], ["gpus=null"], ["hydra.launcher.gpus=null", PROCESSES]),
+        ([], ["hydra.sweeper.n_jobs=2"], ["hydra.sweeper.n_jobs=2"]),
+        (["x=1"], ["workers=2"], ["x=1", "hydra.sweeper.n_jobs=2", PROCESSES]),
+        (["hydra/launcher=joblib"], ["workers=2"], ["hydra/launcher=joblib", "hydra.sweeper.n_jobs=2"]),
+        ([PROCESSES, "hydra.sweeper.n_jobs=4"], ["workers=2"], [PROCESSES, "hydra.sweeper.n_jobs=2"]),
+        (
+            [PROCESSES, "hydra.sweeper.n_jobs=4", "hydra.launcher.gpus=[0,1]"],
+            ["gpus=auto"],
+            [PROCESSES, "hydra.sweeper.n_jobs=4", "hydra.launcher.gpus=auto"],
+        ),
+        ([PROCESSES, "hydra.launcher.gpus=auto"], ["hydra/launcher=joblib"], ["hydra/launcher=joblib"]),
+        ([PROCESSES, "hydra.launcher.gpus=auto"], [PROCESSES], ["hydra.launcher.gpus=auto", PROCESSES]),
+    ],
+)
+def test_workers_and_gpus_choose_the_launcher_that_is_not_chosen_yet(
+    saved: list[str], given: list[str], expanded: list[str], tmp_path: Path
+) -> None:
+    if saved:
+        save_search(tmp_path, "earlier", task=saved, hydra=[])
+        given = ["resume=last", *given]
+    assert [a for a in expand_arguments(given, outputs=tmp_path) if not a.startswith("hydra.sweep.dir=")] == expanded
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["workers=0"], "workers is '0'; it must be a whole number of at least 1, or auto."),
+        (["workers=many"], "workers is 'many'; it must be"),
+        (["workers="], "workers is ''; it must be"),
+        (["gpus=2"], r"gpus is '2'; it must be auto, or a list of GPUs by their numbers .* such as \[0,1\]"),
+        (["gpus=0,1"], "gpus is '0,1'; it must be auto, or a list"),
+        (["gpus=auto", "hydra/launcher=joblib"], "gpus is given with hydra/launcher=joblib, which has no such setting"),
+        (["workers_per_gpu=2", "hydra/launcher=ray"], "workers_per_gpu is given with hydra/launcher=ray"),
+    ],
+)
+def test_wrong_workers_and_gpus_are_one_message(given: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        expand_arguments(given, outputs=tmp_path)
 
 
 def test_arguments_without_resume_are_kept(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ import gzip
 import hashlib
 import io
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -103,6 +105,23 @@ def test_a_data_set_is_downloaded_once_by_name_or_id(by: dict[str, Any], server:
     assert n_asked >= 3
     assert ask(**by, scale="quantile").d_in == 4
     assert len(server.asked) == n_asked
+
+
+def test_trials_with_other_settings_do_not_download_at_the_same_time(
+    server: Server, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = sklearn.datasets.fetch_openml
+
+    def fetch_alone(*arguments: Any, **keywords: Any) -> Any:
+        (tmp_path / "downloading").mkdir()
+        time.sleep(0.2)
+        found = fetch(*arguments, **keywords)
+        (tmp_path / "downloading").rmdir()
+        return found
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch_alone)
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(lambda scale: ask(id=61, scale=scale).d_in, ["standard", "quantile"])) == [4, 4]
 
 
 def test_another_target_can_be_chosen(server: Server, ask: Ask) -> None:

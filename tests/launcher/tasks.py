@@ -35,6 +35,9 @@ def task(cfg: DictConfig) -> Any:
             return Unreadable()
         case "threads":
             return os.environ["OMP_NUM_THREADS"]
+        case "gpu":
+            time.sleep(cfg.arg)
+            return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]
         case "sigint":
             os.kill(os.getpid(), signal.SIGINT)
             return "alive"

@@ -102,11 +102,14 @@ def test_concurrent_launches_use_one_process_each(launcher: ProcessesLauncher) -
     assert len(set(by_thread[0] + by_thread[1])) == 2
 
 
-def test_the_threads_of_all_workers_together_match_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("given", "threads"), [(None, "1"), ("3", "3")])
+def test_a_worker_has_one_thread_unless_the_environment_says_otherwise(
+    given: str | None, threads: str, launcher: ProcessesLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("lightsweep.launcher.pool.cpu_count", lambda: 8)
-    with launcher_in(tmp_path, "hydra.launcher.n_jobs=2") as launcher:
-        assert result(launcher, "do=threads") == "4"
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    assert result(launcher, "do=threads") == threads
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,33 @@ def test_an_invalid_search_is_rejected_before_anything_is_written(argument: str,
     assert sentence in message
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["hydra.launcher.gpus=all"], "hydra.launcher.gpus is all; it must be auto, or a list"),
+        (["hydra.launcher.gpus=[0,5]"], "hydra.launcher.gpus is [0, 5], but CUDA_VISIBLE_DEVICES is 0,1, without 5"),
+        (["hydra.launcher.workers_per_gpu=2"], "but no GPUs are given: add gpus=auto"),
+        (["hydra.launcher.gpus=auto", "hydra.sweeper.n_jobs=3"], "there are 3 workers, but gpus=[0,1]"),
+        (["hydra.launcher.gpus=auto", "hydra.launcher.workers_per_gpu=2", "hydra.sweeper.n_jobs=5"], "hold 4"),
+    ],
+)
+def test_workers_that_the_gpus_do_not_hold_are_rejected_with_all_other_problems(
+    arguments: list[str], sentence: str, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    message = message_of(check, "hydra/launcher=processes", *arguments, "hydra.sweeper.n_trials=0")
+    assert sentence in message
+    assert "hydra.sweeper.n_trials is 0" in message
+
+
+@pytest.mark.parametrize("arguments", [["hydra.launcher.gpus=auto"], ["hydra.launcher.gpus=[1]"], []])
+def test_null_jobs_are_as_many_as_there_is_room_for(
+    arguments: list[str], check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    check("hydra/launcher=processes", "hydra.sweeper.n_jobs=null", *arguments)
+
+
 ANY = ["direction=maximize", "hydra.sweeper.direction=maximize"]
 TABLE = ["data=table", "data.path=x.csv", "data.target=y"]
 

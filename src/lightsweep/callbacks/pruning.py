@@ -65,7 +65,8 @@ class PruningCallback(Callback):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self.trial = None  # a dry run does not report
         elif stage == "fit" and self.trial is None:
-            self.trial = current_trial()
+            device = trainer.strategy.root_device
+            self.trial = current_trial(device=device.type, index=device.index)
         if self.trial is not None and (folder := folder_of_search()):
             self._stop_check = StopCheck(self.trial, folder)
         if stage == "fit":

@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from omegaconf import DictConfig
 
-from lightsweep.config.command_line import expand_aliases, expand_resume
+from lightsweep.config.command_line import expand_arguments
 from lightsweep.config.suggestions import message_of
 from lightsweep.config.targets import check_user_targets
 from lightsweep.errors import USER_ERRORS, ConfigError
@@ -42,7 +42,7 @@ def run_app(main: Callable[[], Any]) -> None:
     try:
         with interruptible():
             check_user_targets()
-            sys.argv[1:] = hide_in_arguments(expand_resume(expand_aliases(sys.argv[1:]), outputs=Path("outputs")))
+            sys.argv[1:] = hide_in_arguments(expand_arguments(sys.argv[1:], outputs=Path("outputs")))
             if asks_for_search(sys.argv[1:]):
                 sys.argv.append("--multirun")
             main()

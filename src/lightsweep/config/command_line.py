@@ -1,4 +1,4 @@
-"""The aliases of a search on the command line: `resume`, `fork`, `allow_changes` and `preflight`."""
+"""The aliases of a search on the command line: `resume`, `fork`, `preflight`, `workers`, `gpus` and others."""
 
 import json
 import re
@@ -15,7 +15,25 @@ COMMAND = "command.json"
 PER_START = re.compile(r"hydra\.(mode|sweep\.dir|sweeper\.(allow_changes|fork|preflight))=")  # not kept for `resume`
 FILLED_GROUPS = {"optimizer=null": "~optimizer", "logger=null": "~logger"}
 EMPTY_GROUPS = ("hparams_search=null", "experiment=null")
-ALIASES = re.compile(r"(allow_changes|fork|preflight)=")
+LAUNCHER = "hydra/launcher="
+N_JOBS = "hydra.sweeper.n_jobs="
+OF_GPUS = {"gpus", "workers_per_gpu"}
+OF_WORKERS = {"workers", *OF_GPUS}
+ALIASES = {
+    "allow_changes": "hydra.sweeper.allow_changes",
+    "fork": "hydra.sweeper.fork",
+    "preflight": "hydra.sweeper.preflight",
+    "workers": "hydra.sweeper.n_jobs",
+    "gpus": "hydra.launcher.gpus",
+    "workers_per_gpu": "hydra.launcher.workers_per_gpu",
+}
+VALUES = {  # of an alias: the pattern, and in words
+    "workers": (r"[1-9]\d*|auto", "a whole number of at least 1, or auto"),
+    "gpus": (
+        r"\[.*\]|auto|null",
+        "auto, or a list of GPUs by their numbers in nvidia-smi or their UUIDs, such as [0,1]",
+    ),
+}
 
 
 def save_command(folder: Path, *, config: DictConfig) -> None:
@@ -36,14 +54,52 @@ def config_dir_in(arguments: Sequence[str]) -> list[str]:
     return []
 
 
+def expand_arguments(arguments: Sequence[str], *, outputs: Path) -> list[str]:
+    """Return the arguments as Hydra takes them, with those of the search in `outputs` that is resumed.
+
+    Raise `ConfigError` for a value that an alias can't have, and if there is no such search.
+    """
+    return choose_launcher(expand_resume(expand_aliases(arguments), outputs=outputs), given=arguments)
+
+
 def expand_aliases(arguments: Sequence[str]) -> list[str]:
     """Replace each alias by its setting: `preflight=true` becomes `hydra.sweeper.preflight=true`.
 
     Hydra refuses `<group>=null`. An optional group that the defaults list fills becomes `~<group>`, and one that the
     defaults list leaves empty is left out.
     """
-    expanded = [f"hydra.sweeper.{a}" if ALIASES.match(a) else a for a in arguments if a not in EMPTY_GROUPS]
-    return [FILLED_GROUPS.get(a, a) for a in expanded]
+    return [_setting(FILLED_GROUPS.get(a, a)) for a in arguments if a not in EMPTY_GROUPS]
+
+
+def _setting(argument: str) -> str:
+    alias, equals, value = argument.partition("=")
+    if not equals or alias not in ALIASES:
+        return argument
+    pattern, must_be = VALUES.get(alias, (".*", ""))
+    if not re.fullmatch(pattern, value, re.DOTALL):
+        raise ConfigError(f"{alias} is '{value}'; it must be {must_be}.")
+    return f"{ALIASES[alias]}={'null' if (alias, value) == ('workers', 'auto') else value}"
+
+
+def choose_launcher(arguments: Sequence[str], *, given: Sequence[str]) -> list[str]:
+    """Add what `workers`, `gpus` and `workers_per_gpu` among the `given` arguments imply.
+
+    They choose the launcher `processes`, unless the arguments, which may be those of a resumed search, choose one.
+    `gpus` without a number of workers fills the GPUs. Raise `ConfigError` for GPUs with another launcher.
+    """
+    values = dict(argument.split("=", 1) for argument in given if "=" in argument)
+    if not values.keys() & OF_WORKERS:
+        return list(arguments)
+    launcher = next((a.removeprefix(LAUNCHER) for a in reversed(arguments) if a.startswith(LAUNCHER)), None)
+    if launcher not in (None, "processes") and (of_gpus := values.keys() & OF_GPUS):
+        raise ConfigError(
+            f"{min(of_gpus)} is given with hydra/launcher={launcher}, which has no such setting. Leave out one of them;"
+            " gpus and workers_per_gpu are settings of hydra/launcher=processes."
+        )
+    added = [f"{LAUNCHER}processes"] if launcher is None else []
+    if values.get("gpus", "null") != "null" and not any(a.startswith(N_JOBS) for a in arguments):
+        added.append(f"{N_JOBS}null")
+    return [*arguments, *added]
 
 
 def expand_resume(arguments: Sequence[str], *, outputs: Path) -> list[str]:
@@ -56,7 +112,10 @@ def expand_resume(arguments: Sequence[str], *, outputs: Path) -> list[str]:
         return list(arguments)
     folder = _last_search(outputs) if resumed[-1] == "last" else Path(resumed[-1])
     rest = [argument for argument in arguments if not argument.startswith("resume=")]
-    kept = [override for override in _saved_command(folder) if not any(_replaces(later, override) for later in rest)]
+    saved = _saved_command(folder)
+    if any(argument.startswith(LAUNCHER) and argument not in saved for argument in rest):
+        saved = [override for override in saved if not override.startswith("hydra.launcher.")]  # of the former one
+    kept = [override for override in saved if not any(_replaces(later, override) for later in rest)]
     return [*kept, *rest, "hydra.sweep.dir='" + str(folder.absolute()).replace("'", r"\'") + "'"]
 
 

@@ -30,7 +30,10 @@ def message_of(error: Exception, *, known_keys: Callable[[], list[str]] | None =
         return f"{error.full_key} is not given. Set it in a YAML file, or on the command line: {error.full_key}=..."
     if unknown := UNKNOWN_KEY.search(text):
         key, override = unknown.groups()
-        similar = _did_you_mean(closest_keys(key, (known_keys or _known_keys)()))
+        known = (known_keys or _known_keys)()
+        if key.startswith("hydra.sweeper.") and "hydra.sweeper.n_trials" not in known:
+            return f"{override or key}: only a search has this setting. Choose one, such as hparams_search=mlp."
+        similar = _did_you_mean(closest_keys(key, known))
         to_add = f" To add it, write +{override}" if override else ""
         return f"{override or key}: the config has no key '{key}'.{similar}{to_add}"
     if null := NULL_CHOICE.search(text):

@@ -7,6 +7,7 @@ from typing import Any
 from lightsweep.data.table.module import FrameDataModule
 from lightsweep.data.table.source import Table
 from lightsweep.errors import ConfigError
+from lightsweep.files import locked
 
 
 class OpenMLDataModule(FrameDataModule):
@@ -29,14 +30,19 @@ class OpenMLDataModule(FrameDataModule):
         return {**self.query, "data_home": self.data_home}
 
     def tables(self) -> dict[str, Table]:
+        query = " ".join(f"{key}={value}" for key, value in self.query.items())
+        # Trials with other settings, such as a searched data.scale, prepare it at the same time.
+        with locked(self.cache / f".{self.short_name}.download.lock", waiting=f"another process downloads {query}"):
+            found = self._fetched(query)
+        targets = [*map(str, found.target_names)]
+        return {"train": Table(query, found.frame, lambda row: f"{query}, row {row} (counted from 0)", targets)}
+
+    def _fetched(self, query: str) -> Any:
         from sklearn.datasets import fetch_openml
 
-        query = " ".join(f"{key}={value}" for key, value in self.query.items())
         try:
-            found = fetch_openml(**self.query, data_home=self.data_home, as_frame=True, parser="auto")
+            return fetch_openml(**self.query, data_home=self.data_home, as_frame=True, parser="auto")
         except ValueError as error:
             raise ConfigError(f"OpenML's data set {query} can't be loaded: {error}") from error
         except OSError as error:
             raise ConfigError(f"openml.org can't be reached for the data set {query}: {error}") from error
-        targets = [*map(str, found.target_names)]
-        return {"train": Table(query, found.frame, lambda row: f"{query}, row {row} (counted from 0)", targets)}

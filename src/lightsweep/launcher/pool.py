@@ -17,11 +17,11 @@ import cloudpickle
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, env_override
 from hydra.types import HydraContext, TaskFunction
-from joblib import cpu_count
 from omegaconf import DictConfig
 
 from lightsweep.config.validation import POSITIVE_INT
 from lightsweep.errors import ConfigError
+from lightsweep.launcher.gpus import Gpus, environment_of
 from lightsweep.launcher.worker import App, failed_job, run_pickled, set_up
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -39,18 +39,27 @@ class WorkerDied(Exception):  # noqa: N818  (an outcome, like Optuna's TrialPrun
 class WorkerPool:
     """Starts a worker whenever none is idle, so it has as many as jobs ran at the same time.
 
+    A new worker gets the GPU with the fewest living workers, so one that replaces a dead worker takes its GPU.
     The workers exit when the pool is garbage-collected or the interpreter exits. If the driver is killed, each
     worker finishes its job first.
     """
 
     def __init__(
-        self, *, n_jobs: int | None, config: DictConfig, hydra_context: HydraContext, task_function: TaskFunction
+        self,
+        *,
+        n_jobs: int | None,
+        gpus: Gpus,
+        config: DictConfig,
+        hydra_context: HydraContext,
+        task_function: TaskFunction,
     ) -> None:
         if n_jobs is not None and not POSITIVE_INT.holds(n_jobs):
             raise ConfigError(
-                f"hydra.launcher.n_jobs is {n_jobs}; it must be {POSITIVE_INT.must_be}, or null for one job per core."
+                f"hydra.launcher.n_jobs is {n_jobs}; it must be {POSITIVE_INT.must_be}, or null for one job per core,"
+                " or for as many as the GPUs hold."
             )
-        self.n_jobs = n_jobs or cpu_count()
+        self.n_jobs = gpus.n_workers(n_jobs)
+        self.gpus = gpus
         self.config = config
         self.hydra_context = hydra_context
         self.task_function = task_function
@@ -109,22 +118,28 @@ class WorkerPool:
                 app = App(self.hydra_context, self.config, self.task_function, Singleton.get_state())
                 self._app = cloudpickle.dumps(app)  # pickles the task function of a script by value
             assert self._app is not None
-            worker = Worker(self._app, n_threads=max(1, cpu_count() // self.n_jobs))
+            worker = Worker(self._app, gpu=self.gpus.next_for(w.gpu for w in self._workers if w.is_alive()))
             self._workers.add(worker)
             return worker
 
 
 class Worker:
-    """One worker process. It leads a process group, so that `kill` also ends the processes that it forked."""
+    """One worker process. It leads a process group, so that `kill` also ends the processes that it forked.
 
-    def __init__(self, app: bytes, *, n_threads: int) -> None:
+    It computes with one thread, unless the environment or `threads` says otherwise, and sees its own GPU alone if it
+    has one.
+    """
+
+    def __init__(self, app: bytes, *, gpu: str | None) -> None:
+        self.gpu = gpu
         self._executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         self._shutdown_lock = threading.Lock()  # two threads can't shut down an executor at the same time
-        threads = {name: str(n_threads) for name in THREAD_VARIABLES if name not in os.environ}
+        threads = {name: "1" for name in THREAD_VARIABLES if name not in os.environ}
         others = multiprocessing.active_children()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a Ctrl-C is sent to every process
         try:
-            with env_override(threads):  # workers with more threads than cores slow each other down
+            # Workers with more threads than cores slow each other down, and CUDA reads its variables only once.
+            with env_override(threads | environment_of(gpu)):
                 self._ready = self._executor.submit(set_up, app)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

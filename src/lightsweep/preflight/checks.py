@@ -17,6 +17,8 @@ from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.config.validation import INT_FROM_0, POSITIVE, POSITIVE_INT
 from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, format_errors
+from lightsweep.launcher.config import PROCESSES_TARGET
+from lightsweep.launcher.gpus import Gpus
 from lightsweep.preflight.config_checks import config_problems
 from lightsweep.preflight.storage_checks import location_problems, study_problems
 from lightsweep.search.request import Request
@@ -36,7 +38,7 @@ RULES = {
     "max_consecutive_failures": POSITIVE_INT,
     "max_retries": INT_FROM_0,
 }
-MAY_BE_NULL = ("timeout", "trial_timeout", "keep_checkpoints")
+MAY_BE_NULL = ("n_jobs", "timeout", "trial_timeout", "keep_checkpoints")
 WARM_UP_KEYS = ("n_warmup_steps", "min_resource", "wrapped_pruner.n_warmup_steps", "wrapped_pruner.min_resource")
 
 
@@ -54,13 +56,12 @@ def check_search(
     Takes a few tenths of a second, does not import torch and writes nothing. `url` is the storage URL;
     `fingerprint` is called only where the study is compared, because it is as slow as all other checks.
     """
-    launcher = OmegaConf.select(config, "hydra.launcher._target_")
-    if launcher is None:  # Hydra can't compose a job then
+    if OmegaConf.select(config, "hydra.launcher._target_") is None:  # Hydra can't compose a job then
         raise ConfigError("hydra.launcher has no _target_. Choose one with hydra/launcher=...")
     sampler, pruner, build_problems = _build(settings, request.space)
     problems = [
         *_settings_problems(settings, direction_is_checked_with_monitor="direction" in config),
-        *_launcher_problems(settings, launcher),
+        *_launcher_problems(settings, config.hydra.launcher),
         *_request_problems(request, config_loader=config_loader, config=config),
         *build_problems,
         *location_problems(Path(config.hydra.sweep.dir).absolute(), url),
@@ -121,18 +122,31 @@ def _settings_problems(settings: LightsweepConf, *, direction_is_checked_with_mo
         )
 
 
-def _launcher_problems(settings: LightsweepConf, launcher: str) -> Iterator[str]:
-    """Check the launcher with the target `launcher`."""
+def n_jobs_of(settings: LightsweepConf, launcher: DictConfig) -> int:
+    """Return how many trials run at a time. Raise `ConfigError` if the settings of the GPUs do not allow it."""
+    gpus = Gpus()
+    if launcher._target_ == PROCESSES_TARGET:
+        gpus = Gpus.of(launcher.get("gpus"), launcher.get("workers_per_gpu", 1))
+    return gpus.n_workers(settings.n_jobs)
+
+
+def _launcher_problems(settings: LightsweepConf, node: DictConfig) -> Iterator[str]:
+    launcher: str = node._target_
     plugins = Plugins.instance().discover(Launcher)
     if launcher not in (f"{plugin.__module__}.{plugin.__qualname__}" for plugin in plugins):
         yield (
             f"hydra.launcher._target_ is '{launcher}', which is not a launcher plugin of Hydra. Choose one with"
             " hydra/launcher=... and leave its _target_ unchanged; your own launcher must be an installed Hydra plugin."
         )
-    if settings.n_jobs > 1 and launcher.endswith(".BasicLauncher"):
+    try:
+        n_jobs = n_jobs_of(settings, node)
+    except ConfigError as error:
+        yield str(error)
+        return
+    if n_jobs > 1 and launcher.endswith(".BasicLauncher"):
         yield (
-            f"hydra.sweeper.n_jobs is {settings.n_jobs}, but Hydra's basic launcher runs jobs one by one inside this"
-            " process. Add hydra/launcher=processes, which comes with Lightsweep, or any other Hydra launcher that"
+            f"hydra.sweeper.n_jobs is {n_jobs}, but Hydra's basic launcher runs jobs one by one inside this process."
+            f" Set workers={n_jobs}, which adds hydra/launcher=processes, or choose any other Hydra launcher that"
             " runs jobs outside this process (submitit_local, submitit_slurm, ray)."
         )
 

@@ -153,5 +153,5 @@ def _several_processes(cfg: DictConfig) -> list[str]:
     return [
         f"trainer.strategy is '{strategy}' with trainer.devices={devices}: a trial that trains in several processes"
         " would start the whole search again in each of them. Use trainer.strategy=auto trainer.devices=1;"
-        " to use several devices, run several trials at a time (hydra/launcher=processes hydra.sweeper.n_jobs=2)."
+        " to use several devices, run several trials at a time (gpus=auto)."
     ]

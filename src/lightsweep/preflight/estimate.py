@@ -31,6 +31,7 @@ class Estimate:
     def of(
         cls, dry_runs: Sequence[DryRun], settings: LightsweepConf, *, launcher: str, n_trials: int, max_epochs: int
     ) -> "Estimate":
+        assert settings.n_jobs is not None  # the search has replaced null
         return cls(
             n_trials=n_trials,
             n_jobs=settings.n_jobs,

@@ -39,8 +39,9 @@ class LightsweepConf(OptunaSweeperConf):
     # Total number of trials, including those that the study has already
     n_trials: int = 20
 
-    # Trials that run at the same time; more than 1 needs a launcher that runs jobs in other processes
-    n_jobs: int = 1
+    # Trials that run at the same time; more than 1 needs a launcher that runs jobs in other processes. null is one per
+    # core, or as many as the GPUs of hydra.launcher hold
+    n_jobs: int | None = 1  # type: ignore[assignment]  # the plugin that it extends has no null
 
     # Time limit of the search in seconds; then no trial starts, and running trials stop and can be resumed
     timeout: float | None = None

@@ -13,7 +13,7 @@ import optuna
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
@@ -24,7 +24,7 @@ from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import full_disk
 from lightsweep.interrupt import Interrupted, interruptible
-from lightsweep.preflight.checks import check_search
+from lightsweep.preflight.checks import check_search, n_jobs_of
 from lightsweep.preflight.preflight import run_preflight
 from lightsweep.report import summary
 from lightsweep.report.page import write_report
@@ -90,12 +90,19 @@ class Search:
             url=self._url(Path(self.config.hydra.sweep.dir)),
             fingerprint=lambda: self._fingerprint(request),
         )
+        self._set_n_jobs()
         if self.settings.preflight:
             self._preflight(request, sampler=sampler)
             return
         launcher = self._launcher()  # before a folder is made, because its settings may be wrong
         with session_of(launcher):
             self._search_in_folder(request, sampler=sampler, pruner=pruner, launcher=launcher)
+
+    def _set_n_jobs(self) -> None:
+        """Replace null by the number, also for a launcher whose settings refer to it."""
+        self.settings.n_jobs = n_jobs_of(self.settings, self.config.hydra.launcher)
+        with read_write(self.config.hydra), open_dict(self.config.hydra):
+            self.config.hydra.sweeper.n_jobs = self.settings.n_jobs
 
     def _search_in_folder(
         self, request: Request, *, sampler: BaseSampler, pruner: BasePruner, launcher: Launcher
@@ -266,6 +273,7 @@ class Search:
             request_stop(results.folder, at_once=at_once)
             heartbeat.request_stop(at_once=at_once)
 
+        assert self.settings.n_jobs is not None  # see `_set_n_jobs`
         runner = TrialRunner(
             study,
             jobs.run,

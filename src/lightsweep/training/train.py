@@ -9,6 +9,7 @@ from lightsweep.config.instantiate import build, instantiate_all
 from lightsweep.export.model_folder import evaluate_and_export
 from lightsweep.logger.tracker import end_trackers, start_loggers
 from lightsweep.model.construction import build_model
+from lightsweep.training.data_lock import prepare_data_one_at_a_time
 from lightsweep.training.fit import (
     flush_denormals,
     outcome_of,
@@ -37,6 +38,7 @@ def train(cfg: DictConfig) -> Outcome:
 def _train(cfg: DictConfig, loggers: list[Logger]) -> Outcome:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     data = build(cfg.data, "data")
+    prepare_data_one_at_a_time(data)
     optimizer = build(cfg.optimizer, "optimizer") if cfg.get("optimizer") else None
     model = build_model(cfg.model, data=data, optimizer=optimizer)
     callbacks = instantiate_all(cfg.callbacks, "callbacks")

@@ -1,5 +1,6 @@
 """The search and the trial of the running job, read from Hydra's config."""
 
+import os
 from pathlib import Path
 
 import optuna
@@ -13,6 +14,8 @@ from lightsweep.trial.driver import is_worker, owner_here
 from lightsweep.trial.identity import OWNER
 from lightsweep.trial.pruner import build_pruner
 from lightsweep.unofficial import trial_of
+
+DEVICE = "device"  # the user attribute of a trial that names where it trains
 
 
 def folder_of_search() -> Path | None:
@@ -51,12 +54,24 @@ def current_study() -> optuna.Study | None:
     )
 
 
-def current_trial() -> optuna.Trial | None:
-    """Return the trial that this job runs, None outside a search. The number of the job is that of the trial."""
+def current_trial(*, device: str, index: int | None) -> optuna.Trial | None:
+    """Return the trial that this job runs, None outside a search. The number of the job is that of the trial.
+
+    Record on it which process runs it, and on which device: torch's type and index of it.
+    """
     study = current_study()
     if study is None:
         return None
     trial = trial_of(study, HydraConfig.get().job.num)
     if is_worker():
         trial.set_user_attr(OWNER, owner_here().to_record())
+    trial.set_user_attr(DEVICE, device_name(device, index=index))
     return trial
+
+
+def device_name(device: str, *, index: int | None) -> str:
+    """Return `cpu`, or a name such as `cuda:1`, with the GPU's entry in CUDA_VISIBLE_DEVICES in place of its index."""
+    if index is None or device == "cpu":
+        return device
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") if device == "cuda" else None
+    return f"{device}:{visible.split(',')[index].strip() if visible else index}"
