@@ -8,7 +8,7 @@ from lightsweep.callbacks.last_checkpoint import checkpoint_to_resume
 from lightsweep.config.instantiate import build, instantiate_all
 from lightsweep.export.model_folder import evaluate_and_export
 from lightsweep.logger.tracker import end_trackers, start_loggers
-from lightsweep.model.construction import build_model
+from lightsweep.model.construction import build_data_and_model
 from lightsweep.training.fit import (
     flush_denormals,
     outcome_of,
@@ -36,9 +36,7 @@ def train(cfg: DictConfig) -> Outcome:
 
 def _train(cfg: DictConfig, loggers: list[Logger]) -> Outcome:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    data = build(cfg.data, "data")
-    optimizer = build(cfg.optimizer, "optimizer") if cfg.get("optimizer") else None
-    model = build_model(cfg.model, data=data, optimizer=optimizer)
+    data, model = build_data_and_model(cfg)
     callbacks = instantiate_all(cfg.callbacks, "callbacks")
     trainer = build(cfg.trainer, "trainer", logger=loggers, **trainer_arguments(callbacks, refit=cfg.refit))
 
@@ -49,7 +47,13 @@ def _train(cfg: DictConfig, loggers: list[Logger]) -> Outcome:
     with flush_denormals():
         refitted = refit(cfg, trainer=trainer, model=model, data=data)
     metrics = evaluate_and_export(
-        cfg, trainer=trainer, model=model, data=data, trained_on=refitted.trained_on, n_rows=refitted.n_rows
+        refitted.cfg,
+        trainer=trainer,
+        model=refitted.model,
+        data=refitted.data,
+        trained_on=refitted.trained_on,
+        n_rows=refitted.n_rows,
+        refit_failed=refitted.failed,
     )
     return Outcome(
         monitor=cfg.monitor,
@@ -57,4 +61,5 @@ def _train(cfg: DictConfig, loggers: list[Logger]) -> Outcome:
         max_epochs=refitted.n_epochs,
         test_metrics=metrics,
         trained_on=refitted.trained_on,
+        refit_failed=refitted.failed,
     )
