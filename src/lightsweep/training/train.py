@@ -7,7 +7,7 @@ from pytorch_lightning.loggers import Logger
 from lightsweep.callbacks.last_checkpoint import checkpoint_to_resume
 from lightsweep.config.instantiate import build, instantiate_all
 from lightsweep.export.model_folder import evaluate_and_export
-from lightsweep.logger.tracker import end_trackers, start_loggers
+from lightsweep.logger.tracker import Tracker, end_trackers, start_loggers
 from lightsweep.model.construction import build_data_and_model
 from lightsweep.training.fit import (
     flush_denormals,
@@ -19,19 +19,24 @@ from lightsweep.training.fit import (
 )
 from lightsweep.training.refit import refit
 from lightsweep.trial.outcome import Outcome
+from lightsweep.trial.time_limit import lift_time_limit
 
 
 def train(cfg: DictConfig) -> Outcome:
     """Train the model of the config and return the outcome; a refit is also tested and exported."""
     set_up_process(threads=cfg.threads, verbose=cfg.verbose, refit=cfg.refit)
-    loggers, trackers = start_loggers(cfg)
+    trackers: list[Tracker] = []
     try:
-        outcome = _train(cfg, loggers)
+        outcome = _train(cfg, start_loggers(cfg, trackers))
     except BaseException as error:
+        lift_time_limit()
         end_trackers(trackers, outcome_of_error(error, cfg))
         raise
-    end_trackers(trackers, outcome)
-    return save_outcome(outcome)
+    lift_time_limit()  # a slow tracker fails no trial that is complete
+    try:
+        return save_outcome(outcome)
+    finally:
+        end_trackers(trackers, outcome)
 
 
 def _train(cfg: DictConfig, loggers: list[Logger]) -> Outcome:
