@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from hydra.core.hydra_config import HydraConfig
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightsweep.data.synthetic import Synthetic
 from lightsweep.model.module import MLPModule
@@ -45,6 +46,21 @@ class SlowClassifier(MLPModule):
         if self.hidden_size == 16:
             time.sleep(3)
         return super().training_step(batch, batch_idx)
+
+
+class PlateauClassifier(MLPModule):
+    """Has a scheduler that needs a validation, which a refit does not have, and saves objects as hyperparameters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.save_hyperparameters({"optimizer": self.optimizer_factory, "path": Path("here")})
+
+    def configure_optimizers(self) -> Any:
+        optimizer = super().configure_optimizers()
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": ReduceLROnPlateau(optimizer), "monitor": "val/loss"},
+        }
 
 
 class CountedClassifier(FaultyClassifier):

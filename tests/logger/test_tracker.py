@@ -1,6 +1,7 @@
 """A tracker gets hyperparameters and outcome, and is not called any more once it has raised."""
 
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ import pytest
 import pytorch_lightning as L
 from hydra.utils import execution_whitelist
 from omegaconf import OmegaConf
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from lightsweep.config.targets import ALLOWED_TARGETS
+from lightsweep.errors import ConfigError
 from lightsweep.failures import TrialTimeoutError
 from lightsweep.logger.run import Run, flat
-from lightsweep.logger.tracker import Tracker, start_loggers
+from lightsweep.logger.tracker import Tracker, end_trackers, start_loggers
 from lightsweep.trial.outcome import Outcome
 from tests.callbacks.scripted import Scripted, batches
 from tests.logger.events import hyperparameters_in, metrics_in
@@ -69,6 +71,7 @@ def fitted(quiet_trainer: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Ca
         monkeypatch.setattr("lightsweep.logger.tracker.build", lambda node, key, **arguments: logger(**arguments))
         node = OmegaConf.create({"uri": "http://me:secret@host"})
         tracker = Tracker(node, "logger.mine", kind=kind, run=RUN)
+        tracker.start()
         trainer = L.Trainer(**quiet_trainer, max_epochs=2, logger=[tracker.logger])
         trainer.fit(Saving(), batches(), batches())
         tracker.end(outcome)
@@ -154,15 +157,71 @@ def test_tensorboard_shows_hyperparameters_beside_value_and_state(
 
 
 def test_the_csv_file_is_no_tracker_and_a_dry_run_has_none() -> None:
+    trackers: list[Tracker] = []
     csv = {"_target_": "lightsweep.logger.csv.CSVLogger", "save_dir": ".", "name": "csv", "version": ""}
     cfg = OmegaConf.create({"trainer": {}, "logger": {"csv": csv, "none": None}})
     with execution_whitelist(ALLOWED_TARGETS):
-        [logger], trackers = start_loggers(cfg)
+        [logger] = start_loggers(cfg, trackers)
     assert (type(logger).__module__, trackers) == ("lightsweep.logger.csv", [])
     cfg = OmegaConf.create({"trainer": {"fast_dev_run": 3}, "logger": {"mine": csv}})
-    [logger], trackers = start_loggers(cfg)
+    [logger] = start_loggers(cfg, trackers)
     assert (type(logger), trackers) == (DummyLogger, [])
 
 
 def test_values_are_named_by_their_path_and_a_list_is_one_value() -> None:
     assert flat({"a": {"b": [1, 2], "c": {"d": None}}, "e": {}}) == {"a.b": [1, 2], "a.c.d": None, "e": {}}
+
+
+def test_each_tracker_ends_although_others_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
+    errors = [ConfigError("a"), TrialTimeoutError("b"), None, KeyboardInterrupt()]
+
+    def end(error: BaseException | None) -> None:
+        ended.append(error)
+        if error:
+            raise error
+
+    trackers = []
+    for error in errors:
+        trackers.append(Tracker(OmegaConf.create(), "logger.mine", kind=Recording, run=RUN))
+        monkeypatch.setattr(trackers[-1], "end", lambda _, error=error: end(error))
+    with pytest.raises(KeyboardInterrupt):
+        end_trackers(trackers, COMPLETE)
+    assert ended == errors
+
+
+@pytest.mark.parametrize("error", [ConfigError, OSError])
+def test_no_error_of_a_logger_fails_the_end_of_a_training(
+    error: type[Exception], fitted: Callable[..., Tracker], capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = fitted(lambda: Recording(("save",), error)).logger
+    assert isinstance(logger, Recording)
+    assert capsys.readouterr().err.count("warning: logger.mine is down") == 1
+
+
+@pytest.mark.parametrize("error", [ConfigError, TrialTimeoutError])
+def test_what_has_started_can_be_ended_if_the_next_tracker_raises(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [Recording(), Recording(("log_hyperparams",), error)]
+    queue = list(made)
+    monkeypatch.setattr("lightsweep.logger.tracker.build", lambda *_, **__: queue.pop(0))
+    monkeypatch.setattr("lightsweep.logger.tracker.locate_target", lambda *_: Recording)
+    monkeypatch.setattr(Run, "of_job", lambda _: RUN)
+    trackers: list[Tracker] = []
+    with pytest.raises(error):
+        start_loggers(OmegaConf.create({"trainer": {}, "logger": {"a": {}, "b": {}}}), trackers)
+    made[1].failing = ()
+    end_trackers(trackers, Outcome(failed="it broke", kind="error"))
+    assert made[0].hyperparameters["state"] == "failed"
+    assert len(trackers) == 2
+
+
+def test_a_broken_mlflow_is_a_tracker_that_is_down(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "lightsweep.logger.mlflow", None)
+    tracker = Tracker(OmegaConf.create(), "logger.mlflow", kind=MLFlowLogger, run=RUN)
+    assert isinstance(tracker.start(), DummyLogger)
+    tracker.end(COMPLETE)
+    assert "warning: logger.mlflow is down; trainings go on without it: ModuleNotFound" in capsys.readouterr().err

@@ -35,7 +35,8 @@ class ModelCard:
 
     `defaults` holds the values that the model chose for settings that are null. `predicted` `(n, d_out)` and `actual`
     are of the test split, and None if the output has another shape. `search` holds the entries of the result file, and
-    is empty for a single run. `trained_on` names the rows of the refit. `exports` and `limits` are list items.
+    is empty for a single run. `trained_on` names the rows of the refit, and `refit_failed` is the
+    reason why the model is the best trial's checkpoint instead. `exports` and `limits` are list items.
     """
 
     config: DictConfig
@@ -44,6 +45,7 @@ class ModelCard:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     trained_on: str = ""
+    refit_failed: str | None = None
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     predicted: Tensor | None = None
     actual: Tensor | None = None
@@ -96,7 +98,8 @@ def _task(target: Target) -> str:
 def _data(card: ModelCard) -> str:
     parts = [_table(("setting", "value"), _settings(card.config, ("data",)))]
     if card.trained_on:
-        parts.append(f"Trained on {plain(card.trained_on)}.")
+        failed = f" The refit failed: {plain(card.refit_failed)}" if card.refit_failed else ""
+        parts.append(f"Trained on {plain(card.trained_on)}.{failed}")
     if card.rows:
         parts.append(_table(("split", "rows"), card.rows.items()))
     if card.columns:
@@ -112,7 +115,8 @@ def _metrics(card: ModelCard) -> list[str]:
     if not card.search:
         return [table]
     best = f"{plain(card.search['monitor'])} {_number(card.search['best_value'])}"
-    return [table, f"In the search, before the refit, its trial reached {best} on the validation split."]
+    before = "" if card.refit_failed else " before the refit,"
+    return [table, f"In the search,{before} its trial reached {best} on the validation split."]
 
 
 def _errors(folder: Path, card: ModelCard) -> list[str]:

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import logging
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +13,15 @@ from typing import Any
 import pytorch_lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from lightsweep.data.preprocessing import PREPROCESSING, Preprocessing
 from lightsweep.data.tensors import TensorDataModule
 from lightsweep.export.inference import InferenceModel, predict_in_batches
 from lightsweep.export.model_card import ModelCard, write_card
 from lightsweep.export.predictor import CONFIG, METRICS, WEIGHTS
+from lightsweep.failures import full_disk, in_one_line
 from lightsweep.files import replacing, write_atomically
 from lightsweep.report.results import read_results
 from lightsweep.trial.context import folder_of_search
@@ -26,7 +29,9 @@ from lightsweep.trial.outcome import ALL_ROWS
 
 CSV_LOG = "csv/metrics.csv"
 VALIDATION = "validation, by the best trial before the refit"
+VALIDATION_OF_CHECKPOINT = "validation"
 TRAINING = "training + validation"
+TRAINING_OF_CHECKPOINT = "training"
 OUT_OF_RANGE = "Values far outside the range of training are accepted; predictions for them are unreliable."
 LIMITS_OF_TABLES = (
     "Categories that do not occur in the training rows are encoded as unknown.",
@@ -41,6 +46,8 @@ OF_WEIGHTS = (
 )
 LIMITS_OF_ARRAYS = ("Features must be finite numbers, in the order of training.", OUT_OF_RANGE)
 
+log = logging.getLogger(__name__)
+
 
 def evaluate_and_export(
     cfg: DictConfig,
@@ -50,20 +57,27 @@ def evaluate_and_export(
     data: Any,
     trained_on: str = ALL_ROWS,
     n_rows: int | None = None,
+    refit_failed: str | None = None,
 ) -> dict[str, float]:
     """Test the refitted model, write its folder, and return the test metrics.
 
     Weights, config, metrics and a model card are always written; preprocessing and exports need a data module with
-    `preprocessing`. The weights are written first, so that a model or data module without a test costs no model; the
-    metrics last: a folder with metrics is complete. `trained_on` and `n_rows` are what the card says of the training.
+    `preprocessing`. An error of a test costs its metrics alone. The metrics are written last: a folder with metrics is
+    complete. `trained_on`, `n_rows` and `refit_failed` are what the card says of the training.
     """
     folder = Path(HydraConfig.get().runtime.output_dir)
     has_preprocessing = hasattr(data, "preprocessing")
     _write_model(folder, cfg, model=model)
-    metrics = _test(trainer, model, data)
-    on_training = _metrics_on_training(trainer, model, data) if has_preprocessing else {}
+    metrics = _test(trainer, model, folder=folder, datamodule=data)
+    on_training = _metrics_on_training(trainer, model, data, folder=folder) if has_preprocessing and metrics else {}
     model.cpu().eval()
-    card = _card(cfg, model=model, metrics={"test": metrics} if metrics else {}, on_training=on_training)
+    card = _card(
+        cfg,
+        model=model,
+        metrics={"test": metrics} if metrics else {},
+        on_training=on_training,
+        refit_failed=refit_failed,
+    )
     card = replace(card, trained_on=trained_on if n_rows is None else f"{trained_on}, {n_rows:,} rows")
     if has_preprocessing:
         data.preprocessing.save(folder, target=data.target.to_record())
@@ -76,24 +90,37 @@ def evaluate_and_export(
     return metrics
 
 
-def _test(trainer: L.Trainer, model: L.LightningModule, data: Any) -> dict[str, float]:
+def _test(trainer: L.Trainer, model: L.LightningModule, *, folder: Path, **source: Any) -> dict[str, float]:
+    """Return the metrics of `trainer.test`, of all loaders; empty, with a warning, if it raises."""
     try:
-        return dict(trainer.test(model, datamodule=data, verbose=False)[0])
-    except MisconfigurationException as error:  # no `test_step`, or no test loader
-        print(f"warning: the model was not tested: {' '.join(str(error).split())}", file=sys.stderr)
+        results = trainer.test(model, verbose=False, **source)
+    except Exception as error:
+        if full_disk(error, folder):
+            raise
+        _warn("the model was not tested", error)
         return {}
+    return {name: value for result in results for name, value in result.items()}
+
+
+def _warn(message: str, error: Exception) -> None:
+    log.info("".join(traceback.format_exception(error)))
+    print(f"warning: {message}: {in_one_line(error)}", file=sys.stderr)
 
 
 def _metrics_on_training(
-    trainer: L.Trainer, model: L.LightningModule, data: TensorDataModule
+    trainer: L.Trainer, model: L.LightningModule, data: TensorDataModule, *, folder: Path
 ) -> dict[str, dict[str, float]]:
     """Evaluate the training rows with the test step, without logging the result as test metrics."""
     loggers, trainer.loggers = trainer.loggers, []
     try:
-        metrics = trainer.test(model, dataloaders=data.evaluation_batches("train"), verbose=False)[0]
-        return {TRAINING: dict(metrics)}
+        metrics = _test(trainer, model, folder=folder, dataloaders=data.evaluation_batches("train"))
+        return {_training_rows(data): metrics} if metrics else {}
     finally:
         trainer.loggers = loggers
+
+
+def _training_rows(data: TensorDataModule) -> str:
+    return TRAINING if data.splits.val is None else TRAINING_OF_CHECKPOINT
 
 
 def _write_model(folder: Path, cfg: DictConfig, *, model: L.LightningModule) -> None:
@@ -103,29 +130,36 @@ def _write_model(folder: Path, cfg: DictConfig, *, model: L.LightningModule) -> 
 
 
 def _card(
-    cfg: DictConfig, *, model: L.LightningModule, metrics: Mapping[str, Any], on_training: Mapping[str, Any]
+    cfg: DictConfig,
+    *,
+    model: L.LightningModule,
+    metrics: Mapping[str, Any],
+    on_training: Mapping[str, Any],
+    refit_failed: str | None,
 ) -> ModelCard:
     """Return the part of the card that needs no knowledge of the data."""
     search_folder = folder_of_search()
     search = read_results(search_folder) if search_folder else {}
+    on_validation = validation_metrics(search)
+    validation = VALIDATION_OF_CHECKPOINT if refit_failed else VALIDATION
     schedule = getattr(model, "schedule_in_use", None) if cfg.model.get("schedule") is None else None
     return ModelCard(
         config=cfg,
-        metrics={**on_training, **validation_metrics(search), **metrics},
+        metrics={**on_training, **({validation: on_validation} if on_validation else {}), **metrics},
         search=search,
+        refit_failed=refit_failed,
         defaults={"model.schedule": schedule} if schedule else {},
     )
 
 
-def validation_metrics(search: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def validation_metrics(search: Mapping[str, Any]) -> dict[str, float]:
     """Read the best epoch of the best trial from its CSV log, if it has one, with `test/` in place of `val/`."""
     try:
         with (Path(str(search.get("best_folder"))) / CSV_LOG).open(encoding="utf-8", newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["epoch"] == str(search["best_epoch"])]
-        metrics = {f"test/{k[4:]}": float(v) for row in rows for k, v in row.items() if k.startswith("val/") and v}
+        return {f"test/{k[4:]}": float(v) for row in rows for k, v in row.items() if k.startswith("val/") and v}
     except (OSError, KeyError, ValueError):
         return {}
-    return {VALIDATION: metrics} if metrics else {}
 
 
 def _export(folder: Path, formats: Sequence[str], *, model: L.LightningModule, data: TensorDataModule) -> list[str]:
@@ -163,19 +197,33 @@ def _card_of_data(model: L.LightningModule, data: TensorDataModule) -> dict[str,
     x, actual = (part.cpu() for part in data.splits.test)
     if data.target.scaler is not None:
         actual = data.target.scaler.inverse(actual)
-    predicted = predict_in_batches(InferenceModel(model, data.target), x)
+    predicted = _predict(model, data, x)
     columns = _columns_by_kind(data.preprocessing)
     return {
         "target": data.target,
-        "rows": {TRAINING: len(data.splits.train[0]), "test": len(x)},
+        "rows": {
+            _training_rows(data): len(data.splits.train[0]),
+            **({VALIDATION_OF_CHECKPOINT: len(data.splits.val[0])} if data.splits.val is not None else {}),
+            "test": len(x),
+        },
         "columns": columns,
-        "predicted": predicted if predicted.shape == (len(x), data.target.d_out) else None,
+        "predicted": predicted,
         "actual": actual,
         "limits": [
             *(LIMITS_OF_TABLES if columns else LIMITS_OF_ARRAYS),
             *([OF_WEIGHTS] if data.target.weights else []),
         ],
     }
+
+
+def _predict(model: L.LightningModule, data: TensorDataModule, x: Tensor) -> Tensor | None:
+    """Return what the model predicts for the rows; None if it can't, or in another shape than the target's."""
+    try:
+        predicted = predict_in_batches(InferenceModel(model, data.target), x)
+    except Exception as error:  # noqa: BLE001  (a module of the user may need more than its `forward`)
+        _warn("the model card has no picture of the errors, and `load` will not predict", error)
+        return None
+    return predicted if predicted.shape == (len(x), data.target.d_out) else None
 
 
 def _columns_by_kind(preprocessing: Preprocessing) -> dict[str, list[str]]:

@@ -1,12 +1,10 @@
 """Trackers: the loggers of a run besides its CSV file. They get its hyperparameters and outcome, and can't fail it."""
 
-import logging
 import math
-import os
-import sys
+import re
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
@@ -17,55 +15,46 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from lightsweep.config.instantiate import build, locate_target
 from lightsweep.errors import USER_ERRORS
-from lightsweep.failures import TrialTimeoutError, in_one_line
+from lightsweep.failures import TrialTimeoutError
 from lightsweep.logger.run import Run, flat
-from lightsweep.storage.password import masked_in
-from lightsweep.trial.notices import is_first
+from lightsweep.logger.servers import limit_waiting, warn_of
 from lightsweep.trial.outcome import Outcome
 
 GUARDED = ("log_metrics", "log_graph", "save", "after_save_checkpoint", "finalize")  # what Lightning calls
-MAX_REASON = 500
-# A training waits half a minute for a server, unless the user has set these variables. By itself MLflow would wait for
-# minutes in each trial, Weights & Biases without end.
-ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "WANDB_INIT_TIMEOUT": "10",
-    "WANDB_FINISH_TIMEOUT": "30",
-}
-
-log = logging.getLogger(__name__)
+MAX_NAME = 250  # of a param in MLflow
 
 
-def start_loggers(cfg: DictConfig) -> tuple[list[Logger], list["Tracker"]]:
+def start_loggers(cfg: DictConfig, trackers: list["Tracker"]) -> list[Logger]:
     """Build the loggers of a run. All are trackers but the CSV files, which lie beside the config and the result.
 
-    A dry run has a logger that does nothing. If several processes train one model, the first has the trackers.
+    Each tracker is added to `trackers` before it starts, so that the caller can end it if something raises. A dry run
+    has a logger that does nothing. If several processes train one model, the first has the trackers.
     """
     if cfg.trainer.get("fast_dev_run"):
-        return [DummyLogger()], []
+        return [DummyLogger()]
     nodes = {f"logger.{name}": node for name, node in (cfg.get("logger") or {}).items() if node is not None}
     kinds = {key: _kind(node, key) for key, node in nodes.items()}
     is_first_process = rank_zero_only.rank == 0  # type: ignore[attr-defined]
     if not is_first_process or all(issubclass(kind, CSVLogger) for kind in kinds.values()):
-        return [build(node, key) for key, node in nodes.items()], []
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+        return [build(node, key) for key, node in nodes.items()]
+    limit_waiting()
     run = Run.of_job(cfg)
-    loggers, trackers = [], []
+    loggers = []
     for key, node in nodes.items():
         if issubclass(kinds[key], CSVLogger):
             loggers.append(build(node, key))
         else:
-            trackers.append(Tracker(node, key, kind=kinds[key], run=run))
-            loggers.append(trackers[-1].logger)
-    return loggers, trackers
+            tracker = Tracker(node, key, kind=kinds[key], run=run)
+            trackers.append(tracker)
+            loggers.append(tracker.start())
+    return loggers
 
 
 def end_trackers(trackers: Sequence["Tracker"], outcome: Outcome) -> None:
-    for tracker in trackers:
-        tracker.end(outcome)
+    """End each tracker, also if another one raises."""
+    with ExitStack() as stack:
+        for tracker in reversed(trackers):
+            stack.callback(tracker.end, outcome)
 
 
 def _kind(node: DictConfig, key: str) -> type:
@@ -84,11 +73,23 @@ class Tracker:
         self.node = node
         self.key = key
         self.kind = kind
+        self.run = run
         self.hyperparameters = self._named(run.hyperparameters)
         self.is_down = False
-        self.logger: Logger = self.attempt(self._start, run) or DummyLogger()
-        self._log_hyperparams = self.logger.log_hyperparams
+        self.logger: Logger = DummyLogger()
+        self._log_hyperparams: Callable[..., None] = self.logger.log_hyperparams
+
+    def start(self) -> Logger:
+        """Build the logger, log the hyperparameters, and return the logger. Raise errors of its config."""
+        try:
+            self._start()
+        except (*USER_ERRORS, TrialTimeoutError):
+            raise
+        except Exception as error:  # noqa: BLE001  (each tracker has its own)
+            self._go_down(error)
+            self.logger = DummyLogger()
         self._guard()
+        return self.logger
 
     def attempt(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a function of the logger unless it is down. Return None if it raises; then the logger is down."""
@@ -96,11 +97,10 @@ class Tracker:
             return None
         try:
             return call(*args, **kwargs)
-        except (*USER_ERRORS, TrialTimeoutError):
+        except TrialTimeoutError:
             raise
         except Exception as error:  # noqa: BLE001  (each tracker has its own)
-            self.is_down = True
-            self._warn(error)
+            self._go_down(error)
             return None
 
     def end(self, outcome: Outcome) -> None:
@@ -110,12 +110,18 @@ class Tracker:
             self.is_down = False  # or the next training in this process would log to the same run
             self.attempt(_finish_wandb, failed=outcome.status not in ("complete", "pruned"))
 
-    def _start(self, run: Run) -> Logger:
-        with self._opening(run) as arguments:
-            logger = build(self.node, self.key, **arguments)
-            assert isinstance(logger, Logger)
-            logger.log_hyperparams(self.hyperparameters)
-        return logger
+    def _go_down(self, error: Exception) -> None:
+        self.is_down = True
+        warn_of(error, key=self.key, node=self.node)
+
+    def _start(self) -> None:
+        with self._opening(self.run) as arguments:
+            self.logger = build(self.node, self.key, **arguments)
+            assert isinstance(self.logger, Logger)
+            self._log_hyperparams = self.logger.log_hyperparams
+            if isinstance(self.logger, MLFlowLogger):
+                self._log_hyperparams = partial(_log_new, self.logger, log=self.logger.log_hyperparams)
+            self._log_hyperparams(self.hyperparameters)
 
     def _opening(self, run: Run) -> AbstractContextManager[dict[str, Any]]:
         """Return the arguments that name and group the run; what the config sets has priority."""
@@ -146,11 +152,10 @@ class Tracker:
         self.attempt(self._log_hyperparams, self.hyperparameters, *args, **kwargs)
 
     def _named(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters with names that the logger accepts."""
         if not issubclass(self.kind, MLFlowLogger):
             return dict(params)
-        from lightsweep.logger.mlflow import as_names
-
-        return as_names(params)
+        return {re.sub(r"[^\w.\- :/]", "_", name)[:MAX_NAME]: value for name, value in params.items()}
 
     def _log_outcome(self, outcome: Outcome) -> None:
         end = {"state": outcome.status, "reason": outcome.reason}
@@ -170,14 +175,11 @@ class Tracker:
                 self._log_hyperparams({**end, **value})
                 self.logger.save()
 
-    def _warn(self, error: Exception) -> None:
-        reason = in_one_line(error)
-        for value in self.node.values():
-            reason = masked_in(reason, str(value))
-        message = f"{self.key} is down; trainings go on without it: {reason[:MAX_REASON]}"
-        log.info(message)
-        if is_first(f"{self.key}.down"):
-            print(f"warning: {message}", file=sys.stderr, flush=True)
+
+def _log_new(logger: MLFlowLogger, params: dict[str, Any], *, log: Callable[..., None]) -> None:
+    from lightsweep.logger.mlflow import without_logged
+
+    log(without_logged(logger, params))
 
 
 def _finish_wandb(*, failed: bool) -> None:

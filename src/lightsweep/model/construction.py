@@ -40,6 +40,13 @@ def stored_attributes(*, d_in: int, n_numbers: int, cardinalities: tuple[int, ..
     )
 
 
+def build_data_and_model(cfg: DictConfig) -> tuple[Any, Any]:
+    """Build the data module of the config, and the model for it."""
+    data = build(cfg.data, "data")
+    optimizer = build(cfg.optimizer, "optimizer") if cfg.get("optimizer") else None
+    return data, build_model(cfg.model, data=data, optimizer=optimizer)
+
+
 def build_model(node: DictConfig, *, data: Any, optimizer: Any) -> Any:
     """Build the model's node with the attributes of `data` that its target takes, and the optimizer if there is one.
 

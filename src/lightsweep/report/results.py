@@ -22,6 +22,7 @@ from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, status_of
 
 TABLE = "trials.csv"
 RESULTS = "optimization_results.yaml"
+REFIT_KEYS = ("shipped_trial", "shipped", "trained_on", "refit_failed")
 ATTRIBUTES = ["best_epoch", "n_epochs", "max_epochs", "pruned_reason", FAIL_KIND, FAIL_REASON]
 
 
@@ -101,12 +102,13 @@ def refit_record(best: FrozenTrial | None, refit: Outcome | None) -> dict[str, A
     """Return the entries of the YAML file on the exported model, given the best trial and the outcome of its refit."""
     if best is None or refit is None:
         return {"shipped": None}
-    return {"shipped_trial": best.number, "shipped": refit.test_metrics, "trained_on": refit.trained_on}
+    record = {"shipped_trial": best.number, "shipped": refit.test_metrics, "trained_on": refit.trained_on}
+    return {**record, "refit_failed": refit.refit_failed} if refit.refit_failed else record
 
 
 def read_refit_record(folder: Path) -> dict[str, Any]:
     """Return the `refit_record` of an earlier run of this search, {} if it has exported no model."""
-    record = {key: value for key, value in _read(folder).items() if key in ("shipped_trial", "shipped", "trained_on")}
+    record = {key: value for key, value in _read(folder).items() if key in REFIT_KEYS}
     is_complete = isinstance(record.get("shipped_trial"), int) and isinstance(record.get("shipped"), dict)
     return record if is_complete else {}
 

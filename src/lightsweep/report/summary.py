@@ -38,7 +38,8 @@ def of_model(folder: Path, *, results: Results, refit: Outcome | None, url: str)
     """Return the test metrics of the exported model, and commands for the next steps; `url` is the storage's."""
     lines = [""]
     if refit is not None:
-        lines += [f"Exported model ({shown(folder / 'best')})", f"  {refit.summary()}", ""]
+        failed = [f"  The refit failed: {refit.refit_failed}"] if refit.refit_failed else []
+        lines += [f"Exported model ({shown(folder / 'best')})", f"  {refit.summary()}", *failed, ""]
     commands = _next_steps(folder, results=results, is_exported=refit is not None, url=url)
     return "\n".join([*lines, "Next steps", *aligned([*commands.items()])])
 

@@ -62,8 +62,8 @@ def _kept(best: FrozenTrial, before: Mapping[str, Any], *, folder: Path) -> Outc
     if before.get("shipped_trial") != best.number or not (folder / BEST / METRICS).is_file():
         return None
     n_epochs = epochs_to_refit(best)
-    trained_on = {"trained_on": before["trained_on"]} if before.get("trained_on") else {}
-    return Outcome(n_epochs=n_epochs, max_epochs=n_epochs, test_metrics=dict(before["shipped"]), **trained_on)
+    known = {key: before[key] for key in ("trained_on", "refit_failed") if before.get(key)}
+    return Outcome(n_epochs=n_epochs, max_epochs=n_epochs, test_metrics=dict(before["shipped"]), **known)
 
 
 def _refit(best: FrozenTrial, *, jobs: TrialJobs) -> Outcome:

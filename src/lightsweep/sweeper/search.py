@@ -24,6 +24,7 @@ from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import full_disk
 from lightsweep.interrupt import Interrupted, interruptible
+from lightsweep.logger.search_run import ending_run_of_search
 from lightsweep.preflight.checks import check_search, n_jobs_of
 from lightsweep.preflight.preflight import run_preflight
 from lightsweep.report import summary
@@ -112,7 +113,7 @@ class Search:
             study = self._open_study(folder, request=request, sampler=sampler, pruner=pruner)
             save_command(folder, config=self.config)
             heartbeat = Heartbeat(study, interval=self.settings.heartbeat_interval)
-            with heartbeat.beating():
+            with heartbeat.beating(), ending_run_of_search(lambda: self._job_config(request), folder):
                 self._continue_sampler(study, space=request.space)
                 self._search(study, request=request, folder=folder, launcher=launcher, heartbeat=heartbeat)
         except USER_ERRORS:
@@ -227,6 +228,11 @@ class Search:
             for sample in reversed(by_choice.values())
         ]
         return Fingerprint.of(configs, space=request.space.described(), direction=self.direction)
+
+    def _job_config(self, request: Request) -> DictConfig:
+        """Compose the config of a job, with a few values of the search space."""
+        overrides = request.space.to_overrides(next(iter(request.space.samples()), {}))
+        return self.hydra_context.config_loader.load_sweep_config(self.config, [*request.fixed, *overrides])
 
     def _launcher(self) -> Launcher:
         return Plugins.instance().instantiate_launcher(

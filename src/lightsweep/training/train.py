@@ -7,8 +7,8 @@ from pytorch_lightning.loggers import Logger
 from lightsweep.callbacks.last_checkpoint import checkpoint_to_resume
 from lightsweep.config.instantiate import build, instantiate_all
 from lightsweep.export.model_folder import evaluate_and_export
-from lightsweep.logger.tracker import end_trackers, start_loggers
-from lightsweep.model.construction import build_model
+from lightsweep.logger.tracker import Tracker, end_trackers, start_loggers
+from lightsweep.model.construction import build_data_and_model
 from lightsweep.training.data_lock import prepare_data_one_at_a_time
 from lightsweep.training.fit import (
     flush_denormals,
@@ -20,27 +20,30 @@ from lightsweep.training.fit import (
 )
 from lightsweep.training.refit import refit
 from lightsweep.trial.outcome import Outcome
+from lightsweep.trial.time_limit import lift_time_limit
 
 
 def train(cfg: DictConfig) -> Outcome:
     """Train the model of the config and return the outcome; a refit is also tested and exported."""
     set_up_process(threads=cfg.threads, verbose=cfg.verbose, refit=cfg.refit)
-    loggers, trackers = start_loggers(cfg)
+    trackers: list[Tracker] = []
     try:
-        outcome = _train(cfg, loggers)
+        outcome = _train(cfg, start_loggers(cfg, trackers))
     except BaseException as error:
+        lift_time_limit()
         end_trackers(trackers, outcome_of_error(error, cfg))
         raise
-    end_trackers(trackers, outcome)
-    return save_outcome(outcome)
+    lift_time_limit()  # a slow tracker fails no trial that is complete
+    try:
+        return save_outcome(outcome)
+    finally:
+        end_trackers(trackers, outcome)
 
 
 def _train(cfg: DictConfig, loggers: list[Logger]) -> Outcome:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
-    data = build(cfg.data, "data")
+    data, model = build_data_and_model(cfg)
     prepare_data_one_at_a_time(data)
-    optimizer = build(cfg.optimizer, "optimizer") if cfg.get("optimizer") else None
-    model = build_model(cfg.model, data=data, optimizer=optimizer)
     callbacks = instantiate_all(cfg.callbacks, "callbacks")
     trainer = build(cfg.trainer, "trainer", logger=loggers, **trainer_arguments(callbacks, refit=cfg.refit))
 
@@ -51,7 +54,13 @@ def _train(cfg: DictConfig, loggers: list[Logger]) -> Outcome:
     with flush_denormals():
         refitted = refit(cfg, trainer=trainer, model=model, data=data)
     metrics = evaluate_and_export(
-        cfg, trainer=trainer, model=model, data=data, trained_on=refitted.trained_on, n_rows=refitted.n_rows
+        refitted.cfg,
+        trainer=trainer,
+        model=refitted.model,
+        data=refitted.data,
+        trained_on=refitted.trained_on,
+        n_rows=refitted.n_rows,
+        refit_failed=refitted.failed,
     )
     return Outcome(
         monitor=cfg.monitor,
@@ -59,4 +68,5 @@ def _train(cfg: DictConfig, loggers: list[Logger]) -> Outcome:
         max_epochs=refitted.n_epochs,
         test_metrics=metrics,
         trained_on=refitted.trained_on,
+        refit_failed=refitted.failed,
     )

@@ -15,7 +15,8 @@ class Outcome:
     counted from 0 as in the logs; both are None for a refit. `n_epochs` of `max_epochs` were trained.
     `pruned` and `failed` hold the reason if the fit ended in that way, and `kind` the kind of failure. `interrupted`
     means that the fit was stopped and can go on from its last checkpoint. Only a refit has `test_metrics`, which are
-    empty if it could not be tested, and `trained_on`, the rows in words.
+    empty if it could not be tested, and `trained_on`, the rows in words. `refit_failed` is the reason why it failed, if
+    its model is the best trial's checkpoint.
     """
 
     monitor: str = ""
@@ -29,6 +30,7 @@ class Outcome:
     interrupted: bool = False
     test_metrics: dict[str, float] | None = None
     trained_on: str = ALL_ROWS
+    refit_failed: str | None = None
 
     @property
     def status(self) -> str:
