@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from sklearn.datasets import load_digits
 
 import lightsweep
-from tests.command import study_in, train
+from tests.command import study_in, succeed, train
 
 ARTEFACTS = Path(__file__).parent / "artefacts"
 N_FINISHED, INTERRUPTED, N_TRIALS = 5, 5, 8
@@ -55,6 +55,23 @@ def test_an_earlier_search_is_resumed_where_it_was_stopped(tmp_path: Path) -> No
     if after[INTERRUPTED].state == TrialState.COMPLETE:
         assert epochs_in(folder) == list(range(40))
     assert len(lightsweep.load(folder / "best").predict(load_digits().data[:20])) == 20
+
+
+@pytest.mark.slow
+def test_an_earlier_search_on_a_table_is_resumed(tmp_path: Path) -> None:
+    folder = tmp_path / "search"
+    shutil.copytree(ARTEFACTS / "table_search", folder)
+    shutil.copy(ARTEFACTS / "table_search" / "rows.csv", tmp_path)
+    before = study_in(folder).trials
+
+    ran = train(f"resume={folder}", "hydra.sweeper.n_trials=3", cwd=tmp_path)
+
+    assert ran.code == 0, ran.err
+    after = study_in(folder).trials
+    assert [(t.params, t.value) for t in after[:2]] == [(t.params, t.value) for t in before]
+    assert len(after) == 3
+    assert "leading zeros" in ran.err
+    assert "leading zeros" not in succeed(f"resume={folder}", "hydra.sweeper.n_trials=3", cwd=tmp_path).err
 
 
 def epochs_in(folder: Path) -> list[int]:
