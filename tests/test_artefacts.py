@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import unicodedata
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from optuna.trial import TrialState
 from sklearn.datasets import load_digits
 
 import lightsweep
+from lightsweep.predict import predict_file
 from tests.command import study_in, succeed, train
 
 ARTEFACTS = Path(__file__).parent / "artefacts"
@@ -31,6 +34,19 @@ def test_an_earlier_model_predicts_the_same(name: str) -> None:
     model = lightsweep.load(ARTEFACTS / name)
     assert list(model.predict(rows_of(name))) == expected["classes"]
     np.testing.assert_allclose(model.predict_proba(rows_of(name)), expected["probabilities"], atol=1e-5)
+
+
+def test_an_earlier_model_takes_names_and_levels_as_its_file_had_them(tmp_path: Path) -> None:
+    folder = ARTEFACTS / "table_search"
+    expected = json.loads((folder / "best" / "predictions.json").read_text())
+    rows, model = pd.read_csv(folder / "rows.csv"), lightsweep.load(folder / "best")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of levels that were not seen
+        np.testing.assert_allclose(model.predict_proba(rows[:40]), expected["probabilities"], atol=1e-5)
+        composed = rows.rename(columns=lambda name: unicodedata.normalize("NFC", name))
+        np.testing.assert_allclose(model.predict_proba(composed[:40]), expected["probabilities"], atol=1e-5)
+        assert predict_file(folder / "best", folder / "rows.csv", tmp_path / "predictions.csv") == len(rows)
+    assert list(pd.read_csv(tmp_path / "predictions.csv").iloc[:40, 0]) == expected["classes"]
 
 
 @pytest.mark.slow

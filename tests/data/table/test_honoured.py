@@ -16,6 +16,7 @@ from lightsweep.data.reading.frames import read_batches, read_frame
 from lightsweep.data.saved_preprocessing import load_preprocessing
 from lightsweep.data.table.columns import Column
 from lightsweep.data.table.module import TableDataModule
+from lightsweep.data.table.source import Table
 from lightsweep.errors import ConfigError
 from tests.data.table.tables import table
 
@@ -172,6 +173,15 @@ def test_texts_that_look_the_same_are_the_same(tmp_path: Path) -> None:
         np.testing.assert_array_equal(preprocessing.transform(frame), expected)
     decomposed = unicodedata.normalize("NFD", "Größe")
     assert table(tmp_path, drop=["x", decomposed], target="y").settings.drop == ["x", "Größe"]
+
+
+def test_names_of_a_frame_of_any_source_are_normalized() -> None:
+    name = unicodedata.normalize("NFD", "größe")
+    frame = pd.DataFrame({name: [1, 2], "a\u00a0b": [1, 2]})
+    given = Table("t", frame, lambda row: f"row {row}", targets=[name]).normalized(Dialect())
+    assert ([*given.frame.columns], given.targets) == (["größe", "a b"], ["größe"])
+    with pytest.raises(ConfigError, match="the columns 1 and 2 are both named 'größe'"):
+        Table("t", frame.set_axis([name, "größe"], axis=1), lambda row: "").normalized(Dialect())
 
 
 def test_names_that_look_the_same_are_refused(tmp_path: Path) -> None:

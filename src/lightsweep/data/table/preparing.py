@@ -57,7 +57,7 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
     `tables` has "train", from which "val" and "test" are split unless they are tables of their own. Raises
     `ConfigError` with table, column and row if the tables do not fit the settings.
     """
-    tables = {name: replace(table, dialect=settings.dialect) for name, table in tables.items()}
+    tables = {name: table.normalized(settings.dialect) for name, table in tables.items()}
     first = tables["train"]
     selected = [*first.targets] if settings.target is None else settings.target
     names = target_names(selected, [str(name) for name in first.frame.columns], table=first.name)

@@ -171,6 +171,13 @@ def to_level(value: Any) -> str:
     return whole(to_label(value))
 
 
+def to_former_level(value: Any) -> str:
+    """Return the name of a value as a level, as models know it that were trained before texts were normalized."""
+    if isinstance(value, str):
+        return whole(value.strip())
+    return to_level(float(value) if isinstance(value, Decimal) else value)
+
+
 def to_label(value: Any) -> str:
     """Return the name of a value as a class: what the file holds, normalized, and 3 for the number 3.0."""
     if isinstance(value, Decimal):
