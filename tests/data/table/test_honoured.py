@@ -133,6 +133,28 @@ def test_a_decimal_label_of_a_binary_file_is_exact(scale: int, tmp_path: Path) -
     assert tuple(table(tmp_path, "a.parquet", task="multiclass").classes) == tuple(map(str, LONG))
 
 
+NUMBERS = [100 * (i % 30) + 7 for i in range(4 * N)]  # 30 levels, which would be a regression
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "kinds", "first"),
+    [
+        ("a.csv", NUMBERS, {"y": "category"}, 7),
+        ("a.parquet", NUMBERS, {"y": "category"}, 7),
+        ("a.parquet", pd.Categorical(NUMBERS), None, 7),
+        ("a.parquet", pd.Categorical([*map(str, NUMBERS)]), None, "7"),
+        ("a.csv", [f"2024-01-{i % 30 + 1:02d}" for i in range(4 * N)], {"y": "category"}, "2024-01-01"),
+    ],
+)
+def test_a_target_that_is_a_category_has_classes(
+    name: str, y: Any, kinds: dict[str, str] | None, first: Any, tmp_path: Path
+) -> None:
+    write(tmp_path / name, c=CODES * 4, x=range(4 * N), y=y)
+    data = table(tmp_path, name, kinds=kinds)
+    assert (data.target.task, len(data.classes), data.classes[0]) == ("multiclass", 30, first)
+    assert table(tmp_path, name, kinds=kinds, task="multiclass").classes == data.classes
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
 def test_a_boolean_target_stays_boolean(name: str, tmp_path: Path) -> None:
     write(tmp_path / name, y=[True, False] * (N // 2))

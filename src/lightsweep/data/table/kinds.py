@@ -88,7 +88,7 @@ def infer_columns(
     left_out: dict[str, str] = {}
     for name in names:
         values = to_arrow(frame[name], dialect)
-        declared = Kind.CATEGORY if _is_category(frame[name].dtype) else None
+        declared = Kind.CATEGORY if is_declared_category(frame[name].dtype) else None
         kind = kinds.get(name, declared)
         column = _why_useless(values, is_train=is_train, target=target) or _infer(
             values, name=name, kind=kind, where=lambda i: where(int(frame.index[i]))
@@ -124,7 +124,7 @@ def _are_equal(values: pa.Array, target: pa.Array) -> bool:
     return all(np.array_equal(to_texts(one), to_texts(other)) for one, other in parts)
 
 
-def _is_category(dtype: Any) -> bool:
+def is_declared_category(dtype: Any) -> bool:
     """True if the file, or the frame, declares that the column has levels."""
     is_arrow = isinstance(dtype, pd.ArrowDtype)
     return isinstance(dtype, pd.CategoricalDtype) or (is_arrow and pa.types.is_dictionary(dtype.pyarrow_dtype))

@@ -63,7 +63,8 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
     names = target_names(selected, [str(name) for name in first.frame.columns], table=first.name)
     features = _features(first, settings, names)
     _check_columns(tables, needed=[*features, *names])
-    target = find_target([*tables.values()], names=names, task=Task(settings.task) if settings.task else None)
+    task = Task(settings.task) if settings.task else None
+    target = find_target([*tables.values()], names=names, task=task, kinds=settings.kinds)
     labelled, target, notes = _label(tables, target, settings)
     columns, left_out = infer_columns(
         first.frame,
