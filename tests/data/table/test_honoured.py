@@ -65,6 +65,34 @@ def test_numbers_that_begin_with_one_zero_stay_numbers(tmp_path: Path) -> None:
     assert column(table(tmp_path, kinds={"c": "number"})).kind == "number"
 
 
+PLAIN = ["10501", "21234", "99999"] * (N // 3)  # as CODES, without leading zeros
+
+
+@pytest.mark.parametrize("key", ["val_path", "test_path"])
+@pytest.mark.parametrize("name", ["late.csv", "late.parquet"])
+def test_codes_in_a_later_file_are_no_numbers(key: str, name: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=PLAIN)
+    write(tmp_path / name)
+    with pytest.raises(ConfigError, match=r"late\..*, column 'c' is '00501'.*data.kinds=\{c:category\}"):
+        _ = table(tmp_path, **{key: name}).folder
+    for kind in ("category", "number"):
+        assert column(table(tmp_path, kinds={"c": kind}, **{key: name})).kind == kind
+
+
+def test_codes_are_no_numbers_in_a_prediction(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=PLAIN)
+    write(tmp_path / "new.csv")
+    for kinds in (None, {"c": "number"}):
+        preprocessing = saved(table(tmp_path, kinds=kinds), tmp_path)
+        rows = next(read_batches(tmp_path / "new.csv"))
+        if kinds is None:
+            with pytest.raises(ConfigError, match=r"row 0 .*, column 'c' is '00501', which has a leading zero"):
+                preprocessing.transform(rows)
+        else:
+            preprocessing.transform(rows)
+        preprocessing.transform(next(read_batches(tmp_path / "a.csv")))
+
+
 def test_codes_agree_as_text_numbers_and_categories(tmp_path: Path) -> None:
     write(tmp_path / "a.csv")
     preprocessing = saved(table(tmp_path), tmp_path)
@@ -87,6 +115,19 @@ def test_a_declared_category_is_one_whatever_its_levels_are(tmp_path: Path) -> N
         expected = preprocessing.transform(read_frame(tmp_path / "a.parquet"))
         for c in (numbers["c"], numbers["c"].astype(float), numbers["c"].astype(str), numbers["c"].astype("category")):
             np.testing.assert_array_equal(preprocessing.transform(numbers.assign(c=c)), expected)
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [1.5, 2.0, 3.0], ["a", "b", "c"]])
+@pytest.mark.parametrize("rows", [7, N])
+def test_a_dictionary_of_arrow_is_a_category(values: list[Any], rows: int, tmp_path: Path) -> None:
+    c = pa.array(values * (N // 3)).dictionary_encode()
+    pq.write_table(pa.table({"c": c, "x": range(N), "y": CLASSES}), tmp_path / "a.parquet", row_group_size=rows)
+    data = table(tmp_path, "a.parquet")
+    assert column(data).kind == "category"
+    batches = pd.concat(read_batches(tmp_path / "a.parquet", rows=7))
+    np.testing.assert_array_equal(
+        data.preprocessing.transform(batches), data.preprocessing.transform(read_frame(tmp_path / "a.parquet"))
+    )
 
 
 @pytest.mark.parametrize(

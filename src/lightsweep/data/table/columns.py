@@ -13,6 +13,7 @@ from lightsweep.data.reading.dialect import Dialect
 from lightsweep.data.reading.spelling import normalized
 from lightsweep.data.table.values import (
     RowLocator,
+    check_no_codes,
     check_not_nested,
     check_zones,
     date_parts,
@@ -40,7 +41,7 @@ class Column:
 
     Of dates, `date_format` is set for texts, `has_time` if they have hours, and `has_zone` if they have a time zone
     (None: not known). `unit` is the sign beside the numbers of a text. `width` is the number of digits of codes that
-    all have the same, so that 1234 is 01234.
+    all have the same, so that 1234 is 01234. `refuses_codes` is set for numbers whose kind was inferred: 01234 is none.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Column:
     has_zone: bool | None = None
     unit: str | None = None
     width: int = 0
+    refuses_codes: bool = False
     why: str = ""
 
     @property
@@ -73,6 +75,8 @@ class Column:
                 check_zones(values, has_zone=self.has_zone, name=self.name, where=where)
             days = to_days(values, date_format=self.date_format, name=self.name, where=where)
             return dict(zip(self.typed_names, date_parts(days), strict=False))
+        if self.refuses_codes:
+            check_no_codes(values, name=self.name, where=where)
         return {self.name: to_floats(values, name=self.name, where=where, unit=self.unit)}
 
     def _code(self, level: str) -> str:

@@ -135,6 +135,7 @@ def _infer(values: pa.Array, *, name: str, kind: str | None, where: RowLocator) 
     check_not_nested(values, name=name, where=where, remedy=f"Leave it out: data.drop=[{name}].")
     if kind is None and _counts_rows(values, name=name):
         return "row numbers"
+    is_given = kind is not None
     kind = kind or _kind_of(values, name=name, where=where)
     if kind is None:
         return "row identifiers: most cells are unique"
@@ -143,7 +144,8 @@ def _infer(values: pa.Array, *, name: str, kind: str | None, where: RowLocator) 
     if kind == Kind.CATEGORY:
         return _category_column(values, name=name)
     unit = unit_of(values) if kind == Kind.NUMBER and is_text_type(values.type) else None
-    return Column(name, Kind(kind), unit=unit, why=f"in {unit}" if unit else "")
+    refuses_codes = kind == Kind.NUMBER and not is_given
+    return Column(name, Kind(kind), unit=unit, refuses_codes=refuses_codes, why=f"in {unit}" if unit else "")
 
 
 def _holds_times(dtype: Any) -> bool:
