@@ -174,6 +174,12 @@ def test_a_decimal_label_of_a_binary_file_is_exact(scale: int, tmp_path: Path) -
     assert tuple(table(tmp_path, "a.parquet", task="multiclass").classes) == tuple(map(str, LONG))
 
 
+@pytest.mark.parametrize("labels", [["10", "nan", "2", "a"], ["nan", "10", "a", "2"]])
+def test_labels_are_sorted_with_nan_as_a_text(labels: list[str], tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", y=[labels[i % 4] for i in range(N)])
+    assert tuple(table(tmp_path, missing=[], task="multiclass").classes) == ("2", "10", "a", "nan")
+
+
 NUMBERS = [100 * (i % 30) + 7 for i in range(4 * N)]  # 30 levels, which would be a regression
 
 
@@ -356,6 +362,13 @@ def test_rare_classes_are_left_out_or_become_one(
     assert (tuple(data.classes), data.target.d_out) == (classes, len(classes))
     assert f"{n_rows} rows" in overview(data)
     assert "3 rare classes with 4 rows" in overview(data)
+
+
+def test_few_rows_of_rare_classes_are_no_class(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", y=[*CLASSES[:-2], "few", "one"])
+    with pytest.raises(ConfigError, match=r"the class 'other' has 2 rows.*, or set data.rare_classes=drop\.$"):
+        _ = table(tmp_path, rare_classes="other").splits
+    assert tuple(table(tmp_path, rare_classes="drop").classes) == ("north", "south", "west")
 
 
 def test_a_class_without_rows_for_training_is_rare(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The target columns of a table: the task that they imply, and their values as labels or numbers."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -128,11 +129,13 @@ def _quantities(table: Table, name: str) -> npt.NDArray[np.float64]:
 def _levels(columns: Sequence[pa.Array]) -> list[str]:
     """Return the sorted labels of the target column of each table, as their texts; numbers first, and by their size."""
     levels = {to_label(level) for values in columns for level in values.unique().drop_null().to_pylist()}
-    return sorted(levels - {MISSING_LEVEL}, key=lambda level: (not is_number(level), _size(level), level))
+    return sorted(levels - {MISSING_LEVEL}, key=_rank)
 
 
-def _size(text: str) -> float:
-    return float(text) if is_number(text) else 0.0
+def _rank(level: str) -> tuple[bool, float, str]:
+    """Return the key that sorts numbers first; NaN has no size, and so is a text."""
+    size = float(level) if is_number(level) else math.nan
+    return (True, 0.0, level) if math.isnan(size) else (False, size, level)
 
 
 def _check_implies_task(values: pa.Array, *, name: str, where: RowLocator) -> None:

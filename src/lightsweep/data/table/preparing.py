@@ -25,7 +25,7 @@ from lightsweep.data.table.labels import (
 )
 from lightsweep.data.table.overview import FAR_OUTSIDE, notes_on_outliers, overview_of
 from lightsweep.data.table.preprocessing import TRANSFORMER, TablePreprocessing, rows_per_block
-from lightsweep.data.table.rare_classes import RareClasses, handle_rare_classes
+from lightsweep.data.table.rare_classes import RareClassPolicy, handle_rare_classes
 from lightsweep.data.table.source import Table, TableSettings
 from lightsweep.data.table.splitting import (
     SPLIT_NAMES,
@@ -114,7 +114,7 @@ def _label(
 
     Return the target without the rare classes, too, and notes on what was done with them.
     """
-    how = RareClasses(settings.rare_classes)
+    how = RareClassPolicy(settings.rare_classes)
     y = [_encode(table, target) for table in tables.values()]
     notes = [note_on_spellings([*tables.values()], target), _note_on_missing(tables, y, target)]
     y, target, few_rows = handle_rare_classes(y, target, minimum=len(SPLIT_NAMES), how=how)
@@ -126,7 +126,7 @@ def _label(
             replace(one, y=labels, assignment=np.where(labels < 0, UNUSED, one.assignment).astype(np.int8))
             for one, labels in zip(labelled, y, strict=True)
         ]
-    check_splits(labelled, target=target)
+    check_splits(labelled, target=target, policy=how)
     if settings.refit:
         for one in labelled:
             one.assignment[one.assignment == VAL] = TRAIN
