@@ -9,7 +9,7 @@ import hydra.utils
 import pytest
 from omegaconf import OmegaConf
 
-from lightsweep.config.fingerprint import Fingerprint, differences, is_within, side_by_side
+from lightsweep.config.fingerprint import ADDED, Fingerprint, differences, is_within, side_by_side
 from lightsweep.config.targets import RENAMED_TARGETS
 from tests.conftest import Compose
 
@@ -50,6 +50,26 @@ def test_all_settings_of_each_choice_of_a_group_count(composed: Compose) -> None
     other = composed("hparams_search=mlp", "optimizer=sgd", "optimizer.momentum=0.5")
     then, now = (Fingerprint.of([adam, choice], space=SPACE, direction="maximize") for choice in (sgd, other))
     assert differences(then.strict, now.strict) == {"optimizer.momentum": ("0.9", "0.5")}
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("verbose=true", []),
+        ("data.rare_classes=drop", ["data.rare_classes"]),
+        ("data.encoding=latin-1", ["data.encoding"]),
+        ("data.scale=quantile", ["data.scale"]),
+    ],
+)
+def test_a_key_that_an_earlier_version_did_not_have_counts_once_it_is_set(
+    override: str, changed: list[str], composed: Compose
+) -> None:
+    table = ("data=table", "data.path=a.csv", "data.target=y")
+    now = fingerprint(composed, *table).strict
+    then = {key: value for key, value in now.items() if key not in ADDED}
+    assert then.keys() | ADDED.keys() == now.keys()
+    assert list(differences(then, fingerprint(composed, *table, override).strict)) == changed
+    assert differences(then | {"data.rare_classes": "drop"}, now) == {"data.rare_classes": ("drop", "refuse")}
 
 
 @pytest.mark.parametrize("key", ["path", "val_path", "test_path", "y_path"])

@@ -311,6 +311,17 @@ def test_a_change_of_versions_is_a_warning(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err == ""
 
 
+def test_a_search_of_a_version_that_read_codes_as_numbers_is_resumed_with_a_warning_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    storage = InMemoryStorage()
+    record(storage, seed="1")
+    assert not record(storage, seed="1", **{"data.encoding": "None"})
+    assert "data.kinds={<column>:number}" in capsys.readouterr().err
+    record(storage, seed="1", **{"data.encoding": "None"})
+    assert capsys.readouterr().err == ""
+
+
 def test_a_study_that_was_not_made_by_lightsweep_is_rejected() -> None:
     storage = InMemoryStorage()
     foreign = optuna.create_study(study_name="mlp", storage=storage, direction="maximize")

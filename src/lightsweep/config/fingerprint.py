@@ -44,6 +44,14 @@ HARMLESS = (
     "callbacks.last_checkpoint",
 )
 
+# Keys that a later version added, each with the value that means what was done before.
+ADDED = {
+    "data.encoding": "None",
+    "data.rare_classes": "refuse",
+    "data.target_scale": "standard",
+    "data.thousands": "None",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
@@ -97,7 +105,11 @@ def is_within(key: str, groups: Sequence[str]) -> bool:
 
 
 def differences(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Return the changed keys, each with its former and its present value."""
+    """Return the changed keys, each with its former and its present value.
+
+    A key that an earlier version did not have is unchanged while it has the value of `ADDED`.
+    """
+    then = {key: value for key, value in ADDED.items() if now.get(key) == value} | {**then}
     return {
         key: (then.get(key, "-"), now.get(key, "-")) for key in sorted({*then, *now}) if then.get(key) != now.get(key)
     }

@@ -20,6 +20,12 @@ from lightsweep.trial.pruner import build_from_optuna
 FINGERPRINT = "lightsweep:fingerprint"
 CHOICES = f"{SEARCHED}choice("
 SAMPLER = "hydra.sweeper.sampler"
+READS_CODES = "data.encoding"  # the versions with this key read 01234 in a table as a code
+NOTE_ON_CODES = (
+    "warning: this search began with an earlier version, which read 01234 as a number. Now a column of a text file"
+    " with leading zeros is a category, and trials would not compare. If the table has one, let it be a number:"
+    " 'data.kinds={<column>:number}' 'allow_changes=[data.kinds]'"
+)
 WAYS_OUT = "Choose another name (hydra.sweeper.study_name=...) or another storage (hydra.sweeper.storage=...)."
 
 
@@ -78,10 +84,13 @@ def fingerprint_of(study: optuna.Study) -> Fingerprint | None:
 def record_fingerprint(study: optuna.Study, now: Fingerprint, *, allow_changes: Sequence[str]) -> bool:
     """Record the settings in the study. Returns whether strict settings have changed.
 
-    Prints a warning that lists all changes. Raises what `check_changes` raises.
+    Prints a warning that lists all changes, and one if columns are read in another way since then. Raises what
+    `check_changes` raises.
     """
     changed = check_changes(study, now, allow_changes=allow_changes)
     then = fingerprint_of(study)
+    if then is not None and READS_CODES in now.strict and READS_CODES not in then.strict:
+        print(NOTE_ON_CODES, file=sys.stderr)
     if then is not None and (all_changes := changed | differences(then.informational, now.informational)):
         print(f"warning: changed since this search began:\n{side_by_side(all_changes)}", file=sys.stderr)
     if now != then:

@@ -16,6 +16,7 @@ from lightsweep.data.reading.frames import read_batches, read_frame
 from lightsweep.data.saved_preprocessing import load_preprocessing
 from lightsweep.data.table.columns import Column
 from lightsweep.data.table.module import TableDataModule
+from lightsweep.data.table.source import Table
 from lightsweep.errors import ConfigError
 from tests.data.table.tables import table
 
@@ -64,6 +65,34 @@ def test_numbers_that_begin_with_one_zero_stay_numbers(tmp_path: Path) -> None:
     assert column(table(tmp_path, kinds={"c": "number"})).kind == "number"
 
 
+PLAIN = ["10501", "21234", "99999"] * (N // 3)  # as CODES, without leading zeros
+
+
+@pytest.mark.parametrize("key", ["val_path", "test_path"])
+@pytest.mark.parametrize("name", ["late.csv", "late.parquet"])
+def test_codes_in_a_later_file_are_no_numbers(key: str, name: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=PLAIN)
+    write(tmp_path / name)
+    with pytest.raises(ConfigError, match=r"late\..*, column 'c' is '00501'.*data.kinds=\{c:category\}"):
+        _ = table(tmp_path, **{key: name}).folder
+    for kind in ("category", "number"):
+        assert column(table(tmp_path, kinds={"c": kind}, **{key: name})).kind == kind
+
+
+def test_codes_are_no_numbers_in_a_prediction(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=PLAIN)
+    write(tmp_path / "new.csv")
+    for kinds in (None, {"c": "number"}):
+        preprocessing = saved(table(tmp_path, kinds=kinds), tmp_path)
+        rows = next(read_batches(tmp_path / "new.csv"))
+        if kinds is None:
+            with pytest.raises(ConfigError, match=r"row 0 .*, column 'c' is '00501', which has a leading zero"):
+                preprocessing.transform(rows)
+        else:
+            preprocessing.transform(rows)
+        preprocessing.transform(next(read_batches(tmp_path / "a.csv")))
+
+
 def test_codes_agree_as_text_numbers_and_categories(tmp_path: Path) -> None:
     write(tmp_path / "a.csv")
     preprocessing = saved(table(tmp_path), tmp_path)
@@ -86,6 +115,19 @@ def test_a_declared_category_is_one_whatever_its_levels_are(tmp_path: Path) -> N
         expected = preprocessing.transform(read_frame(tmp_path / "a.parquet"))
         for c in (numbers["c"], numbers["c"].astype(float), numbers["c"].astype(str), numbers["c"].astype("category")):
             np.testing.assert_array_equal(preprocessing.transform(numbers.assign(c=c)), expected)
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [1.5, 2.0, 3.0], ["a", "b", "c"]])
+@pytest.mark.parametrize("rows", [7, N])
+def test_a_dictionary_of_arrow_is_a_category(values: list[Any], rows: int, tmp_path: Path) -> None:
+    c = pa.array(values * (N // 3)).dictionary_encode()
+    pq.write_table(pa.table({"c": c, "x": range(N), "y": CLASSES}), tmp_path / "a.parquet", row_group_size=rows)
+    data = table(tmp_path, "a.parquet")
+    assert column(data).kind == "category"
+    batches = pd.concat(read_batches(tmp_path / "a.parquet", rows=7))
+    np.testing.assert_array_equal(
+        data.preprocessing.transform(batches), data.preprocessing.transform(read_frame(tmp_path / "a.parquet"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,6 +174,34 @@ def test_a_decimal_label_of_a_binary_file_is_exact(scale: int, tmp_path: Path) -
     assert tuple(table(tmp_path, "a.parquet", task="multiclass").classes) == tuple(map(str, LONG))
 
 
+@pytest.mark.parametrize("labels", [["10", "nan", "2", "a"], ["nan", "10", "a", "2"]])
+def test_labels_are_sorted_with_nan_as_a_text(labels: list[str], tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", y=[labels[i % 4] for i in range(N)])
+    assert tuple(table(tmp_path, missing=[], task="multiclass").classes) == ("2", "10", "a", "nan")
+
+
+NUMBERS = [100 * (i % 30) + 7 for i in range(4 * N)]  # 30 levels, which would be a regression
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "kinds", "first"),
+    [
+        ("a.csv", NUMBERS, {"y": "category"}, 7),
+        ("a.parquet", NUMBERS, {"y": "category"}, 7),
+        ("a.parquet", pd.Categorical(NUMBERS), None, 7),
+        ("a.parquet", pd.Categorical([*map(str, NUMBERS)]), None, "7"),
+        ("a.csv", [f"2024-01-{i % 30 + 1:02d}" for i in range(4 * N)], {"y": "category"}, "2024-01-01"),
+    ],
+)
+def test_a_target_that_is_a_category_has_classes(
+    name: str, y: Any, kinds: dict[str, str] | None, first: Any, tmp_path: Path
+) -> None:
+    write(tmp_path / name, c=CODES * 4, x=range(4 * N), y=y)
+    data = table(tmp_path, name, kinds=kinds)
+    assert (data.target.task, len(data.classes), data.classes[0]) == ("multiclass", 30, first)
+    assert table(tmp_path, name, kinds=kinds, task="multiclass").classes == data.classes
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.parquet"])
 def test_a_boolean_target_stays_boolean(name: str, tmp_path: Path) -> None:
     write(tmp_path / name, y=[True, False] * (N // 2))
@@ -172,6 +242,15 @@ def test_texts_that_look_the_same_are_the_same(tmp_path: Path) -> None:
         np.testing.assert_array_equal(preprocessing.transform(frame), expected)
     decomposed = unicodedata.normalize("NFD", "Größe")
     assert table(tmp_path, drop=["x", decomposed], target="y").settings.drop == ["x", "Größe"]
+
+
+def test_names_of_a_frame_of_any_source_are_normalized() -> None:
+    name = unicodedata.normalize("NFD", "größe")
+    frame = pd.DataFrame({name: [1, 2], "a\u00a0b": [1, 2]})
+    given = Table("t", frame, lambda row: f"row {row}", targets=[name]).normalized(Dialect())
+    assert ([*given.frame.columns], given.targets) == (["größe", "a b"], ["größe"])
+    with pytest.raises(ConfigError, match="the columns 1 and 2 are both named 'größe'"):
+        Table("t", frame.set_axis([name, "größe"], axis=1), lambda row: "").normalized(Dialect())
 
 
 def test_names_that_look_the_same_are_refused(tmp_path: Path) -> None:
@@ -283,6 +362,13 @@ def test_rare_classes_are_left_out_or_become_one(
     assert (tuple(data.classes), data.target.d_out) == (classes, len(classes))
     assert f"{n_rows} rows" in overview(data)
     assert "3 rare classes with 4 rows" in overview(data)
+
+
+def test_few_rows_of_rare_classes_are_no_class(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", y=[*CLASSES[:-2], "few", "one"])
+    with pytest.raises(ConfigError, match=r"the class 'other' has 2 rows.*, or set data.rare_classes=drop\.$"):
+        _ = table(tmp_path, rare_classes="other").splits
+    assert tuple(table(tmp_path, rare_classes="drop").classes) == ("north", "south", "west")
 
 
 def test_a_class_without_rows_for_training_is_rare(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 The index of each frame numbers the rows from 0 below the header.
 """
 
+import base64
 import csv
 import zlib
 from collections.abc import Collection, Hashable, Iterator, Mapping
@@ -96,7 +97,9 @@ def _binary_batches(path: Path, *, rows: int = BATCH_ROWS) -> Iterator[pa.Record
     if path.name.lower().endswith(".parquet"):
         with pyarrow.parquet.ParquetFile(path) as file:
             check_names([*map(normalized, file.schema_arrow.names)], where=shown(path))
-            yield from file.iter_batches(batch_size=rows)
+            categories = _categories_in(file)
+            for batch in file.iter_batches(batch_size=rows):
+                yield _with_categories(batch, categories)
         return
     with pa.ipc.open_file(pa.memory_map(str(path))) as file:
         check_names([*map(normalized, file.schema.names)], where=shown(path))
@@ -105,21 +108,28 @@ def _binary_batches(path: Path, *, rows: int = BATCH_ROWS) -> Iterator[pa.Record
 
 def _as_frame(table: pa.Table, *, start: int) -> pd.DataFrame:
     saved_index = [name for name in table.column_names if name.startswith("__index_level_")]
-    table = _with_categories(table.drop_columns(saved_index))
+    table = table.drop_columns(saved_index)
     table = table.rename_columns([normalized(name) for name in table.column_names])
     frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
     frame.index = pd.RangeIndex(start, start + len(frame))
     return frame
 
 
-def _with_categories(table: pa.Table) -> pa.Table:
-    """Encode the columns that pandas has saved as categories; Parquet keeps this type for texts alone."""
-    columns = (table.schema.pandas_metadata or {}).get("columns", [])
-    for name in {column["field_name"] for column in columns if column["pandas_type"] == "categorical"}:
-        i = table.schema.get_field_index(name)
-        if i >= 0 and not pa.types.is_dictionary(table.schema.field(i).type):
-            table = table.set_column(i, name, table.column(i).dictionary_encode())
-    return table
+def _categories_in(file: pyarrow.parquet.ParquetFile) -> set[str]:
+    """Return the columns that were written as categories or dictionaries; Parquet keeps this type for texts alone."""
+    columns = (file.schema_arrow.pandas_metadata or {}).get("columns", [])
+    names = {column["field_name"] for column in columns if column["pandas_type"] == "categorical"}
+    written = (file.metadata.metadata or {}).get(b"ARROW:schema")
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(written))) if written else ()
+    return names | {field.name for field in schema if pa.types.is_dictionary(field.type)}
+
+
+def _with_categories(batch: pa.RecordBatch, names: Collection[str]) -> pa.RecordBatch:
+    columns = [
+        column.dictionary_encode() if name in names else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _no_rows(path: Path) -> ConfigError:

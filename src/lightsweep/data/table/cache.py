@@ -14,7 +14,7 @@ from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import full_disk
 from lightsweep.files import locked
 
-FORMAT = 5  # increase it when the written files change
+FORMAT = 6  # increase it when the written files change
 ABANDONED_S = 24 * 3600.0
 
 

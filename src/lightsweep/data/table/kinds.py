@@ -88,7 +88,7 @@ def infer_columns(
     left_out: dict[str, str] = {}
     for name in names:
         values = to_arrow(frame[name], dialect)
-        declared = Kind.CATEGORY if _is_category(frame[name].dtype) else None
+        declared = Kind.CATEGORY if is_declared_category(frame[name].dtype) else None
         kind = kinds.get(name, declared)
         column = _why_useless(values, is_train=is_train, target=target) or _infer(
             values, name=name, kind=kind, where=lambda i: where(int(frame.index[i]))
@@ -124,7 +124,7 @@ def _are_equal(values: pa.Array, target: pa.Array) -> bool:
     return all(np.array_equal(to_texts(one), to_texts(other)) for one, other in parts)
 
 
-def _is_category(dtype: Any) -> bool:
+def is_declared_category(dtype: Any) -> bool:
     """True if the file, or the frame, declares that the column has levels."""
     is_arrow = isinstance(dtype, pd.ArrowDtype)
     return isinstance(dtype, pd.CategoricalDtype) or (is_arrow and pa.types.is_dictionary(dtype.pyarrow_dtype))
@@ -135,6 +135,7 @@ def _infer(values: pa.Array, *, name: str, kind: str | None, where: RowLocator) 
     check_not_nested(values, name=name, where=where, remedy=f"Leave it out: data.drop=[{name}].")
     if kind is None and _counts_rows(values, name=name):
         return "row numbers"
+    is_given = kind is not None
     kind = kind or _kind_of(values, name=name, where=where)
     if kind is None:
         return "row identifiers: most cells are unique"
@@ -143,7 +144,8 @@ def _infer(values: pa.Array, *, name: str, kind: str | None, where: RowLocator) 
     if kind == Kind.CATEGORY:
         return _category_column(values, name=name)
     unit = unit_of(values) if kind == Kind.NUMBER and is_text_type(values.type) else None
-    return Column(name, Kind(kind), unit=unit, why=f"in {unit}" if unit else "")
+    refuses_codes = kind == Kind.NUMBER and not is_given
+    return Column(name, Kind(kind), unit=unit, refuses_codes=refuses_codes, why=f"in {unit}" if unit else "")
 
 
 def _holds_times(dtype: Any) -> bool:

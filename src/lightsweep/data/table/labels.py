@@ -1,8 +1,9 @@
 """The target columns of a table: the task that they imply, and their values as labels or numbers."""
 
+import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from lightsweep.data.reading.numbers import are_numbers, have_leading_zeros, is_number, unit_of
 from lightsweep.data.reading.spelling import normalized
+from lightsweep.data.table.columns import Kind
 from lightsweep.data.table.kinds import (
     BOOLEAN_PAIRS,
     HALF,
@@ -19,6 +21,7 @@ from lightsweep.data.table.kinds import (
     check_format,
     check_not_mixed,
     date_format_of,
+    is_declared_category,
 )
 from lightsweep.data.table.source import Table
 from lightsweep.data.table.values import (
@@ -65,10 +68,13 @@ def _target_name(selected: Any, columns: Sequence[str], *, table: str) -> str:
     raise ConfigError(f"data.target is '{selected}', but {table} has no such column. It has: {listed}.")
 
 
-def find_target(tables: Sequence[Table], *, names: tuple[str, ...], task: Task | None) -> Target:
+def find_target(
+    tables: Sequence[Table], *, names: tuple[str, ...], task: Task | None, kinds: Mapping[str, str] | None = None
+) -> Target:
     """Return the task and the classes of the target columns in all tables, without a scaler.
 
-    Raises `ConfigError` if the values do not fit the task.
+    A target that is a category, by its type or by `kinds`, has classes, also if they are many numbers. Raises
+    `ConfigError` if the values do not fit the task.
     """
     if task is Task.REGRESSION or (task is None and len(names) > 1):
         return Target(task=Task.REGRESSION, names=names)
@@ -78,12 +84,15 @@ def find_target(tables: Sequence[Table], *, names: tuple[str, ...], task: Task |
         )
     [name] = names
     columns = [table.values(name) for table in tables]
-    if task is None:
+    is_category = (kinds or {}).get(name) == Kind.CATEGORY or any(
+        is_declared_category(table.frame[name].dtype) for table in tables
+    )
+    if task is None and not is_category:
         for table, values in zip(tables, columns, strict=True):
             _check_implies_task(values, name=name, where=table.location)
     levels = _levels(columns)
     is_text = any(is_text_type(v.type) and name not in t.untyped for t, v in zip(tables, columns, strict=True))
-    if task is None and not is_text and _is_quantity(levels):
+    if task is None and not is_text and not is_category and _is_quantity(levels):
         return Target(task=Task.REGRESSION, names=names)
     classes = _classes(levels, is_text=is_text, is_boolean=all(pa.types.is_boolean(v.type) for v in columns))
     if len(classes) < 2:
@@ -120,11 +129,13 @@ def _quantities(table: Table, name: str) -> npt.NDArray[np.float64]:
 def _levels(columns: Sequence[pa.Array]) -> list[str]:
     """Return the sorted labels of the target column of each table, as their texts; numbers first, and by their size."""
     levels = {to_label(level) for values in columns for level in values.unique().drop_null().to_pylist()}
-    return sorted(levels - {MISSING_LEVEL}, key=lambda level: (not is_number(level), _size(level), level))
+    return sorted(levels - {MISSING_LEVEL}, key=_rank)
 
 
-def _size(text: str) -> float:
-    return float(text) if is_number(text) else 0.0
+def _rank(level: str) -> tuple[bool, float, str]:
+    """Return the key that sorts numbers first; NaN has no size, and so is a text."""
+    size = float(level) if is_number(level) else math.nan
+    return (True, 0.0, level) if math.isnan(size) else (False, size, level)
 
 
 def _check_implies_task(values: pa.Array, *, name: str, where: RowLocator) -> None:

@@ -196,7 +196,7 @@ class TableDataModule(FrameDataModule):
         # Columns of another kind, and columns that are text in the first file, keep their spelling: 01234 is not 1234.
         settings = self.settings
         as_text: set[Hashable] = {name for name, kind in (settings.kinds or {}).items() if kind != "number"}
-        untyped = self._class_columns() - as_text
+        untyped = self._class_columns()
         as_text |= untyped
         tables = {}
         for name, path in self.paths.items():

@@ -25,7 +25,7 @@ from lightsweep.data.table.labels import (
 )
 from lightsweep.data.table.overview import FAR_OUTSIDE, notes_on_outliers, overview_of
 from lightsweep.data.table.preprocessing import TRANSFORMER, TablePreprocessing, rows_per_block
-from lightsweep.data.table.rare_classes import RareClasses, handle_rare_classes
+from lightsweep.data.table.rare_classes import RareClassPolicy, handle_rare_classes
 from lightsweep.data.table.source import Table, TableSettings
 from lightsweep.data.table.splitting import (
     SPLIT_NAMES,
@@ -57,13 +57,14 @@ def prepare(tables: Mapping[str, Table], settings: TableSettings, folder: Path) 
     `tables` has "train", from which "val" and "test" are split unless they are tables of their own. Raises
     `ConfigError` with table, column and row if the tables do not fit the settings.
     """
-    tables = {name: replace(table, dialect=settings.dialect) for name, table in tables.items()}
+    tables = {name: table.normalized(settings.dialect) for name, table in tables.items()}
     first = tables["train"]
     selected = [*first.targets] if settings.target is None else settings.target
     names = target_names(selected, [str(name) for name in first.frame.columns], table=first.name)
     features = _features(first, settings, names)
     _check_columns(tables, needed=[*features, *names])
-    target = find_target([*tables.values()], names=names, task=Task(settings.task) if settings.task else None)
+    task = Task(settings.task) if settings.task else None
+    target = find_target([*tables.values()], names=names, task=task, kinds=settings.kinds)
     labelled, target, notes = _label(tables, target, settings)
     columns, left_out = infer_columns(
         first.frame,
@@ -113,7 +114,7 @@ def _label(
 
     Return the target without the rare classes, too, and notes on what was done with them.
     """
-    how = RareClasses(settings.rare_classes)
+    how = RareClassPolicy(settings.rare_classes)
     y = [_encode(table, target) for table in tables.values()]
     notes = [note_on_spellings([*tables.values()], target), _note_on_missing(tables, y, target)]
     y, target, few_rows = handle_rare_classes(y, target, minimum=len(SPLIT_NAMES), how=how)
@@ -125,7 +126,7 @@ def _label(
             replace(one, y=labels, assignment=np.where(labels < 0, UNUSED, one.assignment).astype(np.int8))
             for one, labels in zip(labelled, y, strict=True)
         ]
-    check_splits(labelled, target=target)
+    check_splits(labelled, target=target, policy=how)
     if settings.refit:
         for one in labelled:
             one.assignment[one.assignment == VAL] = TRAIN

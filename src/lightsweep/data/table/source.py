@@ -1,13 +1,15 @@
 """A table as it was read, and the settings to prepare it."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 from lightsweep.data.reading.dialect import Dialect
+from lightsweep.data.reading.spelling import normalized
+from lightsweep.data.reading.text_file import check_names
 from lightsweep.data.table.values import RowLocator, check_not_nested, to_arrow
 
 
@@ -28,6 +30,14 @@ class Table:
     dialect: Dialect = field(default_factory=Dialect)
     untyped: Collection[str] = ()
     missing_texts: Callable[[str], Mapping[str, int]] = lambda column: {}
+
+    def normalized(self, dialect: Dialect) -> "Table":
+        """Return it with this dialect and normalized names; raises `ConfigError` if two names become one."""
+        names = [normalized(str(name)) for name in self.frame.columns]
+        check_names(names, where=self.name)
+        targets = [normalized(name) for name in self.targets]
+        frame = self.frame if names == [*self.frame.columns] else self.frame.set_axis(names, axis=1)  # a copy
+        return replace(self, frame=frame, targets=targets, dialect=dialect)
 
     def location(self, i: int) -> str:
         return self.where(int(self.frame.index[i]))

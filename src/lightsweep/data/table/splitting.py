@@ -12,6 +12,7 @@ import pandas as pd
 from lightsweep.data.reading.numbers import is_number
 from lightsweep.data.splits import stratified_rows
 from lightsweep.data.table.kinds import date_format_of
+from lightsweep.data.table.rare_classes import RareClassPolicy
 from lightsweep.data.table.source import Table, TableSettings
 from lightsweep.data.table.values import MISSING_LEVEL, is_number_type, to_days, to_floats, to_texts
 from lightsweep.data.target import Target
@@ -181,7 +182,7 @@ def _nearest_cut(ranks: npt.NDArray[Any], at: int) -> int:
     return at if after == at else min(before, after, key=lambda cut: abs(cut - at))
 
 
-def check_splits(labelled: Sequence[LabelledTable], *, target: Target) -> None:
+def check_splits(labelled: Sequence[LabelledTable], *, target: Target, policy: RareClassPolicy) -> None:
     """Raise `ConfigError` if a split is empty, or if a class has too few rows or none for training."""
     assignment = np.concatenate([one.assignment for one in labelled])
     y = np.concatenate([one.y for one in labelled])
@@ -201,7 +202,7 @@ def check_splits(labelled: Sequence[LabelledTable], *, target: Target) -> None:
             raise ConfigError(
                 f"{_location(labelled, int(of_class.argmax()))}, column '{target.names[0]}': the class '{name}' has {n}"
                 f" rows, {n_train} of them for training; it needs at least {len(SPLIT_NAMES)} rows, and one for"
-                f" training. Give more such rows, or set data.rare_classes=drop or other.{remedy}"
+                f" training. Give more such rows{policy.remedy}.{remedy}"
             )
 
 

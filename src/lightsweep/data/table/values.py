@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lightsweep.data.reading.dialect import Dialect, in_dialect
-from lightsweep.data.reading.numbers import WORD_JOINER, is_number, trimmed, without_unit
+from lightsweep.data.reading.numbers import LEADING_ZEROS, WORD_JOINER, is_number, trimmed, without_unit
 from lightsweep.data.reading.spelling import normalized
 from lightsweep.errors import ConfigError
 
@@ -171,6 +171,13 @@ def to_level(value: Any) -> str:
     return whole(to_label(value))
 
 
+def to_former_level(value: Any) -> str:
+    """Return the name of a value as a level, as models know it that were trained before texts were normalized."""
+    if isinstance(value, str):
+        return whole(value.strip())
+    return to_level(float(value) if isinstance(value, Decimal) else value)
+
+
 def to_label(value: Any) -> str:
     """Return the name of a value as a class: what the file holds, normalized, and 3 for the number 3.0."""
     if isinstance(value, Decimal):
@@ -232,6 +239,19 @@ def check_zones(values: pa.Array, *, has_zone: bool, name: str, where: RowLocato
         raise ConfigError(
             f"{moment} a time zone, but other times of this column have none. Write the local time without it"
             " (pandas: .dt.tz_convert('Europe/Berlin').dt.tz_localize(None))."
+        )
+
+
+def check_no_codes(values: pa.Array, *, name: str, where: RowLocator) -> None:
+    """Raise `ConfigError` at the first text of digits with a leading zero, such as 01234."""
+    if not is_text_type(values.type):
+        return
+    first = pc.index(pc.match_substring_regex(values, LEADING_ZEROS), True).as_py()
+    if first >= 0:
+        raise ConfigError(
+            f"{where(first)}, column '{name}' is {values[first].as_py()!r}, which has a leading zero, but the numbers"
+            f" of training have none. If they are codes, train with data.kinds={{{name}:category}}; if they are"
+            f" numbers, write them without it, or train with data.kinds={{{name}:number}}."
         )
 
 
