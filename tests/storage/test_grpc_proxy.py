@@ -10,12 +10,12 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.storages import RDBStorage
+from optuna.storages import GrpcStorageProxy, RDBStorage
 
 from lightsweep.errors import ConfigError
 from lightsweep.preflight.storage_checks import existing_study
 from lightsweep.storage import grpc_proxy
-from lightsweep.storage.grpc_proxy import address_of
+from lightsweep.storage.grpc_proxy import address_of, lost_server_as_error
 from lightsweep.storage.storage import check_url, open_storage
 from tests.command import SMALL, rows_of, succeed, the_folder
 
@@ -98,6 +98,22 @@ def test_a_missing_package_is_the_command_that_installs_it(module: str, tmp_path
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     last = ran.stderr.strip().splitlines()[-1]
     assert last.endswith("needs grpcio and protobuf: pip install -c constraints.txt -e '.[grpc]'")
+
+
+@needs_grpc
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_server_that_ends_is_one_error_whatever_optuna_raises_from_it() -> None:
+    proxy = GrpcStorageProxy(port=free_port())
+    with (
+        pytest.raises(ConfigError, match=r"gRPC server .* failed: .*refused.* go on with resume=last"),
+        lost_server_as_error(),
+    ):
+        try:
+            proxy.get_trial(0)
+        except Exception:
+            raise UnboundLocalError from None  # as `study.optimize` does
+    with pytest.raises(KeyError), lost_server_as_error():
+        raise KeyError
 
 
 @needs_grpc

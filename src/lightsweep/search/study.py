@@ -18,6 +18,7 @@ from lightsweep.search.space import SearchSpace
 from lightsweep.trial.pruner import build_from_optuna
 
 FINGERPRINT = "lightsweep:fingerprint"
+N_TRIALS = "lightsweep:n_trials"
 CHOICES = f"{SEARCHED}choice("
 SAMPLER = "hydra.sweeper.sampler"
 WAYS_OUT = "Choose another name (hydra.sweeper.study_name=...) or another storage (hydra.sweeper.storage=...)."
@@ -87,6 +88,12 @@ def record_fingerprint(study: optuna.Study, now: Fingerprint, *, allow_changes: 
     if now != then:
         study.set_user_attr(FINGERPRINT, now.to_record())
     return bool(changed)
+
+
+def record_n_trials(study: optuna.Study, n_trials: int) -> None:
+    """Record how many trials the search is to run, for `python -m lightsweep.status`."""
+    if study.user_attrs.get(N_TRIALS) != n_trials:
+        study.set_user_attr(N_TRIALS, n_trials)
 
 
 def check_changes(study: optuna.Study, now: Fingerprint, *, allow_changes: Sequence[str]) -> dict[str, tuple[str, str]]:

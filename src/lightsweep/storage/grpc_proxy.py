@@ -1,6 +1,9 @@
 """`grpc://host:port`: Optuna's gRPC storage proxy, a server that stands between many workers and a database."""
 
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from optuna.exceptions import ExperimentalWarning
@@ -49,3 +52,28 @@ def open_proxy(url: str) -> BaseStorage:
             f" {READY_TIMEOUT_S:g} s. Start it (docs/workers.md, Storages), or correct host and port."
         ) from None
     return proxy
+
+
+@contextmanager
+def lost_server_as_error() -> Iterator[None]:
+    """Raise one `ConfigError` if the server of a proxy fails in the block."""
+    try:
+        yield
+    except Exception as error:
+        if reason := failure_of_server(error):
+            raise ConfigError(
+                f"the gRPC server of hydra.sweeper.storage failed: {reason}. Finished trials are kept. Start the server"
+                " again, then go on with resume=last."
+            ) from None
+        raise
+
+
+def failure_of_server(error: BaseException | None) -> str | None:
+    """Return what gRPC says, whichever exception Optuna raised from it; None if the exception has another cause."""
+    grpc = sys.modules.get("grpc")
+    while grpc is not None and error is not None:
+        # Optuna itself expects the other codes, such as that of a study that does not exist.
+        if isinstance(error, grpc.RpcError) and error.code().name in ("UNAVAILABLE", "UNKNOWN", "UNIMPLEMENTED"):
+            return " ".join(str(error.details()).split()).rstrip(".")
+        error = error.__cause__ or error.__context__
+    return None
