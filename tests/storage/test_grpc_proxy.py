@@ -71,8 +71,16 @@ def test_a_url_names_host_and_port(url: str, address: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["grpc://", "grpc://:13000", "grpc://host:port", "grpc://host:99999", "grpc://[::1", "grpc://host:1/db"]
-    + ["grpc://user:secret@host:1", "grpc://host:1?password=secret"],
+    [
+        "grpc://",
+        "grpc://:13000",
+        "grpc://host:port",
+        "grpc://host:99999",
+        "grpc://[::1",
+        "grpc://host:1/db",
+        "grpc://user:secret@host:1",
+        "grpc://host:1?password=secret",
+    ],
 )
 def test_any_other_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="not of the form grpc://host:port") as caught:
@@ -103,17 +111,24 @@ def test_a_missing_package_is_the_command_that_installs_it(module: str, tmp_path
 @needs_grpc
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_server_that_ends_is_one_error_whatever_optuna_raises_from_it() -> None:
+    import grpc
+
     proxy = GrpcStorageProxy(port=free_port())
-    with (
-        pytest.raises(ConfigError, match=r"gRPC server .* failed: .*refused.* go on with resume=last"),
-        lost_server_as_error(),
-    ):
+
+    @lost_server_as_error()
+    def search() -> None:
         try:
             proxy.get_trial(0)
-        except Exception:
+        except grpc.RpcError:
             raise UnboundLocalError from None  # as `study.optimize` does
-    with pytest.raises(KeyError), lost_server_as_error():
-        raise KeyError
+
+    with pytest.raises(ConfigError, match=r"gRPC server .* failed: .*refused.* go on with resume=last"):
+        search()
+
+
+def test_other_errors_stay_as_they_are() -> None:
+    with pytest.raises(KeyError, match="study"), lost_server_as_error():
+        raise KeyError("study")
 
 
 @needs_grpc

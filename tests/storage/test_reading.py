@@ -1,6 +1,5 @@
 """A storage that is opened to read: nothing is created, locked or repaired."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def test_a_journal_is_read_while_a_line_is_written_and_after_it(tmp_path: Path) 
     url = two_trials(tmp_path / "study.journal")
     whole = Path(url).read_bytes()
     Path(url).write_bytes(whole[:-5])
-    os.symlink(url, f"{url}.lock")  # held by the writer
+    Path(f"{url}.lock").symlink_to(url)  # held by the writer
     study = optuna.load_study(study_name="mlp", storage=open_to_read(url))
     assert [trial.value for trial in study.trials] == [0.5, None]
     assert Path(url).read_bytes() == whole[:-5]
