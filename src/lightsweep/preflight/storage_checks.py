@@ -13,6 +13,7 @@ from lightsweep.errors import USER_ERRORS, ConfigError
 from lightsweep.report.results import TABLE
 from lightsweep.search.folder import folder_problem
 from lightsweep.search.study import check_changes, check_kind
+from lightsweep.storage.grpc_proxy import is_grpc
 from lightsweep.storage.password import SQLITE, masked, masked_in
 from lightsweep.storage.storage import ALTERNATIVES, check_url, is_in_memory, open_storage
 
@@ -99,7 +100,7 @@ def _has_studies(url: str) -> bool:
     path = _path_of(url)
     if path is not None and (not path.is_file() or path.stat().st_size == 0):
         return False
-    if "://" not in url:
+    if "://" not in url or is_grpc(url):  # the server of a proxy has created its tables
         return True
     from sqlalchemy import create_engine, inspect
     from sqlalchemy.exc import SQLAlchemyError

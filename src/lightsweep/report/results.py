@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from lightsweep.config.command_line import config_dir_in
 from lightsweep.files import write_atomically, yaml_of
 from lightsweep.report.statistics import StudyStatistics
+from lightsweep.storage.storage import JOURNAL
 from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.params import params_of
 from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, status_of
@@ -117,6 +118,18 @@ def read_results(folder: Path) -> dict[str, Any]:
     """Return the entries of the YAML file, {} if the search has no best trial."""
     results = _read(folder)
     return results if "best_trial" in results else {}
+
+
+def read_location(folder: Path) -> tuple[str, str] | None:
+    """Return the storage of the search in `folder` and the name of its study, None without a results file.
+
+    The password in the URL of a storage is masked.
+    """
+    results = _read(folder)
+    if "storage" not in results or "study_name" not in results:
+        return None
+    journal = folder / JOURNAL  # right also after the folder was moved
+    return str(journal if journal.is_file() else results["storage"]), str(results["study_name"])
 
 
 def _read(folder: Path) -> dict[str, Any]:

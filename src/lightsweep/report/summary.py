@@ -12,6 +12,7 @@ from lightsweep.errors import aligned
 from lightsweep.files import shown
 from lightsweep.report.formatting import format_value
 from lightsweep.report.results import Results
+from lightsweep.storage.grpc_proxy import is_grpc
 from lightsweep.storage.password import masked
 from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.status import FAIL_REASON, status_of
@@ -47,7 +48,9 @@ def of_model(folder: Path, *, results: Results, refit: Outcome | None, url: str)
 def _next_steps(folder: Path, *, results: Results, is_exported: bool, url: str) -> dict[str, str]:
     install = "" if importlib.util.find_spec("optuna_dashboard") else "pip install optuna-dashboard; "
     storage = shlex.quote(masked(url) if "://" in url else shown(Path(url)))
-    commands = {"report": shown(folder / "report.html"), "dashboard": f"{install}optuna-dashboard {storage}"}
+    commands = {"report": shown(folder / "report.html")}
+    if not is_grpc(url):  # optuna-dashboard takes the URL of the database behind the proxy
+        commands["dashboard"] = f"{install}optuna-dashboard {storage}"
     if is_exported:
         commands["model"] = _model_command(folder / "best")
     else:

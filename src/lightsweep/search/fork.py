@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
-from omegaconf import OmegaConf
 from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -14,10 +12,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from lightsweep.config.fingerprint import Fingerprint, differences, is_within
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown
-from lightsweep.report.results import RESULTS
+from lightsweep.report.results import RESULTS, read_location
 from lightsweep.search.space import SearchSpace
 from lightsweep.search.study import WAYS_OUT, fingerprint_of
-from lightsweep.storage.storage import JOURNAL, open_storage
+from lightsweep.storage.storage import open_storage
 from lightsweep.trial.status import status_of
 
 FORKED_FROM = "forked_from"  # the user attribute that names the original of a copied trial
@@ -69,16 +67,13 @@ def open_source(folder: str, *, storage: str) -> Source:
 
 def _location(folder: Path, *, storage: str) -> tuple[str, str]:
     """Return the storage URL and the name of the study."""
-    try:
-        results: Any = OmegaConf.load(folder / RESULTS)
-        url, name = str(results.storage), str(results.study_name)
-    except Exception:  # noqa: BLE001  (missing, truncated, or another file of this name)
+    location = read_location(folder)
+    if location is None:
         raise ConfigError(
             f"fork={folder}: that folder holds no {RESULTS}, so it is not the folder of a search with a finished trial."
             " Searches are in outputs/<name>/<date_time>/."
-        ) from None
-    if (folder / JOURNAL).is_file():  # also right after the folder was moved
-        return str(folder / JOURNAL), name
+        )
+    url, name = location
     return (storage if "***" in url else url), name  # the password is masked in the file
 
 

@@ -18,6 +18,7 @@ from lightsweep.search.space import SearchSpace
 from lightsweep.trial.pruner import build_from_optuna
 
 FINGERPRINT = "lightsweep:fingerprint"
+N_TRIALS = "lightsweep:n_trials"
 CHOICES = f"{SEARCHED}choice("
 SAMPLER = "hydra.sweeper.sampler"
 READS_CODES = "data.encoding"  # the versions with this key read 01234 in a table as a code
@@ -96,6 +97,12 @@ def record_fingerprint(study: optuna.Study, now: Fingerprint, *, allow_changes: 
     if now != then:
         study.set_user_attr(FINGERPRINT, now.to_record())
     return bool(changed)
+
+
+def record_n_trials(study: optuna.Study, n_trials: int) -> None:
+    """Record how many trials the search is to run, for `python -m lightsweep.status`."""
+    if study.user_attrs.get(N_TRIALS) != n_trials:
+        study.set_user_attr(N_TRIALS, n_trials)
 
 
 def check_changes(study: optuna.Study, now: Fingerprint, *, allow_changes: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from optuna.storages import BaseStorage, get_storage
 
 from lightsweep.errors import ConfigError
+from lightsweep.storage.grpc_proxy import address_of, is_grpc, open_proxy
 from lightsweep.storage.journal import open_journal
 from lightsweep.storage.password import SQLITE, masked, masked_in, passwords
 
@@ -49,7 +50,9 @@ def check_url(url: str) -> None:
             f"hydra.sweeper.storage is '{url}', a database in memory: the study would be lost, and workers would not"
             " see it. Leave it out, or give a file such as sqlite:///study.db."
         )
-    if "://" in url and not _is_readable(url):
+    if is_grpc(url):
+        address_of(url)
+    elif "://" in url and not _is_readable(url):
         spelling = "In a password write @ as %40, : as %3A and / as %2F, and the port as a number."
         raise ConfigError(
             f"hydra.sweeper.storage is '{masked(url)}', which can't be read as a URL."
@@ -73,6 +76,8 @@ def _is_readable(url: str) -> bool:
 def open_storage(url: str) -> BaseStorage:
     """Open a storage, or create its journal or database. Raise `ConfigError` if it can't be opened or written."""
     try:
+        if is_grpc(url):
+            return open_proxy(url)
         return _open_database(url) if "://" in url else open_journal(url)
     except ConfigError:
         raise

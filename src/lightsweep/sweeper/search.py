@@ -40,7 +40,8 @@ from lightsweep.search.jobs import TrialJobs, session_of
 from lightsweep.search.request import Request, parse_request
 from lightsweep.search.runner import TrialRunner
 from lightsweep.search.space import SearchSpace, group_names
-from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint
+from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint, record_n_trials
+from lightsweep.storage.grpc_proxy import lost_server_as_error
 from lightsweep.storage.password import hide_password, masked
 from lightsweep.storage.storage import open_storage, storage_url
 from lightsweep.sweeper.config import LightsweepConf
@@ -73,6 +74,7 @@ class Search:
         self.task_function = task_function
         self.monitor = str(OmegaConf.select(config, "monitor", default="value"))
 
+    @lost_server_as_error()
     def run(self, arguments: Sequence[str]) -> None:
         """Search until `n_trials` are finished, then refit the best. Nothing is written before everything is checked.
 
@@ -262,6 +264,7 @@ class Search:
         for trial in results.sync(study):
             keeper.add(trial)
         there = results.statistics.n_finished
+        record_n_trials(study, total)
         if there and there >= total:
             print(f"This search is complete: all of its {there} trials are finished.", file=sys.stderr)
         progress = Progress(total=total, done=there, monitor=self.monitor, statistics=results.statistics)

@@ -61,6 +61,7 @@ class Heartbeat:
     def _write(self, **more: Any) -> None:
         self._beat += 1
         record = {**self.driver.to_record(), "beat": self._beat, "interval": self.interval, "stop": self._stop, **more}
+        record["time"] = time.time()  # only to be shown, because the clocks of two hosts may differ
         self.study.set_user_attr(key_of(self.driver), record)
 
 

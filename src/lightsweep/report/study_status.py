@@ -1,0 +1,189 @@
+"""What a study is doing now: its counts, its best trial, and who runs which trial. Any study of Optuna has one."""
+
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from lightsweep.errors import aligned
+from lightsweep.report.formatting import format_duration, format_value
+from lightsweep.report.snapshot import StudySnapshot
+from lightsweep.trial.heartbeat import key_of
+from lightsweep.trial.identity import Owner
+from lightsweep.trial.params import params_of
+from lightsweep.trial.status import STATUSES, status_of
+
+DEVICE = "device"  # the user attribute of a trial that names where it trains
+COLUMNS = ("trial", "host", "process", "device", "epochs", "since", "time", "", "process is")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningTrial:
+    """`step` and `value` are the last ones that the trial reported; what is not known is None."""
+
+    number: int
+    host: str | None
+    pid: int | None
+    device: str | None
+    step: int | None
+    max_epochs: int | None
+    since: str
+    seconds: float
+    value: float | None
+    process_is: str
+
+    def row(self) -> list[str]:
+        started = datetime.fromisoformat(self.since)
+        is_today = started.date() == datetime.now().date()
+        known = [*map(str, (self.number, self.host, self.pid, self.device))]
+        return [
+            *("-" if text == "None" else text for text in known),
+            _epochs(self.step, self.max_epochs),
+            f"{started:%H:%M:%S}" if is_today else f"{started:%Y-%m-%d %H:%M}",
+            format_duration(self.seconds),
+            "-" if self.value is None else format_value(self.value),
+            self.process_is,
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyStatus:
+    """A study at one moment. `best` has the number, value, epoch and hyperparameters of the best trial."""
+
+    study: str
+    storage: str
+    monitor: str
+    directions: list[str]
+    n_trials: int | None
+    counts: dict[str, int]
+    best: dict[str, Any] | None
+    running: list[RunningTrial]
+
+    @classmethod
+    def of(
+        cls, study: optuna.Study, *, storage: str, monitor: str, n_trials: int | None, max_epochs: int | None
+    ) -> "StudyStatus":
+        """Read the study. `storage` is shown as it is; `max_epochs` counts for trials that do not say otherwise."""
+        trials = study.get_trials(deepcopy=False)
+        counts = Counter(map(status_of, trials))
+        study_attrs = study.user_attrs
+        return cls(
+            study=study.study_name,
+            storage=storage,
+            monitor=monitor,
+            directions=[direction.name.lower() for direction in study.directions],
+            n_trials=n_trials,
+            counts={status: counts[status] for status in (*STATUSES, "running", "waiting")},
+            best=_best(study, monitor=monitor) if len(study.directions) == 1 else None,
+            running=[
+                _running(trial, study_attrs=study_attrs, max_epochs=max_epochs)
+                for trial in trials
+                if trial.state == TrialState.RUNNING
+            ],
+        )
+
+    def to_json(self) -> str:
+        """Return it as JSON. Numbers that are not finite are null."""
+        return json.dumps(_finite(asdict(self)), indent=1)
+
+    def text(self) -> str:
+        """Return it as people read it."""
+        return "\n".join([f"{self.study} in {self.storage}", *self._counts(), *self._best_lines(), *self._table()])
+
+    def _counts(self) -> list[str]:
+        n_finished = sum(self.counts[status] for status in STATUSES)
+        of = "" if self.n_trials is None else f" of {self.n_trials}"
+        kinds = ", ".join(f"{self.counts[status]} {status}" for status in STATUSES if self.counts[status])
+        return aligned(
+            [
+                ("Finished", f"{n_finished}{of}{f' ({kinds})' if kinds else ''}"),
+                ("Running", str(self.counts["running"])),
+                ("Waiting", str(self.counts["waiting"])),
+            ]
+        )
+
+    def _best_lines(self) -> list[str]:
+        if len(self.directions) > 1:
+            return ["", f"The study has {len(self.directions)} objectives, so there is no best trial."]
+        if self.best is None:
+            return ["", "No trial is complete yet."]
+        epoch = "" if self.best["epoch"] is None else f", epoch {self.best['epoch']}"
+        params = [(name, format_value(value)) for name, value in sorted(self.best["params"].items())]
+        heading = f"Best {self.monitor} {format_value(self.best['value'])} (trial {self.best['number']}{epoch})"
+        return ["", heading, *(aligned(params) if params else [])]
+
+    def _table(self) -> list[str]:
+        if not self.running:
+            return []
+        header = [name or self.monitor for name in COLUMNS]
+        return ["", "Running trials", *aligned([header, *(trial.row() for trial in self.running)])]
+
+
+def process_is(trial: FrozenTrial, study_attrs: Mapping[str, Any]) -> str:
+    """Return whether the process that runs a trial is alive.
+
+    On this host that is known. On another one the heartbeat of its driver tells, which is in the study.
+    """
+    owner = Owner.of(trial)
+    if owner is None:
+        return "unknown"
+    if not owner.process.is_remote():
+        return "alive" if owner.process.may_be_alive() else "gone"
+    record = study_attrs.get(key_of(owner.driver))
+    if not isinstance(record, dict):
+        return "unknown"
+    if record.get("ended"):
+        return "gone"
+    if not isinstance(beat := record.get("time"), int | float):
+        return "unknown"
+    return f"seen {format_duration(max(0.0, time.time() - beat))} ago"
+
+
+def _running(trial: FrozenTrial, *, study_attrs: Mapping[str, Any], max_epochs: int | None) -> RunningTrial:
+    assert trial.datetime_start is not None
+    owner = Owner.of(trial)
+    device = trial.user_attrs.get(DEVICE)
+    own_max_epochs = trial.params.get("trainer.max_epochs", max_epochs)
+    return RunningTrial(
+        number=trial.number,
+        host=None if owner is None else owner.process.host,
+        pid=None if owner is None else owner.process.pid,
+        device=None if device is None else str(device),
+        step=trial.last_step,
+        max_epochs=own_max_epochs if isinstance(own_max_epochs, int) else None,
+        since=trial.datetime_start.isoformat(timespec="seconds"),
+        # Optuna's times have no zone, and the clock of another host may be ahead.
+        seconds=max(0.0, round((datetime.now() - trial.datetime_start).total_seconds(), 1)),
+        value=None if trial.last_step is None else trial.intermediate_values[trial.last_step],
+        process_is=process_is(trial, study_attrs),
+    )
+
+
+def _best(study: optuna.Study, *, monitor: str) -> dict[str, Any] | None:
+    best = StudySnapshot.of(study, monitor=monitor).best
+    if best is None:
+        return None
+    epoch = best.user_attrs.get("best_epoch")
+    return {"number": best.number, "value": best.value, "epoch": epoch, "params": params_of(best)}
+
+
+def _epochs(step: int | None, max_epochs: int | None) -> str:
+    """Return the finished epochs; without `max_epochs` the last step, which need not be an epoch."""
+    if max_epochs is None:
+        return "-" if step is None else f"step {step}"
+    return f"{0 if step is None else step + 1} of {max_epochs}"
+
+
+def _finite(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {name: _finite(child) for name, child in node.items()}
+    if isinstance(node, list):
+        return [_finite(child) for child in node]
+    return None if isinstance(node, float) and not math.isfinite(node) else node
