@@ -116,3 +116,12 @@ class DownloadedData(Synthetic):
         for name, text in {"calls": ".", "workers": f"{os.getpid()} "}.items():
             with (self.folder / name).open("a") as file:
                 file.write(text)
+
+
+class PlacedClassifier(MLPModule):
+    """Writes the GPUs that it may use into the folder of its run."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        (folder / "gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
+        super().__init__(**kwargs)

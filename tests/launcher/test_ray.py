@@ -7,7 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -30,6 +33,8 @@ class FakeRay(ModuleType):
         super().__init__("ray")
         self.calls: list[str] = []
         self.settings: dict[str, Any] = {}
+        self.cluster = [{"Alive": True, "Resources": {"CPU": 8.0}}]
+        self.seconds_per_job = 0.0
         self.on_init: Callable[[], Any] = lambda: None
 
     def is_initialized(self) -> bool:
@@ -44,12 +49,43 @@ class FakeRay(ModuleType):
     def shutdown(self) -> None:
         self.calls.append("shutdown")
 
+    def nodes(self) -> list[dict[str, Any]]:
+        return self.cluster
+
+    def remote(self, **options: Any) -> Any:
+        """Return a decorator; its job is the arguments, and `get` waits until it is cancelled."""
+        self.options = options
+        return lambda _: SimpleNamespace(remote=Job)
+
+    def get(self, job: "Job") -> str:
+        if job.cancelled.wait(timeout=self.seconds_per_job):
+            raise RuntimeError("the worker was killed")
+        return "done"
+
+    def cancel(self, job: "Job", *, force: bool) -> None:
+        assert force
+        job.cancelled.set()
+
+
+class Job:
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+        self.cancelled = threading.Event()
+
 
 class RayLauncher(SimpleNamespace):
     """The plugin's launcher, as far as a search knows it."""
 
-    def __init__(self, **init: Any) -> None:
-        super().__init__(ray_cfg=OmegaConf.create({"init": {"address": None, **init}, "remote": {}}))
+    def __init__(self, *, remote: dict[str, Any], storage: str | None, n_jobs: int, **init: Any) -> None:
+        loader = SimpleNamespace(load_sweep_config=lambda config, _: config)
+        super().__init__(
+            ray_cfg=OmegaConf.create({"init": {"address": None, **init}, "remote": remote}),
+            hydra_context=SimpleNamespace(config_loader=loader),
+            task_function=lambda _: None,
+            config=OmegaConf.create(
+                {"hydra": {"sweeper": {"storage": storage, "n_jobs": n_jobs}, "job": {"name": "train"}}}
+            ),
+        )
 
 
 @pytest.fixture
@@ -63,10 +99,10 @@ def fake_ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     return fake
 
 
-def session(**init: Any) -> Any:
+def session(*, remote: dict[str, Any] | None = None, storage: str | None = None, n_jobs: int = 1, **init: Any) -> Any:
     from lightsweep.search.jobs import session_of
 
-    launcher: Any = RayLauncher(**init)
+    launcher: Any = RayLauncher(remote=remote or {"max_retries": 0}, storage=storage, n_jobs=n_jobs, **init)
     return session_of(launcher)
 
 
@@ -79,14 +115,80 @@ def test_a_session_surrounds_the_jobs_and_ends_with_them_also_after_an_error(fak
     assert fake_ray.calls == ["init", "shutdown"] * 2
 
 
-def test_the_workers_of_a_cluster_know_the_driver_beside_what_the_user_gives_them(fake_ray: FakeRay) -> None:
-    with session(num_cpus=2, runtime_env={"pip": ["x"], "env_vars": {"A": "1"}}):
+@pytest.mark.parametrize(
+    ("storage", "expected"),
+    [
+        (None, {}),
+        ("study.journal", {}),
+        ("${oc.env:LIGHTSWEEP_STORAGE}", {"LIGHTSWEEP_STORAGE": "pg://me:secret@host/db"}),
+        ("pg://me:${oc.env:PASSWORD}@${oc.env: HOST, localhost}/db", {"PASSWORD": "secret", "HOST": "db1"}),
+        ("${oc.env:NOT_SET,study.journal}", {}),
+    ],
+)
+def test_a_job_brings_the_driver_and_the_variables_of_the_storage_and_ray_is_told_neither(
+    storage: str | None, expected: dict[str, str], fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"LIGHTSWEEP_STORAGE": "pg://me:secret@host/db", "PASSWORD": "secret", "HOST": "db1"}.items():
+        monkeypatch.setenv(name, value)
+    given: list[Job] = []
+    fake_ray.get = given.append  # type: ignore[method-assign]
+    init = {"num_cpus": 2, "runtime_env": {"pip": ["x"]}}
+    with session(storage=storage, remote={"num_gpus": 1}, **init) as launcher:
+        launcher.launch([["a=1"]], initial_job_idx=7)
+    assert fake_ray.settings == {"address": None, **init}
+    assert fake_ray.options == {"num_gpus": 1}
+    [job] = given
+    _, config, *_, variables = job.arguments
+    assert (config.hydra.job.num, config.hydra.job.id) == (7, "train_7")
+    assert json.loads(variables.pop(DRIVER))["pid"] == os.getpid()
+    assert variables == expected
+
+
+def test_abort_ends_the_running_jobs_while_ray_runs_on_and_refuses_later_ones(fake_ray: FakeRay) -> None:
+    fake_ray.seconds_per_job = 60
+    with session() as launcher, ThreadPoolExecutor(2) as threads:
+        launches = [threads.submit(launcher.launch, [["a=1"]], initial_job_idx=n) for n in range(2)]
+        deadline = time.monotonic() + 30
+        while len(launcher._jobs) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        launcher.abort()
+        for launch in launches:
+            with pytest.raises(RuntimeError, match="the worker was killed"):
+                launch.result(timeout=30)
+        assert fake_ray.calls == ["init"]
+        with pytest.raises(RuntimeError, match="the search was stopped"):
+            launcher.launch([["a=1"]], initial_job_idx=2)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "remote", "n_jobs", "n_slots"),
+    [
+        ([{"CPU": 2.0}], {}, 2, None),
+        ([{"CPU": 2.0}], {"num_cpus": 1, "num_gpus": 0}, 3, 2),
+        ([{"CPU": 1.0}, {"CPU": 1.0}], {"num_cpus": 2}, 1, 0),  # a trial runs on one node
+        ([{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0}], {"num_gpus": 1}, 2, 1),
+        ([{"CPU": 8.0, "GPU": 1.0}], {"num_gpus": 0.5}, 2, None),
+        ([{"CPU": 8.0}], {"resources": {"tpu": 1}}, 1, 0),
+        ([{"CPU": 1.0}], {"num_cpus": 0}, 9, None),
+    ],
+)
+def test_a_warning_says_that_trials_must_wait_for_room(
+    nodes: list[dict[str, float]],
+    remote: dict[str, Any],
+    n_jobs: int,
+    n_slots: int | None,
+    fake_ray: FakeRay,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fake_ray.cluster = [{"Alive": True, "Resources": node} for node in nodes]
+    fake_ray.cluster.append({"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}})
+    with session(remote=remote, n_jobs=n_jobs):
         pass
-    assert fake_ray.settings["num_cpus"] == 2
-    assert fake_ray.settings["runtime_env"]["pip"] == ["x"]
-    variables = fake_ray.settings["runtime_env"]["env_vars"]
-    assert variables["A"] == "1"
-    assert json.loads(variables[DRIVER])["pid"] == os.getpid()
+    warning = capsys.readouterr().err
+    if n_slots is None:
+        assert warning == ""
+    else:
+        assert f"n_jobs is {n_jobs}, but Ray has room for {n_slots} at a time" in warning
 
 
 def test_a_session_of_the_caller_is_used_and_left_running(fake_ray: FakeRay) -> None:
@@ -139,7 +241,7 @@ with session_of(BasicLauncher()):
 @pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("ray") is None or importlib.util.find_spec("hydra_plugins.hydra_ray_launcher") is None,
-    reason="needs hydra-ray-launcher: pip install -e '.[ray]'",
+    reason="needs hydra-ray-launcher: pip install -c constraints.txt -e '.[ray]'",
 )
 def test_two_jobs_at_a_time_and_the_refit_run_in_one_session_that_leaves_no_process(tmp_path: Path) -> None:
     ray = ("hydra/launcher=ray", "hydra.sweeper.n_jobs=2")

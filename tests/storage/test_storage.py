@@ -200,8 +200,8 @@ def test_an_error_does_not_contain_the_password(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "command"),
     [
-        ("postgresql+psycopg://user:secret@host/db", "pip install 'psycopg[binary]'"),
-        ("mysql+pymysql://user:secret@host/db", "pip install 'pymysql'"),
+        ("postgresql+psycopg://user:secret@host/db", "pip install -c constraints.txt -e '.[postgres]'"),
+        ("mysql+pymysql://user:secret@host/db", "pip install -c constraints.txt -e '.[mysql]'"),
     ],
 )
 def test_the_error_for_a_missing_driver_is_the_command_that_installs_it(

@@ -10,6 +10,7 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from lightsweep.config.extras import missing_launcher
 from lightsweep.errors import ConfigError
 
 UNKNOWN_KEY = re.compile(
@@ -39,6 +40,8 @@ def message_of(error: Exception, *, known_keys: Callable[[], list[str]] | None =
     if null := NULL_CHOICE.search(text):
         values = null[1].replace("=choice(", "=", 1).removesuffix(")")
         return f"{null[1]}: choice(...) can't hold null. Separate the values by commas instead: '{values}'"
+    if isinstance(error, MissingConfigException) and (missing := _missing_launcher(error)):
+        return missing
     lines = [text]
     if isinstance(error.__cause__, OmegaConfBaseException):
         lines.append(str(error.__cause__).splitlines()[0])
@@ -46,6 +49,11 @@ def message_of(error: Exception, *, known_keys: Callable[[], list[str]] | None =
         wrong = str(error.missing_cfg_file).rsplit("/", 1)[-1].removesuffix(".yaml")
         lines.append(_did_you_mean(difflib.get_close_matches(wrong, error.options, n=3, cutoff=0.5)).strip())
     return "\n".join(filter(None, lines))
+
+
+def _missing_launcher(error: MissingConfigException) -> str | None:
+    group, _, name = str(error.missing_cfg_file).rpartition("/")
+    return missing_launcher(name) if group == "hydra/launcher" else None
 
 
 def _did_you_mean(similar: list[str]) -> str:

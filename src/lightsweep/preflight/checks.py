@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
+from lightsweep.config.extras import missing_launcher
 from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.config.validation import INT_FROM_0, POSITIVE, POSITIVE_INT
 from lightsweep.direction import Direction
@@ -61,7 +62,7 @@ def check_search(
     sampler, pruner, build_problems = _build(settings, request.space)
     problems = [
         *_settings_problems(settings, direction_is_checked_with_monitor="direction" in config),
-        *_launcher_problems(settings, config.hydra.launcher),
+        *_launcher_problems(settings, config.hydra.launcher, choice=config.hydra.runtime.choices.get("hydra/launcher")),
         *_request_problems(request, config_loader=config_loader, config=config),
         *build_problems,
         *location_problems(Path(config.hydra.sweep.dir).absolute(), url),
@@ -130,10 +131,13 @@ def n_jobs_of(settings: LightsweepConf, launcher: DictConfig) -> int:
     return gpus.n_workers(settings.n_jobs)
 
 
-def _launcher_problems(settings: LightsweepConf, node: DictConfig) -> Iterator[str]:
+def _launcher_problems(settings: LightsweepConf, node: DictConfig, *, choice: str | None) -> Iterator[str]:
+    """Check the launcher, which hydra/launcher=<choice> has set."""
     launcher: str = node._target_
     plugins = Plugins.instance().discover(Launcher)
-    if launcher not in (f"{plugin.__module__}.{plugin.__qualname__}" for plugin in plugins):
+    if missing := missing_launcher(str(choice)):
+        yield missing
+    elif launcher not in (f"{plugin.__module__}.{plugin.__qualname__}" for plugin in plugins):
         yield (
             f"hydra.launcher._target_ is '{launcher}', which is not a launcher plugin of Hydra. Choose one with"
             " hydra/launcher=... and leave its _target_ unchanged; your own launcher must be an installed Hydra plugin."

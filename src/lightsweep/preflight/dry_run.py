@@ -24,7 +24,7 @@ from lightsweep.errors import USER_ERRORS, ConfigError, format_errors
 from lightsweep.interrupt import handled_by
 from lightsweep.report.formatting import format_value
 from lightsweep.search.folder import cannot_create, nearest_existing, use_folder
-from lightsweep.search.jobs import TrialFailed, TrialJobs
+from lightsweep.search.jobs import TrialFailed, TrialJobs, session_of
 from lightsweep.search.request import Request
 from lightsweep.trial.outcome import Outcome
 
@@ -80,13 +80,14 @@ def dry_run(
     """
     with _temporary_folder(Path(config.hydra.sweep.dir).absolute()) as folder:
         use_folder(config, folder)
-        launcher = Plugins.instance().instantiate_launcher(
+        plugin = Plugins.instance().instantiate_launcher(
             config=config, hydra_context=hydra_context, task_function=task_function
         )
-        jobs = TrialJobs(launcher=launcher, space=request.space, fixed=request.fixed, sweep_dir=folder)
         smallest, largest = request.space.smallest(), request.space.largest()
         models = {"only": smallest} if smallest == largest else {"smallest": smallest, "largest": largest}
-        dry_runs = [_run(jobs, size, params) for size, params in models.items()]
+        with session_of(plugin) as launcher:
+            jobs = TrialJobs(launcher=launcher, space=request.space, fixed=request.fixed, sweep_dir=folder)
+            dry_runs = [_run(jobs, size, params) for size, params in models.items()]
     if problems := _problems(dry_runs):
         raise ConfigError(format_errors(problems))
     return dry_runs

@@ -15,7 +15,7 @@ from lightsweep.search.folder import folder_problem
 from lightsweep.search.study import check_changes, check_kind
 from lightsweep.storage.grpc_proxy import is_grpc
 from lightsweep.storage.password import SQLITE, masked, masked_in
-from lightsweep.storage.storage import ALTERNATIVES, check_url, is_in_memory, open_storage
+from lightsweep.storage.storage import ALTERNATIVES, check_url, is_in_memory, open_storage, way_out
 
 
 def location_problems(folder: Path, url: str) -> list[str]:
@@ -114,5 +114,5 @@ def _has_studies(url: str) -> bool:
     except (SQLAlchemyError, ImportError) as error:
         reason = masked_in(str(error).splitlines()[0], url).rstrip(".")
         raise ConfigError(
-            f"hydra.sweeper.storage is '{masked(url)}', which can't be reached: {reason}. {ALTERNATIVES}"
+            f"hydra.sweeper.storage is '{masked(url)}', which can't be reached: {reason}. {way_out(error)}"
         ) from None

@@ -14,7 +14,6 @@ from hydra.plugins.launcher import Launcher
 
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind, full_disk, in_one_line, kind_of
-from lightsweep.launcher.launcher import ProcessesLauncher
 from lightsweep.search.space import SearchSpace
 from lightsweep.trial.driver import owner_here
 from lightsweep.trial.identity import OWNER
@@ -85,22 +84,22 @@ class TrialJobs:
 
     def abort(self) -> None:
         """Kill the running jobs. Joblib's pool would otherwise keep the interpreter from exiting."""
-        if isinstance(self.launcher, ProcessesLauncher):
-            self.launcher.abort()
+        abort = getattr(self.launcher, "abort", None)
+        if abort is not None:
+            abort()
         elif _is(self.launcher, "JoblibLauncher"):
             from joblib.externals.loky import get_reusable_executor
 
             get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
-        elif _is(self.launcher, "RayLauncher"):
-            from lightsweep.launcher.ray import end_ray_session
-
-            end_ray_session()
 
 
-def session_of(launcher: Launcher) -> AbstractContextManager[None]:
-    """Return what surrounds all jobs of a search: Ray's session, or nothing for another launcher."""
+def session_of(launcher: Launcher) -> AbstractContextManager[Launcher]:
+    """Return what surrounds all jobs of a search, and yields the launcher that runs them.
+
+    That is a session of Ray for Ray's launcher, and nothing for another one.
+    """
     if not _is(launcher, "RayLauncher"):
-        return nullcontext()
+        return nullcontext(launcher)
     from lightsweep.launcher.ray import ray_session
 
     return ray_session(launcher)

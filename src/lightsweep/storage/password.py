@@ -15,6 +15,7 @@ VARIABLE = "LIGHTSWEEP_STORAGE"
 OVERRIDE = f"hydra.sweeper.storage=${{oc.env:{VARIABLE}}}"
 SQLITE = "sqlite:///"
 PASSWORD_IN_QUERY = re.compile(r"([?&][^=&]*(?:pass(?!file)|secret|token)[^=&]*=)([^&]*)", re.IGNORECASE)
+VARIABLE_IN_URL = re.compile(r"\$\{oc\.env:\s*([^,}\s]+)")
 STORAGE_OVERRIDE = re.compile(r"\+{0,2}hydra\.sweeper\.storage=(.*)", re.DOTALL)
 
 
@@ -97,6 +98,13 @@ def hide_password(config: DictConfig, url: str | None) -> None:
                 " trial. Put the URL into an environment variable, and set"
                 f" hydra.sweeper.storage='${{oc.env:{VARIABLE}}}'."
             )
+
+
+def variables_of_storage(config: DictConfig) -> dict[str, str]:
+    """Return the environment variables that `hydra.sweeper.storage` uses, with their values."""
+    sweeper = OmegaConf.select(config, "hydra.sweeper")
+    written = str(_plain(sweeper).get("storage")) if sweeper else ""
+    return {name: os.environ[name] for name in VARIABLE_IN_URL.findall(written) if name in os.environ}
 
 
 def _replace_storage(config: DictConfig) -> None:

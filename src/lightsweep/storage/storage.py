@@ -7,14 +7,13 @@ from pathlib import Path
 
 from optuna.storages import BaseStorage, get_storage
 
+from lightsweep.config.extras import command_for_module
 from lightsweep.errors import ConfigError
 from lightsweep.storage.grpc_proxy import address_of, is_grpc, open_proxy
 from lightsweep.storage.journal import open_journal
 from lightsweep.storage.password import SQLITE, masked, masked_in, passwords
 
 JOURNAL = "study.journal"
-# Database drivers by module, with the package to install.
-DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 ALTERNATIVES = "Give the path of a journal file in a folder that exists, or a URL such as sqlite:///study.db."
 IN_MEMORY = re.compile(r"sqlite(\+\w+)?:(//|///((file:)?:memory:|file:.*[?&]mode=memory\b.*)?)(\?.*)?")
 # psycopg names its error in English on every server.
@@ -85,7 +84,7 @@ def open_storage(url: str) -> BaseStorage:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         reason = masked_in(reason, url).rstrip(".")
         raise ConfigError(
-            f"hydra.sweeper.storage is '{masked(url)}', which can't be opened or written: {reason}. {_way_out(error)}"
+            f"hydra.sweeper.storage is '{masked(url)}', which can't be opened or written: {reason}. {way_out(error)}"
         ) from None
 
 
@@ -103,8 +102,9 @@ def _open_database(url: str) -> BaseStorage:
     return get_storage(url)
 
 
-def _way_out(error: Exception) -> str:
-    missing = error.__cause__
+def way_out(error: Exception) -> str:
+    """Return what to do about an error of a storage: install a module, or choose another storage."""
+    missing = error if isinstance(error, ModuleNotFoundError) else error.__cause__
     if isinstance(missing, ModuleNotFoundError) and missing.name:
-        return f"pip install '{DRIVERS.get(missing.name, missing.name)}'"
+        return command_for_module(missing.name)
     return ALTERNATIVES

@@ -97,8 +97,7 @@ class Search:
         if self.settings.preflight:
             self._preflight(request, sampler=sampler)
             return
-        launcher = self._launcher()  # before a folder is made, because its settings may be wrong
-        with session_of(launcher):
+        with session_of(self._launcher()) as launcher:  # before a folder is made, because its settings may be wrong
             self._search_in_folder(request, sampler=sampler, pruner=pruner, launcher=launcher)
 
     def _set_n_jobs(self) -> None:
