@@ -13,7 +13,7 @@ from lightsweep.files import locked, shown
 from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.report.results import Results, read_refit_record, refit_record
 from lightsweep.search.jobs import TrialFailed, TrialJobs
-from lightsweep.trial.outcome import Outcome
+from lightsweep.trial.outcome import ALL_ROWS, Outcome
 
 BEST = "best"
 LOCK = ".shipping.lock"
@@ -62,8 +62,13 @@ def _kept(best: FrozenTrial, before: Mapping[str, Any], *, folder: Path) -> Outc
     if before.get("shipped_trial") != best.number or not (folder / BEST / METRICS).is_file():
         return None
     n_epochs = epochs_to_refit(best)
-    known = {key: before[key] for key in ("trained_on", "refit_failed") if before.get(key)}
-    return Outcome(n_epochs=n_epochs, max_epochs=n_epochs, test_metrics=dict(before["shipped"]), **known)
+    return Outcome(
+        n_epochs=n_epochs,
+        max_epochs=n_epochs,
+        test_metrics=dict(before["shipped"]),
+        trained_on=before.get("trained_on") or ALL_ROWS,  # earlier versions did not say it
+        refit_failed=before.get("refit_failed"),
+    )
 
 
 def _refit(best: FrozenTrial, *, jobs: TrialJobs) -> Outcome:

@@ -29,7 +29,7 @@ class Outcome:
     kind: str | None = None
     interrupted: bool = False
     test_metrics: dict[str, float] | None = None
-    trained_on: str = ALL_ROWS
+    trained_on: str = ""
     refit_failed: str | None = None
 
     @property

@@ -17,6 +17,7 @@ from lightsweep.data.saved_preprocessing import load_preprocessing
 from lightsweep.data.table.columns import Column
 from lightsweep.data.table.module import TableDataModule
 from lightsweep.data.table.source import Table
+from lightsweep.data.unseen_levels import UnseenLevels
 from lightsweep.errors import ConfigError
 from tests.data.table.tables import table
 
@@ -533,11 +534,48 @@ def test_a_point_is_no_decimal_sign_in_prediction_either(cell: str, tmp_path: Pa
             preprocessing.transform(frame)
 
 
-def test_versions_beside_a_decimal_comma_are_levels(tmp_path: Path) -> None:
-    write(tmp_path / "a.csv", c=["1.5", "2.5", "10.1"] * (N // 3))
-    data = table(tmp_path, drop=["x"], decimal="comma")
-    assert column(data).kind == "category"
-    assert np.isfinite(saved(data, tmp_path).transform(pd.DataFrame({"c": ["10.1"]}))).all()
+@pytest.mark.parametrize(
+    ("settings", "cells"),
+    [
+        ({}, ["1,5", "2,5", "3"]),
+        ({}, ["5%", "20", "7%"]),
+        ({}, ["$5", "€6", "$7"]),
+        ({"decimal": "comma"}, ["1.5", "2.5", "10.1"]),
+        ({"decimal": "comma"}, ["1.25", "2,5", "3"]),
+        ({"decimal": "comma", "thousands": "point"}, ["1.068,98", "0.346", "3"]),
+    ],
+)
+def test_few_values_that_look_like_numbers_are_refused_unless_they_are_declared_as_levels(
+    settings: dict[str, Any], cells: list[str], tmp_path: Path
+) -> None:
+    write(tmp_path / "a.csv", c=cells * (N // 3))
+    with pytest.raises(ConfigError, match="most of its cells look like numbers"):
+        _ = table(tmp_path, drop=["x"], **settings).splits
+    data = table(tmp_path, drop=["x"], kinds={"c": "category"}, **settings)
+    with pytest.warns(UnseenLevels, match="such as 'new'"):
+        encoded = saved(data, tmp_path).transform(pd.DataFrame({"c": [cells[0], "new"]}))
+    assert [row.any() for row in encoded] == [True, False]
+
+
+def test_a_value_that_is_missing_may_have_another_notation(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=["1,5", "2,5", "-999"] * (N // 3))
+    preprocessing = saved(table(tmp_path, drop=["x"], decimal="comma", missing=["-999"]), tmp_path)
+    missing, other, _ = preprocessing.transform(pd.DataFrame({"c": ["-999,0", "1,5", None]}))
+    np.testing.assert_array_equal(missing, _)
+    assert (missing != other).any()
+
+
+def test_numbers_among_texts_keep_their_value(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=["1.500,5", "2.500", "7"] * (N // 3))
+    preprocessing = saved(table(tmp_path, drop=["x"], decimal="comma", thousands="point"), tmp_path)
+    mixed = preprocessing.transform(pd.DataFrame({"c": pd.Series([1.234, "1,234", "1.234"], dtype=object)}))
+    np.testing.assert_allclose(mixed, preprocessing.transform(pd.DataFrame({"c": [1.234, 1.234, 1234.0]})))
+
+
+@pytest.mark.parametrize(("kind", "task"), [("number", "regression"), ("boolean", "binary"), ("category", "binary")])
+def test_the_kind_of_a_target_decides_its_task(kind: str, task: str, tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", y=[0, 1] * (N // 2))
+    assert table(tmp_path, drop=["c"], kinds={"y": kind}).task == task
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,12 @@ def have_thousands(texts: pa.Array) -> str | None:
     return None
 
 
+def look_like_numbers(texts: pa.Array) -> bool:
+    """True if all texts that are not missing are numbers by some setting, or with units that differ."""
+    number = r"(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?"
+    return pc.all(pc.match_substring_regex(texts, _with_unit(number, end=f"{WORD_JOINER}?"))).as_py() is True
+
+
 def unit_of(texts: pa.Array) -> str | None:
     """Return the sign of per cent or of a currency that all texts have beside a number, or `HOURS` if all are times.
 

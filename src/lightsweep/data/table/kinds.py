@@ -23,6 +23,7 @@ from lightsweep.data.reading.numbers import (
     are_numbers,
     have_leading_zeros,
     have_thousands,
+    look_like_numbers,
     unit_of,
 )
 from lightsweep.data.reading.spelling import normalized
@@ -211,6 +212,8 @@ def _kind_of_texts(texts: pa.Array, *, name: str, where: RowLocator) -> Kind | N
     remedy += f" or data.drop=[{name}]"
     if unit_of(levels) is not None:
         return Kind.NUMBER
+    if not are_numbers(levels) and look_like_numbers(levels):
+        raise _wrong_format(texts, "numbers", name=name, where=where, remedy=remedy)
     if not are_numbers(levels) and date_format_of(levels) is not None:
         return Kind.DATE
     if len(levels) <= max(FEW_LEVELS, MAX_SHARE_OF_LEVELS * (len(texts) - texts.null_count)):

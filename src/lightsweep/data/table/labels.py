@@ -73,10 +73,13 @@ def find_target(
 ) -> Target:
     """Return the task and the classes of the target columns in all tables, without a scaler.
 
-    A target that is a category, by its type or by `kinds`, has classes, also if they are many numbers. Raises
-    `ConfigError` if the values do not fit the task.
+    A target that is a category, by its type or by `kinds`, has classes, also if they are many numbers; one that is a
+    number by `kinds` is a regression. Raises `ConfigError` if the values do not fit the task.
     """
-    if task is Task.REGRESSION or (task is None and len(names) > 1):
+    kind = (kinds or {}).get(names[0])
+    if task is None and (len(names) > 1 or kind == Kind.NUMBER):
+        task = Task.REGRESSION
+    if task is Task.REGRESSION:
         return Target(task=Task.REGRESSION, names=names)
     if len(names) > 1:
         raise ConfigError(
@@ -84,7 +87,7 @@ def find_target(
         )
     [name] = names
     columns = [table.values(name) for table in tables]
-    is_category = (kinds or {}).get(name) == Kind.CATEGORY or any(
+    is_category = kind in (Kind.CATEGORY, Kind.BOOLEAN) or any(
         is_declared_category(table.frame[name].dtype) for table in tables
     )
     if task is None and not is_category:

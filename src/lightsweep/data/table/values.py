@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -39,14 +40,21 @@ def to_arrow(series: "pd.Series[Any]", dialect: Dialect) -> pa.Array:
     try:
         values = pa.array(series, from_pandas=True)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        values = pa.array([_object_to_text(value, i, name=series.name) for i, value in enumerate(series)], pa.string())
+        values = _objects_to_texts(series, dialect)
+        dialect = replace(dialect, decimal=".", thousands=None)
     if isinstance(values, pa.ChunkedArray):
         if pa.types.is_string(values.type) and values.nbytes >= MAX_STRING_BYTES:
             values = values.cast(pa.large_string())
         values = values.combine_chunks()
     values = _simplify(values)
-    values = _with_missing(values, dialect.missing) if dialect.missing else values
-    return in_dialect(values, dialect) if is_text_type(values.type) else values
+    values = in_dialect(values, dialect) if is_text_type(values.type) else values
+    return _with_missing(values, dialect.missing) if dialect.missing else values
+
+
+def _objects_to_texts(series: "pd.Series[Any]", dialect: Dialect) -> pa.Array:
+    """Return texts. Numbers in texts are written like -1234.5, as numbers that are none are by Python."""
+    texts = pa.array([_object_to_text(value, i, name=series.name) for i, value in enumerate(series)], pa.string())
+    return pc.if_else(pa.array([isinstance(value, str) for value in series]), in_dialect(texts, dialect), texts)
 
 
 def _object_to_text(value: Any, i: int, *, name: Any) -> str | None:
@@ -174,7 +182,7 @@ def to_level(value: Any) -> str:
 def to_former_level(value: Any) -> str:
     """Return the name of a value as a level, as models know it that were trained before texts were normalized."""
     if isinstance(value, str):
-        return whole(value.strip())
+        return whole(value.replace(WORD_JOINER, "").strip())
     return to_level(float(value) if isinstance(value, Decimal) else value)
 
 
