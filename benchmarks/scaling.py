@@ -173,7 +173,7 @@ def many(bench: Bench) -> list[str]:
     lines = [
         f"{N_MANY:,} trials that take no time and report {N_REPORTS} values each, by {MANY_WORKERS} workers:",
         "",
-        f"| storage | finished | ms per trial, first {PART:,} | last {PART:,} | ratio | memory of the driver | in all |",
+        f"| storage | finished | ms per trial, first {PART:,} | last {PART:,} | ratio | memory of driver | in all |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     storages = {"journal": None} | ({"PostgreSQL": bench.postgres} if bench.postgres else {})
