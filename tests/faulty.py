@@ -96,7 +96,7 @@ class KilledOnce(MLPModule):
         super().__init__(**kwargs)
         folder = Path(HydraConfig.get().runtime.output_dir)
         is_first = not list(folder.glob("seen.*"))
-        (folder / f"seen.{os.getpid()}").write_text(os.environ["CUDA_VISIBLE_DEVICES"])
+        (folder / f"seen.{os.getpid()}").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
         time.sleep(0.5)  # so that the other workers run trials, too
         if folder.name == "2" and is_first:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from optuna.trial import FrozenTrial, TrialState
 
-from tests.command import FIXED, TINY, TRUST, rows_of, start, study_in, succeed, the_folder, train
+from tests.command import TINY, TRUST, rows_of, start, study_in, succeed, the_folder, train
 
 pytestmark = pytest.mark.slow
 
@@ -120,29 +120,6 @@ def test_a_search_whose_time_is_over_stops_its_trial_and_goes_on_later(tmp_path:
     assert [t.state for t in study_in(folder).trials] == [TrialState.COMPLETE] * 2
     ran = succeed("resume=last", "hydra.sweeper.timeout=null", cwd=tmp_path)
     assert "This search is complete: all of its 2 trials are finished." in ran.err
-
-
-@pytest.mark.parametrize("launcher", [(), ("hydra/launcher=joblib", "hydra.sweeper.n_jobs=2")])
-def test_a_trial_that_takes_too_long_is_a_failure_of_its_own_kind(launcher: tuple[str, ...], tmp_path: Path) -> None:
-    ran = succeed(
-        "hparams_search=mlp",
-        *TINY,
-        "hydra.sweeper.trial_timeout=4",
-        "hydra.sweeper.n_trials=3",
-        "trainer.max_epochs=4",
-        "hydra/sweeper/sampler=grid",
-        "model._target_=faulty.SlowClassifier",
-        "model.hidden_size=choice(8,16,40)",
-        *FIXED,
-        *launcher,
-        cwd=tmp_path,
-        **TRUST,
-    )
-    assert "2 complete, 0 pruned, 1 failed" in ran.out
-    assert " 1 timeout\n" in ran.out
-    [slow] = [t for t in study_in(the_folder(tmp_path)).trials if t.state == TrialState.FAIL]
-    assert slow.params["model.hidden_size"] == 16
-    assert slow.user_attrs["fail_kind"] == "timeout"
 
 
 def test_nothing_of_a_trial_is_left_in_memory_when_the_next_begins(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The real command, run with -m in an empty folder, and what it left read back."""
 
 import shlex
-import signal
 from dataclasses import fields
 from pathlib import Path
 
@@ -25,8 +24,6 @@ from tests.command import (
     TRUST,
     Ran,
     rows_of,
-    send_once_running,
-    start,
     study_in,
     succeed,
     the_folder,
@@ -219,53 +216,6 @@ def test_a_search_in_which_nothing_completes_says_why_and_exits_with_1(tmp_path:
     folder = the_folder(tmp_path)
     assert (folder / "report.html").is_file()
     assert OmegaConf.load(folder / "optimization_results.yaml").n_trials.failed == 2
-
-
-@pytest.mark.parametrize("launcher", ["joblib", "processes"])
-def test_two_workers_run_each_trial_in_its_folder_with_its_parameters(launcher: str, tmp_path: Path) -> None:
-    workers = (f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=6")
-    succeed("-m", "hparams_search=mlp", *SMALL, *workers, cwd=tmp_path)
-    folder = the_folder(tmp_path)
-    trials = study_in(folder).trials
-    assert [t.number for t in trials] == list(range(6))
-    assert len({t.user_attrs["owner"]["pid"] for t in trials}) == 2
-    for trial in trials:
-        config = OmegaConf.load(folder / str(trial.number) / ".hydra" / "config.yaml")
-        assert OmegaConf.select(config, "model.hidden_size") == trial.params["model.hidden_size"]
-    assert (folder / "best" / "model.pt").exists()
-
-
-@pytest.mark.parametrize(
-    ("signum", "launcher"),
-    [
-        (signal.SIGINT, ()),
-        (signal.SIGTERM, ()),
-        (signal.SIGTERM, ("hydra/launcher=joblib", "hydra.sweeper.n_jobs=2")),
-    ],
-)
-def test_a_stopped_search_leaves_no_running_trial_and_true_files_and_can_go_on(
-    signum: signal.Signals, launcher: tuple[str, ...], tmp_path: Path
-) -> None:
-    arguments = ("-m", "hparams_search=mlp", *SMALL, "trainer.max_epochs=30", *launcher)
-    process = start(*arguments, cwd=tmp_path)
-    send_once_running(process, signum, cwd=tmp_path, n_finished=2)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + signum, err
-    assert f"stopped by {signum.name}" in out
-    assert "Traceback" not in err
-    folder = the_folder(tmp_path)
-    trials = study_in(folder).trials
-    finished = [t for t in trials if t.state.is_finished()]
-    assert not any(t.state in (TrialState.RUNNING, TrialState.FAIL) for t in trials)
-    assert OmegaConf.load(folder / "optimization_results.yaml").n_trials.finished == len(finished)
-
-    more = (f"hydra.sweep.dir={folder}", f"hydra.sweeper.n_trials={len(trials) + 1}")
-    succeed(*arguments, *more, cwd=tmp_path)
-    again = study_in(folder).trials
-    assert [t.number for t in again] == list(range(len(trials) + 1))
-    assert {t.state for t in again} <= {TrialState.COMPLETE, TrialState.PRUNED}
-    assert [t.params for t in again[: len(trials)]] == [t.params for t in trials]
-    assert [t.value for t in again if t.number in [f.number for f in finished]] == [f.value for f in finished]
 
 
 def test_searches_that_start_in_the_same_second_get_folders_of_their_own(tmp_path: Path) -> None:
