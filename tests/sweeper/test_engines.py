@@ -1,7 +1,6 @@
 """The same search on every engine that is installed: workers, pruning, Ctrl-C, resume, time limits, killed workers."""
 
 import importlib.util
-import os
 import signal
 import time
 from pathlib import Path
@@ -14,7 +13,6 @@ from optuna.trial import TrialState
 
 from tests.command import (
     FIXED,
-    ROOT,
     SMALL,
     TINY,
     TRUST,
@@ -53,9 +51,6 @@ WITH_WORKERS = [
     ),
 ]
 ENV = {"RAY_ADDRESS": "local"}  # not a cluster that runs here by chance
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-}
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
