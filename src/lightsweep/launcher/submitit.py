@@ -63,7 +63,7 @@ class SubmititLauncher(Launcher):
         self.plugin = plugin
         self.trials_per_job = trials_per_job
         self.jobs = SlurmJobs(str(plugin.params["name"])) if cluster_of(plugin) == "slurm" else LocalJobs()
-        self._executor = self._new_executor()
+        self._executor: Any = None  # made for the first job, because it writes into the folder of the search
         self._idle: list[Worker] = []
         self._any_accepted = False
         self._queue_is_closed = False
@@ -125,6 +125,8 @@ class SubmititLauncher(Launcher):
                     return None
                 try:
                     return self._submit(task)
+                except ConfigError:
+                    raise
                 except Exception as error:  # noqa: BLE001  (whatever the scheduler says)
                     if not self._any_accepted:
                         raise ConfigError(f"the scheduler refuses the settings of hydra.launcher: {error}") from None
@@ -134,6 +136,7 @@ class SubmititLauncher(Launcher):
         return None
 
     def _submit(self, task: Task) -> Worker:
+        self._executor = self._executor or self._new_executor()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a Ctrl-C is sent to every process
         try:
             job = self._executor.submit(
@@ -178,7 +181,9 @@ class SubmititLauncher(Launcher):
         shared = {field.name for field in fields(BaseQueueConf)}
         of_executor = {f"{cluster}_{key}": params.pop(key) for key in ("max_num_timeout", "python") if key in params}
         try:
-            executor = submitit.AutoExecutor(params.pop("submitit_folder"), cluster=cluster, **of_executor)
+            del params["submitit_folder"]  # as it was before the folder of the search was chosen
+            folder = self.plugin.config.hydra.launcher.submitit_folder
+            executor = submitit.AutoExecutor(folder, cluster=cluster, **of_executor)
             executor.update_parameters(
                 **{key if key in shared else f"{cluster}_{key}": value for key, value in params.items()}
             )
