@@ -216,3 +216,5 @@ def test_settings_that_slurm_refuses_are_one_message(
     assert ran.code == 1
     assert message in ran.err
     assert "Traceback" not in ran.err
+    assert "no trial completed" not in ran.err
+    assert not (tmp_path / "outputs").exists()

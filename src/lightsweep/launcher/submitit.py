@@ -128,10 +128,11 @@ class SubmititLauncher(Launcher):
                 except ConfigError:
                     raise
                 except Exception as error:  # noqa: BLE001  (whatever the scheduler says)
+                    reason = " ".join(str(error).split())
                     if not self._any_accepted:
-                        raise ConfigError(f"the scheduler refuses the settings of hydra.launcher: {error}") from None
+                        raise ConfigError(f"the scheduler refuses the settings of hydra.launcher: {reason}") from None
                     if refused_at is None:
-                        print(f"no job can be submitted now, so it is tried again: {error}", file=sys.stderr)
+                        print(f"no job can be submitted now, so it is tried again: {reason}", file=sys.stderr)
                     refused_at = time.monotonic()
         return None
 

@@ -62,11 +62,11 @@ class TrialJobs:
     def launch(self, overrides: Sequence[str], *, number: int) -> Any:
         """Run one job and return what its task function returned.
 
-        Raises `TrialFailed` if the job raised or its worker died. Hydra's errors about the config pass through.
+        Raises `TrialFailed` if the job raised or its worker died. Errors about the config pass through.
         """
         try:
             [job] = self.launcher.launch([list(overrides)], initial_job_idx=number)
-        except CompactHydraException:
+        except (CompactHydraException, ConfigError):
             raise
         except Exception as error:  # noqa: BLE001  (each launcher has its own: a killed worker, a lost node)
             self._check_disk(error)
