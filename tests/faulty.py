@@ -125,3 +125,11 @@ class PlacedClassifier(MLPModule):
         folder = Path(HydraConfig.get().runtime.output_dir)
         (folder / "gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"))
         super().__init__(**kwargs)
+
+
+class SleepyClassifier(FaultyClassifier):
+    """Sleeps before each epoch for as many seconds as the environment variable SLEEP_S says."""
+
+    def on_train_epoch_start(self) -> None:
+        time.sleep(float(os.environ["SLEEP_S"]))
+        super().on_train_epoch_start()

@@ -10,6 +10,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 from optuna.trial import FrozenTrial
 
+from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind
 from lightsweep.search.jobs import TrialJobs, outcome_of
 from lightsweep.trial.identity import Owner, ProcessIdentity
@@ -63,3 +64,13 @@ def test_a_trial_is_signed_before_its_parameters_are_drawn_which_may_take_long(t
     outcome = TrialJobs(launcher=launcher, space=space, fixed=[], sweep_dir=tmp_path).run(study.ask())
     assert outcome.value == 0.5
     assert owners == [Owner(ProcessIdentity.here(), ProcessIdentity.here()).to_record()]
+
+
+def test_a_launcher_that_refuses_its_settings_is_no_lost_worker(tmp_path: Path) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise ConfigError("hydra.launcher.partition is nowhere")
+
+    launcher: Any = SimpleNamespace(launch=refuse)
+    space: Any = SimpleNamespace(to_overrides=list)
+    with pytest.raises(ConfigError, match="nowhere"):
+        TrialJobs(launcher=launcher, space=space, fixed=[], sweep_dir=tmp_path).launch([], number=0)

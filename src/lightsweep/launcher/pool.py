@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cloudpickle
 from hydra.core.singleton import Singleton
@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from lightsweep.config.validation import POSITIVE_INT
 from lightsweep.errors import ConfigError
 from lightsweep.launcher.gpus import Gpus, environment_of
-from lightsweep.launcher.worker import App, failed_job, run_pickled, set_up
+from lightsweep.launcher.worker import App, run_pickled, set_up, unpickled
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 SECONDS_BETWEEN_CHECKS = 1.0
@@ -105,7 +105,7 @@ class WorkerPool:
         with self._lock:
             if worker in self._workers:  # not aborted
                 self._idle.append(worker)
-        return _unpickled(result, overrides)
+        return unpickled(result, overrides)
 
     def _idle_or_new_worker(self) -> "Worker":
         with self._lock:
@@ -197,14 +197,3 @@ def _shut_down(workers: set[Worker]) -> None:
     with ThreadPoolExecutor() as threads:
         for worker in workers:
             threads.submit(worker.shut_down)
-
-
-def _unpickled(result: bytes, overrides: Sequence[str]) -> JobReturn:
-    try:
-        unpickled: Any = cloudpickle.loads(result)
-    except Exception as error:  # noqa: BLE001  (a user's class may raise anything)
-        return failed_job(overrides, f"its result can't be read: {error}")
-    if isinstance(unpickled, Exception):
-        raise unpickled
-    assert isinstance(unpickled, JobReturn)
-    return unpickled

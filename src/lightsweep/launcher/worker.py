@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -54,13 +54,13 @@ def _exit_with_driver() -> None:
 def run_pickled(number: int, overrides: list[str]) -> bytes:
     """Run a job and return a pickled `JobReturn`, or a pickled exception if the job failed before its task."""
     with _job_is_running:
-        result = _result(number, overrides)
-        pickled = _pickled(result)
+        result = result_of(lambda: _run_job(number, overrides), overrides)
+        returned = pickled(result)
         completed = isinstance(result, JobReturn) and result.status == JobStatus.COMPLETED
         del result
         if not completed:
             gc.collect()  # an exception and its traceback reference each other and keep the model alive
-        return pickled
+        return returned
 
 
 def failed_job(overrides: Sequence[str], reason: str) -> JobReturn:
@@ -69,9 +69,10 @@ def failed_job(overrides: Sequence[str], reason: str) -> JobReturn:
     return job
 
 
-def _result(number: int, overrides: list[str]) -> JobReturn | Exception:
+def result_of(run: Callable[[], JobReturn], overrides: Sequence[str]) -> JobReturn | Exception:
+    """Run a job; a worker outlives whatever the job raises."""
     try:
-        return _run_job(number, overrides)
+        return run()
     except SystemExit as error:
         return failed_job(overrides, f"it called sys.exit({error.code})")
     except Exception as error:  # noqa: BLE001  (raised in the driver)
@@ -96,17 +97,29 @@ def _run_job(number: int, overrides: list[str]) -> JobReturn:
     )
 
 
-def _pickled(result: JobReturn | Exception) -> bytes:
+def pickled(result: JobReturn | Exception) -> bytes:
     """Pickle a result. One that can't be pickled is replaced by an error with the reason."""
     try:
-        pickled = cloudpickle.dumps(result)  # `JobReturn` drops tracebacks
+        content = cloudpickle.dumps(result)  # `JobReturn` drops tracebacks
         if isinstance(result, Exception):
-            cloudpickle.loads(pickled)  # some exceptions can be pickled, but not unpickled
+            cloudpickle.loads(content)  # some exceptions can be pickled, but not unpickled
     except Exception as error:  # noqa: BLE001  (a user's class may raise anything)
         if isinstance(result, JobReturn):
-            pickled = cloudpickle.dumps(failed_job(result.overrides or [], f"its result can't be sent: {error}"))
+            content = cloudpickle.dumps(failed_job(result.overrides or [], f"its result can't be sent: {error}"))
         else:
             picklable = CompactHydraException if isinstance(result, CompactHydraException) else RuntimeError
-            pickled = cloudpickle.dumps(picklable(str(result)))
-    assert isinstance(pickled, bytes)
-    return pickled
+            content = cloudpickle.dumps(picklable(str(result)))
+    assert isinstance(content, bytes)
+    return content
+
+
+def unpickled(content: bytes, overrides: Sequence[str]) -> JobReturn:
+    """Read what `pickled` wrote; raise it if it is an exception."""
+    try:
+        result: Any = cloudpickle.loads(content)
+    except Exception as error:  # noqa: BLE001  (a user's class may raise anything)
+        return failed_job(overrides, f"its result can't be read: {error}")
+    if isinstance(result, Exception):
+        raise result
+    assert isinstance(result, JobReturn)
+    return result

@@ -20,6 +20,8 @@ from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, format_errors
 from lightsweep.launcher.config import PROCESSES_TARGET
 from lightsweep.launcher.gpus import Gpus
+from lightsweep.launcher.slurm import why_unusable
+from lightsweep.launcher.submitit import CLUSTERS
 from lightsweep.preflight.config_checks import config_problems
 from lightsweep.preflight.storage_checks import location_problems, study_problems
 from lightsweep.search.request import Request
@@ -32,6 +34,7 @@ DIRECTIONS = ("maximize", "minimize")
 RULES = {
     "n_trials": POSITIVE_INT,
     "n_jobs": POSITIVE_INT,
+    "trials_per_job": POSITIVE_INT,
     "timeout": POSITIVE,
     "trial_timeout": POSITIVE,
     "heartbeat_interval": POSITIVE,
@@ -63,6 +66,7 @@ def check_search(
     problems = [
         *_settings_problems(settings, direction_is_checked_with_monitor="direction" in config),
         *_launcher_problems(settings, config.hydra.launcher, choice=config.hydra.runtime.choices.get("hydra/launcher")),
+        *_submitit_problems(settings, config.hydra.launcher),
         *_request_problems(request, config_loader=config_loader, config=config),
         *build_problems,
         *location_problems(Path(config.hydra.sweep.dir).absolute(), url),
@@ -152,6 +156,25 @@ def _launcher_problems(settings: LightsweepConf, node: DictConfig, *, choice: st
             f"hydra.sweeper.n_jobs is {n_jobs}, but Hydra's basic launcher runs jobs one by one inside this process."
             f" Set workers={n_jobs}, which adds hydra/launcher=processes, or choose any other Hydra launcher that"
             " runs jobs outside this process (submitit_local, submitit_slurm, ray)."
+        )
+
+
+def _submitit_problems(settings: LightsweepConf, launcher: DictConfig) -> Iterator[str]:
+    name = launcher._target_.rpartition(".")[2]
+    if name not in CLUSTERS:
+        if settings.trials_per_job > 1:
+            yield (
+                f"hydra.sweeper.trials_per_job is {settings.trials_per_job}, which only hydra/launcher=submitit_slurm"
+                " and submitit_local know. Leave it out."
+            )
+        return
+    for key in ("nodes", "tasks_per_node"):
+        if launcher.get(key, 1) not in (1, None):
+            yield f"hydra.launcher.{key} is {launcher[key]}; it must be 1, because a trial trains in one process."
+    if CLUSTERS[name] == "slurm" and (reason := why_unusable()):
+        yield (
+            f"hydra/launcher=submitit_slurm can't submit jobs: {reason}. Start the search where sinfo works, or choose"
+            " hydra/launcher=processes."
         )
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from hydra.plugins.launcher import Launcher
 
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind, full_disk, in_one_line, kind_of
+from lightsweep.launcher.submitit import SubmititLauncher
 from lightsweep.search.space import SearchSpace
 from lightsweep.trial.driver import owner_here
 from lightsweep.trial.identity import OWNER
@@ -61,11 +62,11 @@ class TrialJobs:
     def launch(self, overrides: Sequence[str], *, number: int) -> Any:
         """Run one job and return what its task function returned.
 
-        Raises `TrialFailed` if the job raised or its worker died. Hydra's errors about the config pass through.
+        Raises `TrialFailed` if the job raised or its worker died. Errors about the config pass through.
         """
         try:
             [job] = self.launcher.launch([list(overrides)], initial_job_idx=number)
-        except CompactHydraException:
+        except (CompactHydraException, ConfigError):
             raise
         except Exception as error:  # noqa: BLE001  (each launcher has its own: a killed worker, a lost node)
             self._check_disk(error)
@@ -82,6 +83,15 @@ class TrialJobs:
         if path := full_disk(error, self.sweep_dir):
             raise DiskFullError(path) from None
 
+    def close_queue(self) -> None:
+        """Cancel the jobs that a scheduler has not begun, and submit no other. Signal handlers may call it."""
+        if isinstance(self.launcher, SubmititLauncher):
+            self.launcher.close_queue()
+
+    def open_queue(self) -> None:
+        if isinstance(self.launcher, SubmititLauncher):
+            self.launcher.open_queue()
+
     def abort(self) -> None:
         """Kill the running jobs. Joblib's pool would otherwise keep the interpreter from exiting."""
         abort = getattr(self.launcher, "abort", None)
@@ -96,8 +106,11 @@ class TrialJobs:
 def session_of(launcher: Launcher) -> AbstractContextManager[Launcher]:
     """Return what surrounds all jobs of a search, and yields the launcher that runs them.
 
-    That is a session of Ray for Ray's launcher, and nothing for another one.
+    That is a session of Ray for Ray's launcher, the end of the jobs that wait for a next trial for submitit's, and
+    nothing for another one.
     """
+    if isinstance(launcher, SubmititLauncher):
+        return closing(launcher)
     if not _is(launcher, "RayLauncher"):
         return nullcontext(launcher)
     from lightsweep.launcher.ray import ray_session

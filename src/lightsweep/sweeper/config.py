@@ -43,6 +43,9 @@ class LightsweepConf(OptunaSweeperConf):
     # core, or as many as the GPUs of hydra.launcher hold
     n_jobs: int | None = 1  # type: ignore[assignment]  # the plugin that it extends has no null
 
+    # Trials that one job of submitit_slurm or submitit_local runs, one after the other, to spare the scheduler
+    trials_per_job: int = 1
+
     # Time limit of the search in seconds; then no trial starts, and running trials stop and can be resumed
     timeout: float | None = None
 

@@ -78,6 +78,8 @@ def _refit(best: FrozenTrial, *, jobs: TrialJobs) -> Outcome:
     try:
         with interruptible():
             outcome = jobs.launch([*jobs.overrides(best.params), *overrides], number=best.number)
+            while outcome.interrupted:  # a scheduler preempted its job
+                outcome = jobs.launch([*jobs.overrides(best.params), *overrides], number=best.number)
     except TrialFailed as failure:
         raise _failed(str(failure)) from None
     except Interrupted:

@@ -24,6 +24,7 @@ from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import full_disk
 from lightsweep.interrupt import Interrupted, interruptible
+from lightsweep.launcher.submitit import SubmititLauncher, cluster_of
 from lightsweep.logger.search_run import ending_run_of_search
 from lightsweep.preflight.checks import check_search, n_jobs_of
 from lightsweep.preflight.preflight import run_preflight
@@ -236,8 +237,13 @@ class Search:
         return self.hydra_context.config_loader.load_sweep_config(self.config, [*request.fixed, *overrides])
 
     def _launcher(self) -> Launcher:
-        return Plugins.instance().instantiate_launcher(
+        launcher = Plugins.instance().instantiate_launcher(
             config=self.config, hydra_context=self.hydra_context, task_function=self.task_function
+        )
+        return (
+            SubmititLauncher(launcher, trials_per_job=self.settings.trials_per_job)
+            if cluster_of(launcher)
+            else launcher
         )
 
     def _results(self, folder: Path, *, study: optuna.Study, jobs: TrialJobs) -> Results:
@@ -280,6 +286,7 @@ class Search:
         def ask_jobs_to_stop(at_once: bool) -> None:
             request_stop(results.folder, at_once=at_once)
             heartbeat.request_stop(at_once=at_once)
+            jobs.close_queue()
 
         assert self.settings.n_jobs is not None  # see `_set_n_jobs`
         runner = TrialRunner(
@@ -304,6 +311,7 @@ class Search:
             return stop_reason
         finally:
             clear_stop_request(results.folder)
+            jobs.open_queue()  # for the refit
 
     def _report(self, study: optuna.Study, *, folder: Path, statistics: StudyStatistics) -> None:
         """Write the report. Raises `Interrupted` if a signal ends it."""

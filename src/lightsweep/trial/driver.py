@@ -47,19 +47,24 @@ def is_orphaned() -> bool:
 def begin_job() -> None:
     """Prepare a worker for a job: only its driver stops it, not Ctrl-C, and it exits soon after the driver."""
     global _own_sigterm_handler
-    _sigterm.clear()
     in_main_thread = threading.current_thread() is threading.main_thread()
     if is_worker():
         _busy.set()
         _exit_when_orphaned()
         if in_main_thread:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process
-            signal.signal(signal.SIGTERM, lambda *_: _sigterm.set())  # a scheduler ends this worker alone
+            signal.signal(signal.SIGTERM, ask_to_end)  # a scheduler ends this worker alone
     _own_sigterm_handler = signal.getsignal(signal.SIGTERM) if in_main_thread else None
 
 
 def end_job() -> None:
     _busy.clear()
+    _sigterm.clear()
+
+
+def ask_to_end(*_: object) -> None:
+    """Ask this worker, as a signal handler does, to end its job after the epoch."""
+    _sigterm.set()
 
 
 def restore_sigterm_handler() -> None:
