@@ -43,7 +43,7 @@ class FakeLauncher:
             (self.folder / "best").mkdir()
             (self.folder / "best" / "metrics.json").write_text(json.dumps({"test/acc": 0.4}))
             outcome = Outcome(
-                monitor="val/acc", value=None, best_epoch=None, n_epochs=2, max_epochs=2, test_metrics={"test/acc": 0.4}
+                monitor="val/acc", n_epochs=2, max_epochs=2, test_metrics={"test/acc": 0.4}, trained_on="all rows"
             )
         return [JobReturn(status=JobStatus.COMPLETED, _return_value=outcome)]
 

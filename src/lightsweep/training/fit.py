@@ -40,6 +40,7 @@ IGNORED_WARNINGS = (
     ".*isinstance.treespec, LeafSpec.* is deprecated",  # Lightning 2.6 calls a function that torch 2.13 has renamed
     ".*Found `dataloader_iter` argument in the `training_step`",  # it says that the signature may change
     ".*GPU available but not used",  # the user chose trainer=cpu
+    ".*The `srun` command is available on your system but is not used",  # a trial trains in one process
     ".*resuming from a checkpoint that ended before the epoch ended",  # not so: Lightning compares steps with batches
     ".*Checkpoint directory .* exists and is not empty",  # a resumed trial replaces its files
 )
