@@ -491,8 +491,6 @@ def test_a_decimal_of_many_digits_is_a_number(tmp_path: Path) -> None:
     ("cells", "way_out"),
     [
         (["1,234", "5"], "data.thousands=comma"),
-        (["1 234", "5"], "data.thousands=space"),
-        (["1\u202f234 567", "5"], "data.thousands=space"),
         (["1'234.5", "5"], "data.thousands=apostrophe"),
     ],
 )
@@ -504,6 +502,64 @@ def test_thousands_without_their_setting_are_refused_with_it(
     write(tmp_path / "a.csv", c=numbers)
     with pytest.raises(ConfigError, match=way_out):
         _ = table(tmp_path, drop=["x"]).splits
+
+
+@pytest.mark.parametrize(
+    ("settings", "cell", "line", "message"),
+    [
+        ({}, "{}.520,70 €", 2, "like -1234.5, or set data.decimal=comma for 1234,5 and data.thousands=point"),
+        ({}, "{},2 %", 2, "like -1234.5, or set data.decimal=comma"),
+        ({}, "${},354", 2, "data.thousands=comma"),
+        ({}, "{} 354", 2, "data.thousands=space"),
+    ],
+)
+def test_numbers_with_a_unit_in_another_notation_are_refused_with_their_settings(
+    settings: dict[str, Any], cell: str, line: int, message: str, tmp_path: Path
+) -> None:
+    cells = [cell.format(i) for i in range(1, 3 * N + 1)]
+    write(tmp_path / "a.csv", c=cells, x=range(3 * N), y=CLASSES * 3)
+    with pytest.raises(ConfigError) as error:
+        _ = table(tmp_path, drop=["x"], **settings).splits
+    assert f"line {line}, column 'c' is '{cells[line - 2]}'" in str(error.value)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["1)", "2)", "3)"],
+        ["(1)", "(2)", "(3)"],
+        ["(1999)", "(2000)", "(2001)"],
+        ["(1,2)", "(3,4)", "(5,6)"],
+        ["12 345", "56 789", "90 123"],
+        ["555 123", "212 999", "030 123"],
+        ["1.2.3", "1.2.4", "10.0.1"],
+        ["10.0.0.1", "192.168.1.1", "8.8.8.8"],
+        ["10-20", "20-30", "30+"],
+    ],
+)
+def test_texts_of_digits_that_are_no_numbers_are_levels(cells: list[str], tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", c=cells * (N // 3))
+    assert column(table(tmp_path, drop=["x"])).kind == "category"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "1.{0}.3",
+        "14.1{0}.136.{0}",
+        "+49 412 75{0}595",
+        "0747 1996{0}",
+        "05 62 47 37 {0}",
+        "378 {0}",
+        "40.90{0},7.75",
+        "2,{0},3",
+    ],
+)
+def test_columns_of_many_codes_of_digits_are_left_out(cell: str, tmp_path: Path) -> None:
+    cells = [cell.format(10 + i % 90) + ("" if i < 90 else "1") for i in range(2 * N)]
+    write(tmp_path / "a.csv", c=cells, x=range(2 * N), y=CLASSES * 2)
+    assert "row identifiers" in overview(table(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -72,28 +72,41 @@ def _written_number(decimal: str, separator: str | None) -> str:
 
 @lru_cache
 def _with_unit(number: str, *, end: str = "") -> str:
-    """Return a pattern of the number with a sign and a unit before or behind it, or in parentheses if negative."""
-    unit = f"{BLANK}*{UNIT}?{BLANK}*"
-    return rf"^{BLANK}*\(?{unit}[-+]?{unit}{number}{unit}\)?{BLANK}*{end}$"
+    """Return a pattern of the number with a sign and a unit before or behind it; with a unit also in parentheses."""
+    unit, number = f"{BLANK}*{UNIT}?{BLANK}*", f"({number})"
+    in_parentheses = rf"\(({UNIT}{BLANK}*{number}|{number}{BLANK}*{UNIT})\)"
+    return rf"^({unit}[-+]?{unit}{number}{unit}|{BLANK}*{in_parentheses}{BLANK}*){end}$"
+
+
+def _grouped(thousands: str) -> str:
+    """Return a pattern of a number with this sign between its thousands, and another one before decimals."""
+    decimal = {"comma": r"\.", "point": ","}.get(thousands, "[.,]")
+    return rf"[1-9]\d{{0,2}}({SEPARATORS[thousands]}\d{{3}})+({decimal}\d*)?"
 
 
 def have_thousands(texts: pa.Array) -> str | None:
     """Return the key of `SEPARATORS` that some texts need to be numbers; None if none do, or it would not be enough."""
-    is_plain = pc.match_substring_regex(texts, NUMBER)
-    for name, separator in SEPARATORS.items():
-        if separator is None:
-            continue
-        number = rf"[1-9]\d{{0,2}}({separator}\d{{3}})+([.,]\d*)?"
-        grouped = pc.match_substring_regex(texts, _with_unit(number, end=WORD_JOINER if name == "point" else ""))
+    is_plain = pc.match_substring_regex(texts, _with_unit(DIGITS))
+    for name in filter(None, SEPARATORS):
+        pattern = _with_unit(_grouped(name), end=WORD_JOINER if name == "point" else "")
+        grouped = pc.match_substring_regex(texts, pattern)
         if pc.any(grouped).as_py() and pc.all(pc.or_(grouped, is_plain)).as_py():
             return name
     return None
 
 
-def look_like_numbers(texts: pa.Array) -> bool:
-    """True if all texts that are not missing are numbers by some setting, or with units that differ."""
+def look_like_numbers(texts: pa.Array, *, grouped: bool = False) -> pa.Array:
+    """Return which texts are numbers by some setting, `grouped` also with a sign between thousands."""
     number = r"(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?"
-    return pc.all(pc.match_substring_regex(texts, _with_unit(number, end=f"{WORD_JOINER}?"))).as_py() is True
+    if grouped:
+        number = "|".join([number, *(_grouped(name) for name in SEPARATORS if name)])
+    return pc.match_substring_regex(texts, _with_unit(number, end=f"{WORD_JOINER}?"))
+
+
+def have_one_notation(texts: pa.Array, unit: str) -> pa.Array:
+    """Return which texts are numbers like -1234.5 with this unit, and with none if it is empty."""
+    number = pc.match_substring_regex(texts, _with_unit(DIGITS) if unit else NUMBER)
+    return pc.and_(number, pc.match_substring(texts, unit))
 
 
 def unit_of(texts: pa.Array) -> str | None:

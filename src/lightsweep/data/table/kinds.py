@@ -14,14 +14,13 @@ import pyarrow.compute as pc
 
 from lightsweep.data.reading.dialect import Dialect
 from lightsweep.data.reading.numbers import (
-    BLANK,
     HOURS,
     NUMBER,
-    UNIT,
     UNITS,
     WORD_JOINER,
     are_numbers,
     have_leading_zeros,
+    have_one_notation,
     have_thousands,
     look_like_numbers,
     unit_of,
@@ -48,9 +47,6 @@ DATE_FORMATS = (
     *("%m/%d/%y", "%d/%m/%y", "%b %d, %Y", "%d %b %Y"),
 )
 BOOLEAN_PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
-FORMATTED_NUMBER = (
-    rf"^[(\s]*[-+]?\s*{UNIT}?{BLANK}*[-+]?\d([\d.,'’]|{BLANK})*([eE][-+]?\d+)?\s*{UNIT}?[)\s]*{WORD_JOINER}?$"
-)
 PLAIN_DATE = r"^\s*\d{4}-\d{2}-\d{2}"
 ROW_NUMBER_NAME = re.compile(r"unnamed: ?\d+|(.*[_ ])?(id|index|idx|key|no|nr|row|rownum|number)|.*Id", re.IGNORECASE)
 HOW_TO_WRITE = {
@@ -171,6 +167,8 @@ def _category_column(values: pa.Array, *, name: str) -> Column:
     levels = values.unique().drop_null()
     if not is_text_type(values.type):
         return Column(name, Kind.CATEGORY, why="by its type or data.kinds" if is_number_type(values.type) else "")
+    if have_thousands(levels) == "space":
+        return Column(name, Kind.CATEGORY, why="digits in groups; if they are numbers, set data.thousands=space")
     if not have_leading_zeros(levels):
         return Column(name, Kind.CATEGORY)
     widths = {len(level) if level.isdecimal() else 0 for level in map(to_level, levels.to_pylist())}
@@ -206,13 +204,13 @@ def _kind_of_texts(texts: pa.Array, *, name: str, where: RowLocator) -> Kind | N
     if len(levels) <= MAX_BOOLEAN_SPELLINGS and {text.strip().lower() for text in levels.to_pylist()} in BOOLEAN_PAIRS:
         return Kind.BOOLEAN
     remedy = f"set data.kinds={{{name}:category}}"
-    if have_thousands(levels) is not None:
+    if have_thousands(levels) not in (None, "space"):  # codes are written in groups, too
         raise _wrong_format(texts, "numbers", name=name, where=where, remedy=f"{remedy} or data.drop=[{name}]")
     check_not_mixed(texts, name=name, where=where, remedy=remedy)
     remedy += f" or data.drop=[{name}]"
     if unit_of(levels) is not None:
         return Kind.NUMBER
-    if not are_numbers(levels) and look_like_numbers(levels):
+    if not are_numbers(levels) and pc.all(look_like_numbers(levels)).as_py():
         raise _wrong_format(texts, "numbers", name=name, where=where, remedy=remedy)
     if not are_numbers(levels) and date_format_of(levels) is not None:
         return Kind.DATE
@@ -249,20 +247,19 @@ def _meaning_of(texts: pa.Array) -> str | None:
     levels = pd.Series(to_texts(texts.unique()))
     if max(_share_of_dates(levels, date_format) for date_format in DATE_FORMATS) >= HALF:
         return "dates"
-    return "numbers" if pc.mean(pc.match_substring_regex(texts, FORMATTED_NUMBER)).as_py() >= HALF else None
+    return "numbers" if pc.mean(look_like_numbers(texts, grouped=True)).as_py() >= HALF else None
 
 
 def _wrong_format(texts: pa.Array, meaning: str, *, name: str, where: RowLocator, remedy: str) -> ConfigError:
     levels = texts.drop_null()
     sign = _wrong_sign(levels) if meaning == "numbers" else None
     unit = _usual_unit(levels) if meaning == "numbers" and sign is None else ""
-    if unit:
-        fits = pc.and_(pc.match_substring(texts, unit), pc.match_substring_regex(texts, FORMATTED_NUMBER))
-        meaning = f"numbers with {unit}"
-    else:
-        fits = pc.match_substring_regex(texts, NUMBER if meaning == "numbers" else PLAIN_DATE)
+    fits = pc.match_substring_regex(texts, PLAIN_DATE) if meaning == "dates" else have_one_notation(texts, unit)
+    how = HOW_TO_WRITE[sign or meaning]
+    if unit and not pc.all(pc.match_substring(levels, unit)).as_py():
+        fits = pc.and_(look_like_numbers(texts, grouped=True), pc.match_substring(texts, unit))
+        meaning, how = f"numbers with {unit}", f"with {unit}, or all without"
     first = pc.index(fits, False).as_py()
-    how = f"with {unit}, or all without" if unit else HOW_TO_WRITE[sign or meaning]
     return ConfigError(
         f"{where(first)}, column '{name}' is {normalized(texts[first].as_py())!r}, but most of its cells look like"
         f" {meaning}. Write all {meaning.split()[0]} {how}, and empty the other cells; or {remedy}."
@@ -277,7 +274,7 @@ def _wrong_sign(texts: pa.Array) -> str | None:
 
 def _usual_unit(texts: pa.Array) -> str:
     """Return the unit that most of the numbers have, "" for none."""
-    numbers = texts.filter(pc.match_substring_regex(texts, FORMATTED_NUMBER)).to_pylist()
+    numbers = texts.filter(look_like_numbers(texts, grouped=True)).to_pylist()
     units = Counter(next((unit for unit in UNITS if unit in text), "") for text in numbers)
     return units.most_common(1)[0][0] if units else ""
 
