@@ -11,7 +11,7 @@ from benchmarks.run import Bench, Row, as_markdown
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize(("page", "table"), [("speed", "results"), ("tables", "tables")])
+@pytest.mark.parametrize(("page", "table"), [("speed", "results"), ("tables", "tables"), ("scaling", "scaling")])
 def test_the_documentation_shows_the_last_results(page: str, table: str) -> None:
     text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
     shown = text.partition(f"<!-- benchmarks/{table}.md -->\n")[2].partition("<!-- end -->")[0]
