@@ -274,9 +274,8 @@ needs_submitit = pytest.mark.skipif(
 
 @pytest.mark.slow
 @needs_submitit
-@pytest.mark.parametrize("trials_per_job", [1, 3])
-def test_a_search_with_the_local_executor_and_its_refit(trials_per_job: int, tmp_path: Path) -> None:
-    options = ("hydra.sweeper.n_trials=6", f"hydra.sweeper.trials_per_job={trials_per_job}", "trainer.max_epochs=2")
+def test_a_local_job_runs_several_trials_and_the_refit_has_its_own(tmp_path: Path) -> None:
+    options = ("hydra.sweeper.n_trials=6", "hydra.sweeper.trials_per_job=3", "trainer.max_epochs=2")
     succeed(*LOCAL, *options, cwd=tmp_path)
     assert (the_folder(tmp_path) / "best" / "model.pt").is_file()
     assert all(trial.state.is_finished() for trial in study_in(the_folder(tmp_path)).trials)

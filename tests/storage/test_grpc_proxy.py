@@ -1,7 +1,5 @@
 """`grpc://host:port`, with a server of Optuna in front of an SQLite database."""
 
-import importlib.util
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -18,16 +16,7 @@ from lightsweep.storage import grpc_proxy
 from lightsweep.storage.grpc_proxy import address_of, lost_server_as_error
 from lightsweep.storage.storage import check_url, open_storage
 from tests.command import SMALL, rows_of, succeed, the_folder
-
-needs_grpc = pytest.mark.skipif(
-    not (importlib.util.find_spec("grpc") and importlib.util.find_spec("google.protobuf")),
-    reason="needs grpcio and protobuf, the extra grpc",
-)
-SERVER = """
-import sys
-from optuna.storages import get_storage, run_grpc_proxy_server
-run_grpc_proxy_server(get_storage(sys.argv[1]), port=int(sys.argv[2]))
-"""
+from tests.grpc_server import free_port, needs_grpc, proxy_server
 
 
 @pytest.fixture(autouse=True)
@@ -36,23 +25,11 @@ def _forget_storages() -> Iterator[None]:
     open_storage.cache_clear()
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """The URL of a server that a process of its own runs."""
-    port = free_port()
-    command = [sys.executable, "-c", SERVER, f"sqlite:///{tmp_path}/study.db", str(port)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        yield f"grpc://localhost:{port}"
-    finally:
-        process.kill()
-        process.wait()
+    with proxy_server(f"sqlite:///{tmp_path}/study.db") as url:
+        yield url
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ from optuna.trial import FrozenTrial, TrialState
 from lightsweep.storage.storage import open_storage
 from lightsweep.trial.identity import Owner
 from tests.command import TINY, rows_of, start, the_folder
+from tests.grpc_server import needs_grpc, proxy_server
 from tests.postgres import empty_database, needs_postgres
 
 pytestmark = pytest.mark.slow
 
-N_TRIALS = 10
+N_TRIALS = 8
 # Each process of the host, its workers included, imports it first.
 NAMES_ITS_HOST = "import os, socket\nsocket.gethostname = lambda: os.environ['TEST_HOST']\n"
 TWO_WORKERS = ("hydra/launcher=processes", "hydra.sweeper.n_jobs=2")
@@ -43,6 +44,12 @@ def postgresql(tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@contextmanager
+def grpc(tmp_path: Path) -> Iterator[str]:
+    with proxy_server(f"sqlite:///{tmp_path}/study.db") as url:
+        yield url
+
+
 def wait_for(condition: Callable[[], bool], *, timeout_s: float = 120) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -55,6 +62,7 @@ def wait_for(condition: Callable[[], bool], *, timeout_s: float = 120) -> None:
     [
         (journal, "ab", TWO_WORKERS),
         pytest.param(postgresql, "abcd", (), marks=needs_postgres),
+        pytest.param(grpc, "abc", (), marks=needs_grpc),
     ],
 )
 def test_hosts_share_a_study_and_take_over_the_trials_of_one_that_vanishes(

@@ -15,7 +15,7 @@ from tests.command import TINY, TRUST, rows_of, start, study_in, succeed, the_fo
 
 pytestmark = pytest.mark.slow
 
-ONE_LONG_TRIAL = ("hparams_search=mlp", "hydra.sweeper.n_trials=1", "trainer.max_epochs=150", "seed=3")
+ONE_LONG_TRIAL = ("hparams_search=mlp", "hydra.sweeper.n_trials=1", "trainer.max_epochs=80", "seed=3")
 
 
 def wait_for_epochs(cwd: Path, n_epochs: int) -> None:
@@ -50,7 +50,7 @@ def test_an_interrupted_trial_goes_on_where_it_was_and_ends_as_if_nothing_had_ha
     assert process.returncode == (-9 if signum == signal.SIGKILL else 128 + signum)
     folder = the_folder(tmp_path)
     reported = study_in(folder).trials[0].intermediate_values
-    assert 3 <= len(reported) < 150
+    assert 3 <= len(reported) < 80
     assert (folder / "0" / "checkpoints" / "last.ckpt").exists() is goes_on
 
     succeed("resume=last", cwd=tmp_path)
@@ -118,7 +118,7 @@ def test_a_checkpoint_that_is_damaged_or_foreign_or_holds_code_is_not_used(
 
 
 def test_a_search_whose_time_is_over_stops_its_trial_and_goes_on_later(tmp_path: Path) -> None:
-    long = ("hparams_search=mlp", "hydra.sweeper.n_trials=2", "trainer.max_epochs=300", "hydra/sweeper/pruner=none")
+    long = ("hparams_search=mlp", "hydra.sweeper.n_trials=2", "trainer.max_epochs=150", "hydra/sweeper/pruner=none")
     ran = train(*long, "hydra.sweeper.timeout=3", cwd=tmp_path)
     assert ran.code == 1  # nothing to ship yet
     assert "hydra.sweeper.timeout of 3 s is over" in ran.out + ran.err
