@@ -155,6 +155,13 @@ def test_the_second_ctrl_c_kills_what_runs_and_what_is_queued(slurm: dict[str, s
     assert [trial.state for trial in trials_of(tmp_path)] == [TrialState.WAITING] * 2
 
 
+def check_that_the_trial_was_resumed(cwd: Path, *, n_epochs: int) -> None:
+    assert "The trial resumes from" in log_of(cwd)
+    [trial] = trials_of(cwd)
+    assert (trial.state, len(trial.intermediate_values)) == (TrialState.COMPLETE, n_epochs)
+    assert "retries" not in trial.user_attrs
+
+
 @pytest.mark.parametrize("signum", ["TERM", "USR2"])
 def test_a_trial_whose_job_is_preempted_goes_on_in_another_job(
     signum: str, slurm: dict[str, str], tmp_path: Path
@@ -166,10 +173,7 @@ def test_a_trial_whose_job_is_preempted_goes_on_in_another_job(
     subprocess.run(["scancel", f"--signal={signum}", job], env={**os.environ, **slurm}, check=True)
     search.communicate(timeout=120)
     assert search.returncode == 0
-    assert "The trial resumes from" in log_of(tmp_path)
-    [trial] = trials_of(tmp_path)
-    assert (trial.state, len(trial.intermediate_values)) == (TrialState.COMPLETE, 8)
-    assert "retries" not in trial.user_attrs
+    check_that_the_trial_was_resumed(tmp_path, n_epochs=8)
 
 
 def test_a_trial_longer_than_the_time_limit_of_its_job_ends_in_another_job(
@@ -179,10 +183,7 @@ def test_a_trial_longer_than_the_time_limit_of_its_job_ends_in_another_job(
     search = start(*SLURM, *SLEEPY, *options, cwd=tmp_path, SLEEP_S="20", **slurm)
     search.communicate(timeout=300)
     assert search.returncode == 0
-    assert "The trial resumes from" in log_of(tmp_path)
-    [trial] = trials_of(tmp_path)
-    assert (trial.state, len(trial.intermediate_values)) == (TrialState.COMPLETE, 4)
-    assert "retries" not in trial.user_attrs
+    check_that_the_trial_was_resumed(tmp_path, n_epochs=4)
 
 
 def test_the_jobs_of_a_killed_search_end_by_themselves_and_a_queued_one_does_nothing(

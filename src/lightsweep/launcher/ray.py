@@ -16,14 +16,15 @@ from typing import Any, cast
 import ray
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, run_job, setup_globals
+from hydra.core.utils import JobReturn, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from lightsweep.errors import ConfigError
 from lightsweep.failures import in_one_line
 from lightsweep.interrupt import Interrupted, handled_by
+from lightsweep.launcher.worker import job_config, run_in_folder
 from lightsweep.storage.password import variables_of_storage
 from lightsweep.sweeper.config import DRIVER
 
@@ -69,10 +70,7 @@ class RayJobs(Launcher):
             ray.cancel(job, force=True)
 
     def _submit(self, number: int, overrides: Sequence[str]) -> Any:
-        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-        with open_dict(config):
-            config.hydra.job.id = f"{config.hydra.job.name}_{number}"
-            config.hydra.job.num = number
+        config = job_config(self.hydra_context, self.config, number=number, overrides=overrides)
         run = ray.remote(**self.remote)(_run) if self.remote else ray.remote(_run)
         with self._lock:
             if self._aborted:
@@ -94,13 +92,7 @@ def _run(
     setup_globals()
     Singleton.set_state(singletons)
     HydraConfig.instance().set_config(config)
-    return run_job(
-        hydra_context=hydra_context,
-        config=config,
-        task_function=task_function,
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )
+    return run_in_folder(hydra_context, config, task_function)
 
 
 @contextmanager

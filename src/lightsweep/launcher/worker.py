@@ -84,14 +84,25 @@ def result_of(run: Callable[[], JobReturn], overrides: Sequence[str]) -> JobRetu
 
 
 def _run_job(number: int, overrides: list[str]) -> JobReturn:
-    config = _app.hydra_context.config_loader.load_sweep_config(_app.config, overrides)
-    with open_dict(config):
-        config.hydra.job.id = f"{config.hydra.job.name}_{number}"
-        config.hydra.job.num = number
+    config = job_config(_app.hydra_context, _app.config, number=number, overrides=overrides)
+    return run_in_folder(_app.hydra_context, config, _app.task_function)
+
+
+def job_config(hydra_context: HydraContext, config: DictConfig, *, number: int, overrides: Sequence[str]) -> DictConfig:
+    """Compose the config of one job of a sweep."""
+    composed = hydra_context.config_loader.load_sweep_config(config, list(overrides))
+    with open_dict(composed):
+        composed.hydra.job.id = f"{composed.hydra.job.name}_{number}"
+        composed.hydra.job.num = number
+    return composed
+
+
+def run_in_folder(hydra_context: HydraContext, config: DictConfig, task_function: TaskFunction) -> JobReturn:
+    """Run one job of a sweep in its own folder."""
     return run_job(
-        hydra_context=_app.hydra_context,
+        hydra_context=hydra_context,
         config=config,
-        task_function=_app.task_function,
+        task_function=task_function,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
     )

@@ -16,11 +16,10 @@ from lightsweep.errors import aligned
 from lightsweep.report.formatting import format_duration, format_value
 from lightsweep.report.snapshot import StudySnapshot
 from lightsweep.trial.heartbeat import key_of
-from lightsweep.trial.identity import Owner
+from lightsweep.trial.identity import DEVICE, Owner
 from lightsweep.trial.params import params_of
 from lightsweep.trial.status import STATUSES, status_of
 
-DEVICE = "device"  # the user attribute of a trial that names where it trains
 COLUMNS = ("trial", "host", "process", "device", "epochs", "since", "time", "", "process is")
 
 

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage, GrpcStorageProxy
 
+from lightsweep.config.extras import command_for
 from lightsweep.errors import ConfigError
 
 GRPC = "grpc://"
 DEFAULT_PORT = 13000  # of Optuna's server
 READY_TIMEOUT_S = 5.0
-INSTALL = "pip install -c constraints.txt -e '.[grpc]'"
 
 
 def is_grpc(url: str) -> bool:
@@ -45,7 +45,8 @@ def open_proxy(url: str) -> BaseStorage:
             proxy = GrpcStorageProxy(host=host, port=port)
         proxy.wait_server_ready(timeout=READY_TIMEOUT_S)
     except ModuleNotFoundError:
-        raise ConfigError(f"hydra.sweeper.storage is '{url}', which needs grpcio and protobuf: {INSTALL}") from None
+        install = command_for("grpc")
+        raise ConfigError(f"hydra.sweeper.storage is '{url}', which needs grpcio and protobuf: {install}") from None
     except ConnectionError:
         raise ConfigError(
             f"hydra.sweeper.storage is '{url}', but no gRPC server of Optuna answered there within"

@@ -11,11 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from lightsweep.storage.storage import open_storage, storage_url
 from lightsweep.sweeper.config import SWEEPER_TARGET
 from lightsweep.trial.driver import is_worker, owner_here
-from lightsweep.trial.identity import OWNER
+from lightsweep.trial.identity import DEVICE, OWNER
 from lightsweep.trial.pruner import build_pruner
 from lightsweep.unofficial import trial_of
-
-DEVICE = "device"  # the user attribute of a trial that names where it trains
 
 
 def folder_of_search() -> Path | None:

@@ -82,12 +82,11 @@ class HeartbeatMonitor:
             return True
         if key not in self._last or record != self._last[key][0]:
             self._last[key] = record, time.monotonic()
-        return time.monotonic() - self._last[key][1] > self.timeout_s(driver)
+        return time.monotonic() - self._last[key][1] > _timeout_of(record)
 
     def timeout_s(self, driver: ProcessIdentity) -> float:
         """Return after how many seconds without a heartbeat the driver is taken for gone."""
-        interval = self._record(driver).get("interval")
-        return MISSED_BEATS * (interval if isinstance(interval, int | float) else DEFAULT_INTERVAL_S)
+        return _timeout_of(self._record(driver))
 
     def stop_request(self, driver: ProcessIdentity) -> str | None:
         """Return `STOP` or `STOP_AT_ONCE` if the driver asks its jobs to stop."""
@@ -96,6 +95,11 @@ class HeartbeatMonitor:
     def _record(self, driver: ProcessIdentity) -> dict[str, Any]:
         record = self.study.user_attrs.get(key_of(driver))
         return record if isinstance(record, dict) else {}
+
+
+def _timeout_of(record: dict[str, Any]) -> float:
+    interval = record.get("interval")
+    return MISSED_BEATS * (interval if isinstance(interval, int | float) else DEFAULT_INTERVAL_S)
 
 
 def has_other_drivers(study: optuna.Study) -> bool:

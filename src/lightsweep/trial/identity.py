@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 
 OWNER = "owner"  # the user attribute of a trial that holds the record of its `Owner`
+DEVICE = "device"  # the user attribute of a trial that names where it trains
 START_TIME_TOLERANCE_S = 1.0  # two readings of the start time may differ by a clock tick
 
 
