@@ -13,10 +13,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
+import cloudpickle
 import psutil
 import pytest
+from hydra.core.utils import JobReturn
 from omegaconf import OmegaConf
 
 from lightsweep.errors import ConfigError
@@ -35,6 +37,8 @@ class FakeRay(ModuleType):
         self.settings: dict[str, Any] = {}
         self.cluster = [{"Alive": True, "Resources": {"CPU": 8.0}}]
         self.seconds_per_job = 0.0
+        self.actors: list[Actor] = []
+        self.room = 100
         self.on_init: Callable[[], Any] = lambda: None
 
     def is_initialized(self) -> bool:
@@ -53,34 +57,64 @@ class FakeRay(ModuleType):
         return self.cluster
 
     def remote(self, **options: Any) -> Any:
-        """Return a decorator; its job is the arguments, and `get` waits until it is cancelled."""
+        """Return a decorator for the class of an actor."""
+        if "max_retries" in options:
+            raise ValueError("Invalid option keyword max_retries for actors")
         self.options = options
-        return lambda _: SimpleNamespace(remote=Job)
+        return lambda _: SimpleNamespace(remote=self.start)
 
-    def get(self, job: "Job") -> str:
-        if job.cancelled.wait(timeout=self.seconds_per_job):
+    def start(self, *arguments: Any) -> "Actor":
+        actor = Actor(arguments, has_room=len(self.living()) < self.room)
+        self.actors.append(actor)
+        return actor
+
+    def living(self) -> list["Actor"]:
+        return [actor for actor in self.actors if not actor.killed.is_set()]
+
+    def wait(self, started: list["Actor"], **_: float) -> tuple[list["Actor"], list["Actor"]]:
+        [actor] = started
+        if actor.has_room or actor.killed.is_set():
+            return started, []
+        return [], started
+
+    def get(self, job: "Job") -> bytes:
+        if job.actor.killed.wait(timeout=self.seconds_per_job):
             raise RuntimeError("the worker was killed")
-        return "done"
+        return cloudpickle.dumps(JobReturn(overrides=job.overrides))  # type: ignore[no-any-return]
 
-    def cancel(self, job: "Job", *, force: bool) -> None:
-        assert force
-        job.cancelled.set()
+    def kill(self, actor: "Actor") -> None:
+        actor.killed.set()
 
 
-class Job:
-    def __init__(self, *arguments: Any) -> None:
+class Actor:
+    """A worker; the first ones find room, and later ones wait for ever."""
+
+    def __init__(self, arguments: tuple[Any, ...], *, has_room: bool) -> None:
         self.arguments = arguments
-        self.cancelled = threading.Event()
+        self.has_room = has_room
+        self.killed = threading.Event()
+        self.jobs: list[Job] = []
+        self.run = SimpleNamespace(remote=self._run)
+        self.is_ready = SimpleNamespace(remote=lambda: self)
+
+    def _run(self, number: int, overrides: list[str]) -> "Job":
+        self.jobs.append(Job(self, number, overrides))
+        return self.jobs[-1]
+
+
+class Job(NamedTuple):
+    actor: Actor
+    number: int
+    overrides: list[str]
 
 
 class RayLauncher(SimpleNamespace):
     """The plugin's launcher, as far as a search knows it."""
 
     def __init__(self, *, remote: dict[str, Any], storage: str | None, n_jobs: int, **init: Any) -> None:
-        loader = SimpleNamespace(load_sweep_config=lambda config, _: config)
         super().__init__(
             ray_cfg=OmegaConf.create({"init": {"address": None, **init}, "remote": remote}),
-            hydra_context=SimpleNamespace(config_loader=loader),
+            hydra_context=None,
             task_function=lambda _: None,
             config=OmegaConf.create(
                 {"hydra": {"sweeper": {"storage": storage, "n_jobs": n_jobs}, "job": {"name": "train"}}}
@@ -102,7 +136,7 @@ def fake_ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
 def session(*, remote: dict[str, Any] | None = None, storage: str | None = None, n_jobs: int = 1, **init: Any) -> Any:
     from lightsweep.search.jobs import session_of
 
-    launcher: Any = RayLauncher(remote=remote or {"max_retries": 0}, storage=storage, n_jobs=n_jobs, **init)
+    launcher: Any = RayLauncher(remote=remote or {}, storage=storage, n_jobs=n_jobs, **init)
     return session_of(launcher)
 
 
@@ -125,23 +159,51 @@ def test_a_session_surrounds_the_jobs_and_ends_with_them_also_after_an_error(fak
         ("${oc.env:NOT_SET,study.journal}", {}),
     ],
 )
-def test_a_job_brings_the_driver_and_the_variables_of_the_storage_and_ray_is_told_neither(
+def test_a_worker_gets_the_driver_and_the_variables_of_the_storage_and_ray_is_told_neither(
     storage: str | None, expected: dict[str, str], fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"LIGHTSWEEP_STORAGE": "pg://me:secret@host/db", "PASSWORD": "secret", "HOST": "db1"}.items():
         monkeypatch.setenv(name, value)
-    given: list[Job] = []
-    fake_ray.get = given.append  # type: ignore[method-assign]
     init = {"num_cpus": 2, "runtime_env": {"pip": ["x"]}}
     with session(storage=storage, remote={"num_gpus": 1}, **init) as launcher:
-        launcher.launch([["a=1"]], initial_job_idx=7)
+        [returned] = launcher.launch([["a=1"]], initial_job_idx=7)
+    assert returned.overrides == ["a=1"]
     assert fake_ray.settings == {"address": None, **init}
-    assert fake_ray.options == {"num_gpus": 1}
-    [job] = given
-    _, config, *_, variables = job.arguments
-    assert (config.hydra.job.num, config.hydra.job.id) == (7, "train_7")
+    assert fake_ray.options == {"num_cpus": 1, "num_gpus": 1}
+    [actor] = fake_ray.actors
+    _, variables = actor.arguments
     assert json.loads(variables.pop(DRIVER))["pid"] == os.getpid()
     assert variables == expected
+    assert [(job.number, job.overrides) for job in actor.jobs] == [(7, ["a=1"])]
+
+
+def test_a_worker_runs_one_job_after_the_other_and_a_lost_one_is_replaced(fake_ray: FakeRay) -> None:
+    with session() as launcher:
+        for number in range(3):
+            launcher.launch([["a=1"]], initial_job_idx=number)
+        fake_ray.actors[0].killed.set()
+        with pytest.raises(RuntimeError, match="the worker was killed"):
+            launcher.launch([["a=1"]], initial_job_idx=3)
+        launcher.launch([["a=1"]], initial_job_idx=4)
+    assert [[job.number for job in actor.jobs] for actor in fake_ray.actors] == [[0, 1, 2, 3], [4]]
+
+
+def test_jobs_that_find_no_room_for_a_worker_run_in_one_that_becomes_idle(fake_ray: FakeRay) -> None:
+    fake_ray.room = 1
+    fake_ray.seconds_per_job = 0.05
+    with session() as launcher, ThreadPoolExecutor(3) as threads:
+        launches = [threads.submit(launcher.launch, [["a=1"]], initial_job_idx=n) for n in range(3)]
+        assert all(launch.result(timeout=30) for launch in launches)
+    assert sorted(job.number for job in fake_ray.actors[0].jobs) == [0, 1, 2]
+    assert len(fake_ray.living()) == 1
+
+
+def test_options_that_ray_refuses_for_a_worker_are_one_message(fake_ray: FakeRay) -> None:
+    with (
+        session(remote={"max_retries": 3}) as launcher,
+        pytest.raises(ConfigError, match=r"hydra\.launcher\.ray\.remote is .*max_retries.* refuses"),
+    ):
+        launcher.launch([["a=1"]], initial_job_idx=0)
 
 
 def test_abort_ends_the_running_jobs_while_ray_runs_on_and_refuses_later_ones(fake_ray: FakeRay) -> None:
@@ -149,7 +211,7 @@ def test_abort_ends_the_running_jobs_while_ray_runs_on_and_refuses_later_ones(fa
     with session() as launcher, ThreadPoolExecutor(2) as threads:
         launches = [threads.submit(launcher.launch, [["a=1"]], initial_job_idx=n) for n in range(2)]
         deadline = time.monotonic() + 30
-        while len(launcher._jobs) < 2 and time.monotonic() < deadline:
+        while len(fake_ray.actors) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         launcher.abort()
         for launch in launches:

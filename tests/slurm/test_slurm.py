@@ -108,7 +108,7 @@ def test_a_search_with_pruning_and_refit(
     assert queue(slurm) == []
 
 
-@pytest.mark.parametrize("accounting", ["yes", "no"])
+@pytest.mark.parametrize("accounting", ["no", pytest.param("yes", marks=pytest.mark.long)])
 def test_a_killed_job_is_noticed_within_seconds_and_its_trial_runs_again(accounting: str, tmp_path: Path) -> None:
     with cluster(tmp_path / "cluster", accounting=accounting) as env:
         search = start(
@@ -162,7 +162,7 @@ def check_that_the_trial_was_resumed(cwd: Path, *, n_epochs: int) -> None:
     assert "retries" not in trial.user_attrs
 
 
-@pytest.mark.parametrize("signum", ["TERM", "USR2"])
+@pytest.mark.parametrize("signum", ["TERM", pytest.param("USR2", marks=pytest.mark.long)])
 def test_a_trial_whose_job_is_preempted_goes_on_in_another_job(
     signum: str, slurm: dict[str, str], tmp_path: Path
 ) -> None:
@@ -176,6 +176,7 @@ def test_a_trial_whose_job_is_preempted_goes_on_in_another_job(
     check_that_the_trial_was_resumed(tmp_path, n_epochs=8)
 
 
+@pytest.mark.long
 def test_a_trial_longer_than_the_time_limit_of_its_job_ends_in_another_job(
     slurm: dict[str, str], tmp_path: Path
 ) -> None:

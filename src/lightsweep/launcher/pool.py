@@ -13,7 +13,6 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection
 from typing import TypeVar
 
-import cloudpickle
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, env_override
 from hydra.types import HydraContext, TaskFunction
@@ -116,8 +115,7 @@ class WorkerPool:
                 self._workers.discard(worker)
             if self._app is None:
                 app = App(self.hydra_context, self.config, self.task_function, Singleton.get_state())
-                self._app = cloudpickle.dumps(app)  # pickles the task function of a script by value
-            assert self._app is not None
+                self._app = app.pickled()
             worker = Worker(self._app, gpu=self.gpus.next_for(w.gpu for w in self._workers if w.is_alive()))
             self._workers.add(worker)
             return worker

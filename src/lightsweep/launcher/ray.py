@@ -10,13 +10,13 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, Queue
 from typing import Any, cast
 
 import ray
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, setup_globals
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
@@ -24,75 +24,103 @@ from omegaconf import DictConfig, OmegaConf
 from lightsweep.errors import ConfigError
 from lightsweep.failures import in_one_line
 from lightsweep.interrupt import Interrupted, handled_by
-from lightsweep.launcher.worker import job_config, run_in_folder
+from lightsweep.launcher.worker import App, load, run_pickled, unpickled
 from lightsweep.storage.password import variables_of_storage
 from lightsweep.sweeper.config import DRIVER
+
+SECONDS_BETWEEN_CHECKS = 0.2
 
 
 class RayJobs(Launcher):
     """Runs jobs in the running Ray session, with the settings of Hydra's Ray launcher; `abort` ends them.
 
-    `launch` may be called from several threads at the same time.
+    Each job runs in an actor, a worker of Ray that keeps the config for the next job. An actor is started when none is
+    idle. `launch` may be called from several threads at the same time.
     """
 
     def __init__(self, remote: Mapping[str, Any]) -> None:
-        self.remote = remote
-        self._jobs: set[Any] = set()
+        self.remote = {"num_cpus": 1, **remote}  # Ray's own default for an actor is none
+        self._idle: Queue[Any] = Queue()
+        self._actors: set[Any] = set()
         self._aborted = False
         self._lock = threading.Lock()
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.hydra_context = hydra_context
-        self.task_function = task_function
         self.config = config
-        # The workers of a cluster do not inherit them. A password among them stays in memory: it travels with the job,
+        self.app = App(hydra_context, config, task_function, Singleton.get_state()).pickled()
+        # The workers of a cluster do not inherit them. A password among them stays in memory: it travels with the app,
         # while Ray writes `runtime_env` into its logs and shows it in its dashboard.
         self.variables = {DRIVER: os.environ[DRIVER], **variables_of_storage(config)}
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Return one `JobReturn` per job, in order. Raises an exception of Ray if the worker of a job is lost."""
-        jobs = [self._submit(n, overrides) for n, overrides in enumerate(job_overrides, start=initial_job_idx)]
-        try:
-            return [cast(JobReturn, ray.get(job)) for job in jobs]
-        finally:
-            with self._lock:
-                self._jobs.difference_update(jobs)
+        return [self._run(n, overrides) for n, overrides in enumerate(job_overrides, start=initial_job_idx)]
 
     def abort(self) -> None:
-        """Kill the workers of all running jobs; every running `launch` raises, and a later one, too.
+        """Kill all workers; every running `launch` raises, and a later one, too.
 
         Ray must not end before: it exits the whole process if a thread still waits for a job.
         """
         with self._lock:
             self._aborted = True
-            jobs = list(self._jobs)
-        for job in jobs:
-            ray.cancel(job, force=True)
+            actors = list(self._actors)
+        for actor in actors:
+            ray.kill(actor)
 
-    def _submit(self, number: int, overrides: Sequence[str]) -> Any:
-        config = job_config(self.hydra_context, self.config, number=number, overrides=overrides)
-        run = ray.remote(**self.remote)(_run) if self.remote else ray.remote(_run)
+    def _run(self, number: int, overrides: Sequence[str]) -> JobReturn:
+        try:
+            actor = self._idle.get_nowait()
+        except Empty:
+            actor = self._new_actor()
+        try:
+            result = ray.get(actor.run.remote(number, list(overrides)))
+        except BaseException:
+            self._end(actor)
+            raise
+        self._idle.put(actor)
+        return unpickled(result, overrides)
+
+    def _new_actor(self) -> Any:
+        """Start an actor and return it, or return another one that becomes idle while Ray has no room for a new one."""
         with self._lock:
             if self._aborted:
                 raise RuntimeError("the search was stopped")
-            job = run.remote(self.hydra_context, config, self.task_function, Singleton.get_state(), self.variables)
-            self._jobs.add(job)
-        return job
+            new = self._actor_class().remote(self.app, self.variables)
+            self._actors.add(new)
+        started = [new.is_ready.remote()]
+        while not ray.wait(started, timeout=0)[0]:
+            with suppress(Empty):
+                idle = self._idle.get(timeout=SECONDS_BETWEEN_CHECKS)
+                self._end(new)
+                return idle
+        return new
+
+    def _actor_class(self) -> Any:
+        try:
+            return ray.remote(**self.remote)(TrialWorker)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(
+                f"hydra.launcher.ray.remote is {self.remote}, which Ray refuses for a worker: {in_one_line(error)}"
+            ) from None
+
+    def _end(self, actor: Any) -> None:
+        with self._lock:
+            self._actors.discard(actor)
+        ray.kill(actor)
 
 
-def _run(
-    hydra_context: HydraContext,
-    config: DictConfig,
-    task_function: TaskFunction,
-    singletons: Any,
-    variables: Mapping[str, str],
-) -> JobReturn:
-    """Run a job in a worker."""
-    os.environ.update(variables)
-    setup_globals()
-    Singleton.set_state(singletons)
-    HydraConfig.instance().set_config(config)
-    return run_in_folder(hydra_context, config, task_function)
+class TrialWorker:
+    """An actor, that is a process of Ray that runs one job after the other."""
+
+    def __init__(self, app: bytes, variables: Mapping[str, str]) -> None:
+        os.environ.update(variables)
+        load(app)
+
+    def is_ready(self) -> bool:
+        return True
+
+    def run(self, number: int, overrides: list[str]) -> bytes:
+        return run_pickled(number, overrides)
 
 
 @contextmanager
@@ -145,7 +173,7 @@ def _init(settings: dict[str, Any]) -> None:
 
 def _warn_if_crowded(remote: Mapping[str, Any], *, n_jobs: int) -> None:
     """Warn if fewer than `n_jobs` trials find their CPUs and GPUs at the same time. Ray lets the others wait."""
-    per_trial = {"CPU": remote.get("num_cpus", 1), "GPU": remote.get("num_gpus"), **(remote.get("resources") or {})}
+    per_trial = {"CPU": remote["num_cpus"], "GPU": remote.get("num_gpus"), **(remote.get("resources") or {})}
     wanted = {name: amount for name, amount in per_trial.items() if amount}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     n_slots = sum(min(int(node.get(name, 0) // amount) for name, amount in wanted.items()) for node in nodes if wanted)

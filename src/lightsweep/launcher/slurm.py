@@ -11,7 +11,8 @@ import psutil
 
 LOOK_S = 5.0  # between two calls of `squeue`, for all jobs of a search together
 COMMAND_S = 60.0  # that a busy scheduler may need for an answer
-KILL_S = 10.0  # that killed jobs may need to leave the queue
+SIGNAL_S = 4.0  # that jobs may need to end by a signal
+KILL_S = 10.0  # that cancelled jobs may need to leave the queue
 ENDED = {
     "BOOT_FAIL",
     "CANCELLED",
@@ -76,14 +77,22 @@ class SlurmJobs:
         """Kill all jobs, and wait until they have left the queue.
 
         Slurm sends SIGTERM first, also if SIGKILL is asked for, and waits half a minute for jobs that handle it. They
-        do not handle SIGHUP.
+        do not handle SIGHUP, which must reach them before: Slurm sends no signal to a job that it is ending.
         """
+        _run("scancel", "--quiet", "--state=PENDING", f"--name={self.name}")
         _run("scancel", "--quiet", "--full", "--signal=HUP", f"--name={self.name}")
-        _run("scancel", "--quiet", f"--name={self.name}")
-        deadline = time.monotonic() + KILL_S
-        while _run("squeue", "--noheader", f"--name={self.name}") and time.monotonic() < deadline:
-            time.sleep(0.2)
+        if not self._queue_is_empty_within(SIGNAL_S):
+            _run("scancel", "--quiet", f"--name={self.name}")
+            self._queue_is_empty_within(KILL_S)
         self._looked_at = float("-inf")
+
+    def _queue_is_empty_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while _run("squeue", "--noheader", f"--name={self.name}"):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        return True
 
     def _look(self) -> None:
         self._looked_at = now = time.monotonic()

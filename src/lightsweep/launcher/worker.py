@@ -25,6 +25,12 @@ class App(NamedTuple):
     task_function: TaskFunction
     singletons: Any  # the state of Hydra's singletons in the driver
 
+    def pickled(self) -> bytes:
+        """Pickle it; the task function of a script by value."""
+        content = cloudpickle.dumps(self)
+        assert isinstance(content, bytes)
+        return content
+
 
 _app: App
 _job_is_running = threading.Lock()
@@ -32,11 +38,16 @@ _job_is_running = threading.Lock()
 
 def set_up(app: bytes) -> None:
     """Make this process a worker. It ignores SIGINT, which the driver handles."""
-    global _app
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_exit_with_driver, daemon=True).start()
+    load(app)
+
+
+def load(app: bytes) -> None:
+    """Load what `App.pickled` returned, for the jobs that this process will run."""
+    global _app
     _app = cloudpickle.loads(app)
     setup_globals()
     Singleton.set_state(_app.singletons)
@@ -84,25 +95,14 @@ def result_of(run: Callable[[], JobReturn], overrides: Sequence[str]) -> JobRetu
 
 
 def _run_job(number: int, overrides: list[str]) -> JobReturn:
-    config = job_config(_app.hydra_context, _app.config, number=number, overrides=overrides)
-    return run_in_folder(_app.hydra_context, config, _app.task_function)
-
-
-def job_config(hydra_context: HydraContext, config: DictConfig, *, number: int, overrides: Sequence[str]) -> DictConfig:
-    """Compose the config of one job of a sweep."""
-    composed = hydra_context.config_loader.load_sweep_config(config, list(overrides))
-    with open_dict(composed):
-        composed.hydra.job.id = f"{composed.hydra.job.name}_{number}"
-        composed.hydra.job.num = number
-    return composed
-
-
-def run_in_folder(hydra_context: HydraContext, config: DictConfig, task_function: TaskFunction) -> JobReturn:
-    """Run one job of a sweep in its own folder."""
+    config = _app.hydra_context.config_loader.load_sweep_config(_app.config, overrides)
+    with open_dict(config):
+        config.hydra.job.id = f"{config.hydra.job.name}_{number}"
+        config.hydra.job.num = number
     return run_job(
-        hydra_context=hydra_context,
+        hydra_context=_app.hydra_context,
         config=config,
-        task_function=task_function,
+        task_function=_app.task_function,
         job_dir_key="hydra.sweep.dir",
         job_subdir_key="hydra.sweep.subdir",
     )
