@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from lightsweep.errors import ConfigError
-from lightsweep.search.fork import _lies_in
+from lightsweep.search.fork import lies_in
 from lightsweep.search.request import parse_request
 from lightsweep.search.space import SearchSpace
 
@@ -38,8 +38,8 @@ def test_a_conditional_parameter_is_drawn_only_where_its_condition_holds() -> No
         assert drawn == trial.params
         assert drawn.keys() == {"lr", "optimizer", "depth"} | conditional[drawn["optimizer"]]
         seen.add(drawn["optimizer"])
-        assert _lies_in(study.trials[-1], space)
-        assert not _lies_in(study.trials[-1], space_of(when={"depth": "optimizer=none"}))
+        assert lies_in(study.trials[-1], space)
+        assert not lies_in(study.trials[-1], space_of(when={"depth": "optimizer=none"}))
     assert seen == set(conditional)
 
 

@@ -48,30 +48,30 @@ class Source:
         return taken
 
 
-def open_source(folder: str, *, storage: str) -> Source:
-    """Open the study of the search in `folder`; `storage` is the URL of the new search.
+def open_source(folder: str, *, storage: str, key: str = "fork") -> Source:
+    """Open the study of the search in `folder`, which the setting `key` names; `storage` is the URL of the new search.
 
     Raises `ConfigError` if the folder holds no search of Lightsweep.
     """
     path = Path(folder)
-    url, name = _location(path, storage=storage)
+    url, name = _location(path, storage=storage, key=key)
     try:
         study = optuna.load_study(study_name=name, storage=open_storage(url))
     except KeyError:
-        raise ConfigError(f"fork={folder}: its storage no longer has the study '{name}'.") from None
+        raise ConfigError(f"{key}={folder}: its storage no longer has the study '{name}'.") from None
     fingerprint = fingerprint_of(study)
     if fingerprint is None:
-        raise ConfigError(f"fork={folder}: the study '{name}' was not made by Lightsweep.")
+        raise ConfigError(f"{key}={folder}: the study '{name}' was not made by Lightsweep.")
     return Source(folder=path, study=study, fingerprint=fingerprint)
 
 
-def _location(folder: Path, *, storage: str) -> tuple[str, str]:
+def _location(folder: Path, *, storage: str, key: str) -> tuple[str, str]:
     """Return the storage URL and the name of the study."""
     location = read_location(folder)
     if location is None:
         raise ConfigError(
-            f"fork={folder}: that folder holds no {RESULTS}, so it is not the folder of a search with a finished trial."
-            " Searches are in outputs/<name>/<date_time>/."
+            f"{key}={folder}: that folder holds no {RESULTS}, so it is not the folder of a search with a finished"
+            " trial. Searches are in outputs/<name>/<date_time>/."
         )
     url, name = location
     return (storage if "***" in url else url), name  # the password is masked in the file
@@ -86,12 +86,12 @@ def take_over(source: Source, study: optuna.Study, *, space: SearchSpace, now: F
     taken = source.taken_into(study)
     trials = source.study.get_trials(deepcopy=False)
     finished = [trial for trial in trials if status_of(trial) in ("complete", "pruned", "infeasible")]
-    fitting = [trial for trial in finished if _lies_in(trial, space)]
+    fitting = [trial for trial in finished if lies_in(trial, space)]
     changed = differences(source.fingerprint.strict, now.strict)
     changed_settings = [key for key in changed if not is_within(key, list(space.distributions))]
     prefix = f"fork: of {len(finished)} finished trials of {shown(source.folder)}"
     if changed_settings:
-        best = _best_of(fitting, direction=source.study.direction)
+        best = best_of(fitting, direction=source.study.direction)
         for trial in best:
             if source.name_of(trial) not in taken:
                 study.enqueue_trial(trial.params, user_attrs={FORKED_FROM: source.name_of(trial)})
@@ -105,18 +105,13 @@ def take_over(source: Source, study: optuna.Study, *, space: SearchSpace, now: F
     return f"{prefix}, {len(fitting)} were taken over; {len(finished) - len(fitting)} lie outside the new space"
 
 
-def _lies_in(trial: FrozenTrial, space: SearchSpace) -> bool:
+def lies_in(trial: FrozenTrial, space: SearchSpace) -> bool:
     if trial.params.keys() != set(space.applicable(trial.params)):
         return False
-    distributions = {name: space.distributions[name] for name in trial.params}
-    try:  # Optuna checks each value against its distribution
-        create_trial(state=TrialState.FAIL, params=trial.params, distributions=distributions)
-    except (ValueError, TypeError):
-        return False
-    return True
+    return all(space.contains(name, value) for name, value in trial.params.items())
 
 
-def _best_of(trials: list[FrozenTrial], *, direction: StudyDirection) -> list[FrozenTrial]:
+def best_of(trials: list[FrozenTrial], *, direction: StudyDirection) -> list[FrozenTrial]:
     complete = [trial for trial in trials if status_of(trial) == "complete"]
     complete.sort(key=lambda trial: trial.value or 0.0, reverse=direction == StudyDirection.MAXIMIZE)
     return complete[:N_BEST]

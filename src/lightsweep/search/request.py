@@ -13,17 +13,22 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from lightsweep.errors import ConfigError, format_errors
 from lightsweep.search.conditions import Condition, parse_conditions, resolve_conditions
+from lightsweep.search.enqueue import Point
 from lightsweep.search.space import Choice, SearchSpace, ends_of
 from lightsweep.unofficial import distribution_of
 
 
 @dataclass(frozen=True)
 class Request:
-    """The search space, the overrides that every job gets, and the parameters that the command line fixed."""
+    """The search space, the overrides that every job gets, and the parameters that the command line fixed.
+
+    `points` are tried first in a new search.
+    """
 
     space: SearchSpace
     fixed: list[str]
     fixed_by_user: list[str]
+    points: Sequence[Point] = ()
 
 
 def parse_request(

@@ -13,6 +13,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.trial import TrialState, create_trial
 
 from lightsweep.errors import ConfigError
 from lightsweep.search.conditions import Condition
@@ -58,8 +59,18 @@ class SearchSpace:
     def _applies(self, name: str, params: Mapping[str, Any]) -> bool:
         return name not in self.conditions or self.conditions[name].holds(params)
 
-    def _only_applicable(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: params[name] for name in self.applicable(params)}
+    def only_applicable(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the values whose parameters apply."""
+        return {name: params[name] for name in self.applicable(params) if name in params}
+
+    def contains(self, name: str, value: Any) -> bool:
+        """Tell whether a parameter may have the value, given as the study stores it."""
+        distributions = {name: self.distributions[name]}
+        try:  # Optuna checks the value against its distribution
+            create_trial(state=TrialState.FAIL, params={name: value}, distributions=distributions)
+        except (ValueError, TypeError):
+            return False
+        return True
 
     def to_overrides(self, params: Mapping[str, Any]) -> list[str]:
         """Return overrides from which Hydra reads the values of `params` with their types."""
@@ -72,13 +83,20 @@ class SearchSpace:
         """Return the value that a job gets where the study has `value`, such as a list for its text."""
         return self.job_values.get(name, {}).get((type(value), value), value)
 
+    def stored_value(self, name: str, value: Any) -> Any:
+        """Return what the study has where a job gets `value`, such as the text of a list."""
+        for (_, choice), job_value in self.job_values.get(name, {}).items():
+            if type(job_value) is type(value) and job_value == value:
+                return choice
+        return value
+
     def smallest(self) -> dict[str, Any]:
         """Return the low end of every range, the minimum of numeric choices, and the first of other choices."""
-        return self._only_applicable({n: _extreme(d, pick=min, index=0) for n, d in self.distributions.items()})
+        return self.only_applicable({n: _extreme(d, pick=min, index=0) for n, d in self.distributions.items()})
 
     def largest(self) -> dict[str, Any]:
         """Return the high end of every range, the maximum of numeric choices, and the last of other choices."""
-        return self._only_applicable({n: _extreme(d, pick=max, index=-1) for n, d in self.distributions.items()})
+        return self.only_applicable({n: _extreme(d, pick=max, index=-1) for n, d in self.distributions.items()})
 
     def n_points(self) -> int | None:
         """Return the number of points, None if a parameter is continuous or conditional."""
@@ -90,11 +108,11 @@ class SearchSpace:
         ends = {name: ends_of(distribution) for name, distribution in self.distributions.items()}
         n_sets = max(map(len, ends.values()), default=0)
         complete = [{name: values[min(i, len(values) - 1)] for name, values in ends.items()} for i in range(n_sets)]
-        samples = [self._only_applicable(params) for params in complete]
+        samples = [self.only_applicable(params) for params in complete]
         for name in self.conditions:
             shown = [params[name] for params in samples if name in params]
             missing = [value for value in ends[name] if value not in shown]
-            samples += [self._only_applicable({**complete[0], **self._parents(name), name: v}) for v in missing]
+            samples += [self.only_applicable({**complete[0], **self._parents(name), name: v}) for v in missing]
         return samples
 
     def _parents(self, name: str) -> dict[str, Any]:

@@ -67,6 +67,10 @@ class LightsweepConf(OptunaSweeperConf):
     # Config keys that may have other values than when the resumed search was started
     allow_changes: list[str] = field(default_factory=list)
 
+    # Points that a new search tries first: defaults (the values of the config itself), null for none, or further ones:
+    # a list of mappings from parameter to value, a YAML file with such a list, or the folder of a search
+    enqueue: Any = "defaults"
+
     # Folder of an earlier search whose trials are copied into this one
     fork: str | None = None
 

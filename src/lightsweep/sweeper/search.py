@@ -5,7 +5,7 @@ import sys
 import zlib
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +35,7 @@ from lightsweep.report.results import TABLE, Results, read_refit_record, refit_r
 from lightsweep.report.statistics import StudyStatistics
 from lightsweep.search.checkpoints import CheckpointKeeper, delete_last_checkpoints
 from lightsweep.search.config_loader import with_cached_composition
+from lightsweep.search.enqueue import Point, enqueue, points_to_enqueue
 from lightsweep.search.folder import release_folder, reserve_folder
 from lightsweep.search.fork import open_source, take_over
 from lightsweep.search.jobs import TrialJobs, session_of
@@ -94,6 +95,7 @@ class Search:
             url=self._url(Path(self.config.hydra.sweep.dir)),
             fingerprint=lambda: self._fingerprint(request),
         )
+        request = replace(request, points=self._points(request))
         self._set_n_jobs()
         if self.settings.preflight:
             self._preflight(request, sampler=sampler)
@@ -192,6 +194,14 @@ class Search:
             )
         return request
 
+    def _points(self, request: Request) -> list[Point]:
+        return points_to_enqueue(
+            self.settings.enqueue,
+            space=request.space,
+            job_config=self.hydra_context.config_loader.load_sweep_config(self.config, request.fixed),
+            storage=self._url(Path(self.config.hydra.sweep.dir)),
+        )
+
     def _url(self, folder: Path) -> str:
         return storage_url(self.settings.storage, sweep_dir=str(folder), cwd=self.config.hydra.runtime.cwd)
 
@@ -204,6 +214,7 @@ class Search:
             sampler=sampler,
             pruner=pruner,
         )
+        is_new = not study.get_trials(deepcopy=False)
         fingerprint = self._fingerprint(request)
         if source:
             source.taken_into(study)  # refuses what is another search's before it is signed
@@ -211,6 +222,8 @@ class Search:
             delete_last_checkpoints(folder)
         if source:
             print(take_over(source, study, space=request.space, now=fingerprint), file=sys.stderr)
+        if is_new:
+            enqueue(study, request.points)
         return study
 
     def _continue_sampler(self, study: optuna.Study, *, space: SearchSpace) -> None:
