@@ -36,6 +36,7 @@ N_REPORTS = 5
 MANY_WORKERS = 8
 PART = 1000  # trials at the beginning and at the end that are compared
 ENGINES = {"processes": "workers={}", "joblib": "hydra/launcher=joblib hydra.sweeper.n_jobs={}"}
+SLURM = "hydra/launcher=submitit_slurm hydra.launcher.cpus_per_task=1 hydra.launcher.mem_gb=null hydra.sweeper.n_jobs={}"
 RAY = "hydra/launcher=ray hydra.launcher.ray.remote.num_cpus=0.1 hydra.sweeper.n_jobs={}"
 
 
@@ -120,6 +121,9 @@ def _engines(bench: Bench) -> dict[str, Callable[[int], Run]]:
 
     launchers = ENGINES | ({"Ray": RAY} if importlib.util.find_spec("ray") else {})
     engines = {name: by_launcher(overrides) for name, overrides in launchers.items()}
+    if shutil.which("sinfo"):
+        engines["Slurm, one job per trial"] = by_launcher(SLURM)
+        engines["Slurm, 16 trials per job"] = by_launcher(f"{SLURM} hydra.sweeper.trials_per_job=16")
     engines["drivers on one journal"] = by_drivers(None)
     if bench.postgres:
         engines["drivers on PostgreSQL"] = by_drivers(bench.postgres)

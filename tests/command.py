@@ -42,6 +42,9 @@ def succeed(*arguments: str, cwd: Path, **env: str) -> Ran:
 
 
 def start(*arguments: str, cwd: Path, **env: str) -> subprocess.Popen[str]:
+    """Start it. A search confirms nothing unless the arguments say so, because that takes most of its time."""
+    if any(argument.startswith("hparams_search=") for argument in arguments) and "confirm" not in str(arguments):
+        arguments = (*arguments, "confirm=off")
     path = os.pathsep.join(filter(None, [str(ROOT / "tests"), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *arguments],

@@ -28,6 +28,8 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "direction": (["maximize", "minimize"], ["", "max", "up", "Maximize", True, 1]),
     "seed": ([0, 1, 2**32 - 1], [*NOT_NUMBERS, -1, 2**32, 1.0]),
     "threads": COUNTS_OR_NULL,
+    "confirm.top_k": ([0, 1, 3], [*NOT_NUMBERS, -1, 1.5]),
+    "confirm.n_seeds": ([2, 5], [*NOT_NUMBERS, 0, 1, 2.5]),
     "refit": BOOLEANS,
     "export": ([[], ["onnx"], ["torch", "onnx"]], [None, "onnx", ["onnx", "pickle"], 3, True]),
     "verbose": BOOLEANS,

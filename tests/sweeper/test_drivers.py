@@ -63,7 +63,7 @@ def search_with(
         load_if_exists=True,
     )
     launcher = FakeLauncher(folder, meanwhile=lambda: other(study))
-    monkeypatch.setattr("lightsweep.sweeper.search.write_report", lambda *_, **__: None)
+    monkeypatch.setattr("lightsweep.sweeper.closing.write_report", lambda *_, **__: None)
     heartbeat = Heartbeat(study, interval=30)
     search._search(study, request=search._request([]), folder=folder, launcher=launcher, heartbeat=heartbeat)  # type: ignore[arg-type]
     return launcher, study
@@ -80,7 +80,7 @@ def test_what_the_other_driver_has_run_is_in_the_results_and_shipped_once(
                 trial.set_user_attr(name, value)
             study.tell(trial, 0.75)
 
-    config = composed("hparams_search=mlp", "hydra.sweeper.n_trials=4")
+    config = composed("hparams_search=mlp", "confirm=off", "hydra.sweeper.n_trials=4")
     launcher, study = search_with(config, tmp_path, other=runs_one_trial, monkeypatch=monkeypatch)
     assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 4
     assert [float(row["value"]) for row in rows_of(tmp_path / "trials.csv")] == [0.5, 0.75, 0.5, 0.5]
@@ -106,7 +106,7 @@ def test_a_stop_ends_with_the_search_that_was_asked_to(
     monkeypatch.setenv(DRIVER, "null")  # to be taken back after the test
     register_driver()
     (tmp_path / ".stop.elsewhere.1").touch()  # of another driver
-    config = composed("hparams_search=mlp", "hydra.sweeper.n_trials=4")
+    config = composed("hparams_search=mlp", "confirm=off", "hydra.sweeper.n_trials=4")
     with pytest.raises(SystemExit, match="130"):
         search_with(config, tmp_path, other=user_presses_ctrl_c, monkeypatch=monkeypatch)
     assert sorted(asked) == sorted([".stop.elsewhere.1", f".stop.{socket.gethostname()}.{os.getpid()}"])

@@ -22,6 +22,7 @@ PACKAGES = ("lightsweep", "torch", "pytorch-lightning", "optuna", "hydra-core", 
 
 # Keys that may change within a search: they set how it is run, shown and stored, not what a trial's value means.
 HARMLESS = (
+    "confirm",
     "hydra",
     "logger",
     "verbose",

@@ -62,6 +62,7 @@ def _or_null(rule: Rule) -> Rule:
 
 POSITIVE_INT = Rule("a whole number of at least 1", lambda v: _is_int(v) and v >= 1)
 POSITIVE_INT_OR_NULL = _or_null(POSITIVE_INT)
+INT_FROM_2 = Rule("a whole number of at least 2", lambda v: _is_int(v) and v >= 2)
 INT_FROM_0 = Rule("a whole number of at least 0", lambda v: _is_int(v) and v >= 0)
 POSITIVE = Rule("a number above 0", lambda v: _is_number(v) and v > 0)
 AT_LEAST_ZERO = Rule("a number of at least 0", lambda v: _is_number(v) and v >= 0)
@@ -76,6 +77,8 @@ RULES: dict[str, Rule] = {
     "direction": Rule("maximize or minimize", lambda v: v in ("maximize", "minimize", None)),  # null: see below
     "seed": Rule("a whole number from 0 to 4294967295", lambda v: _is_int(v) and 0 <= v < 2**32),
     "threads": POSITIVE_INT_OR_NULL,
+    "confirm.top_k": INT_FROM_0,
+    "confirm.n_seeds": INT_FROM_2,
     "refit": BOOLEAN,
     "export": Rule("a list of onnx and torch, such as [onnx,torch]", lambda v: _is_list_of(v, ("onnx", "torch"))),
     "verbose": BOOLEAN,

@@ -32,6 +32,7 @@ class Results:
     """Writer of both files, in the folder of the search.
 
     `about` holds the first entries of the YAML file; `overrides_of` returns the overrides for a trial's parameters.
+    `confirmed` says what the confirmation found.
     """
 
     folder: Path
@@ -40,7 +41,14 @@ class Results:
     param_names: Sequence[str]
     overrides_of: Callable[[Mapping[str, Any]], list[str]]
     statistics: StudyStatistics
+    winner: FrozenTrial | None = None  # of the confirmation
+    confirmed: dict[str, Any] = field(default_factory=dict)
     _lines: dict[int, str] = field(default_factory=dict, init=False)  # of the CSV file, by number of the trial
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The winner of the confirmation, otherwise the trial with the best value."""
+        return self.winner or self.statistics.best
 
     def sync(self, study: optuna.Study) -> list[FrozenTrial]:
         """Add the newly finished trials, also those that other drivers of the study ran, and return them."""
@@ -80,10 +88,12 @@ class Results:
         return {**counts, "failures": dict(kinds)} if kinds else counts
 
     def _best(self) -> dict[str, Any]:
-        best = self.statistics.best
+        best = self.best
         if best is None:
             return {}
+        confirmed = {"confirmed": self.confirmed} if self.confirmed else {}
         return {
+            **confirmed,
             "best_trial": best.number,
             "best_folder": best.user_attrs.get("folder"),
             "best_value": best.value,

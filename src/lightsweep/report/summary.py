@@ -4,6 +4,7 @@ import importlib.util
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -22,22 +23,31 @@ PREPROCESSING = "preprocessing.json"  # as in data.preprocessing, whose import w
 
 
 def of_trials(results: Results, *, stop_reason: StopReason | None) -> str:
-    """Return counts, the best trial with its hyperparameters, and the reason if the search stopped early."""
+    """Return counts, the best value, and the reason if the search stopped early."""
     statistics = results.statistics
     lines = [""]
     if stop_reason is not None:
         lines.append(f"Stopped early: {stop_reason.reason}.")
     lines += aligned([*statistics.overview(results.about["monitor"]).items()])
-    if statistics.best is not None:
-        best = statistics.best
-        lines += ["", f"Best hyperparameters (trial {best.number}, {shown(Path(best.user_attrs['folder']))})"]
-        lines += aligned([(name, format_value(value)) for name, value in best.params.items()])
     return "\n".join(lines)
 
 
+def of_confirmation(rows: Sequence[tuple[str, str]], failed: Sequence[str], *, monitor: str, n_seeds: int) -> str:
+    """Return what the candidates of the confirmation reached, and which one wins."""
+    title = f"Confirmed {monitor}, mean of {n_seeds} seeds and its 95 % interval"
+    return "\n".join(["", title, *aligned(rows), *(f"  not compared: {text}" for text in failed)])
+
+
 def of_model(folder: Path, *, results: Results, refit: Outcome | None, url: str) -> str:
-    """Return the test metrics of the exported model, and commands for the next steps; `url` is the storage's."""
+    """Return the best hyperparameters, the test metrics of the exported model, and commands for the next steps.
+
+    `url` is the storage's.
+    """
     lines = [""]
+    if results.best is not None:
+        best = results.best
+        lines += [f"Best hyperparameters (trial {best.number}, {shown(Path(best.user_attrs['folder']))})"]
+        lines += [*aligned([(name, format_value(value)) for name, value in best.params.items()]), ""]
     if refit is not None:
         failed = [f"  The refit failed: {refit.refit_failed}"] if refit.refit_failed else []
         lines += [f"Exported model ({shown(folder / 'best')})", f"  {refit.summary()}", *failed, ""]
@@ -55,8 +65,8 @@ def _next_steps(folder: Path, *, results: Results, is_exported: bool, url: str) 
         commands["model"] = _model_command(folder / "best")
     else:
         commands["resume"] = shlex.join(["python", sys.argv[0], f"resume={shown(folder)}"])
-    if results.statistics.best is not None:
-        commands["train again"] = results.command(results.statistics.best)
+    if results.best is not None:
+        commands["train again"] = results.command(results.best)
     return commands
 
 

@@ -322,6 +322,7 @@ def _record(trial: optuna.Trial, outcome: Outcome) -> None:
         "best_epoch": outcome.best_epoch,
         "n_epochs": outcome.n_epochs,
         "max_epochs": outcome.max_epochs,
+        "n_params": outcome.n_params,
         "pruned_reason": outcome.pruned,
     }
     for name, value in attributes.items():

@@ -22,9 +22,16 @@ TOLERANCE = 0.05  # of the range of the trial's values
 
 
 def refit_best(
-    study: optuna.Study, *, jobs: TrialJobs, results: Results, refitted_before: Mapping[str, Any]
+    study: optuna.Study,
+    *,
+    jobs: TrialJobs,
+    results: Results,
+    refitted_before: Mapping[str, Any],
+    n_epochs: int | None = None,
 ) -> Outcome | None:
     """Refit the best trial, unless that has been done, and record it. Return None if no trial is complete.
+
+    `n_epochs` are those to train; by default its validation values say it.
 
     One driver at a time refits in this folder; the next one finds what the first has done. Raises `Interrupted` if a
     signal ends the refit or the waiting, and `ConfigError` if the refit fails.
@@ -32,12 +39,14 @@ def refit_best(
     waiting = f"another search in {shown(results.folder)} refits its best trial; waiting for it"
     with interruptible(), locked(results.folder / LOCK, waiting=waiting):
         results.sync(study)
-        best = results.statistics.best
+        best = results.best
         results_before = read_refit_record(results.folder) or refitted_before
         results.write()  # the refit reads the results for its model card
         refitted = None
         if best is not None:
-            refitted = _kept(best, results_before, folder=jobs.sweep_dir) or _refit(best, jobs=jobs)
+            n_epochs = n_epochs or epochs_to_refit(best)
+            refitted = _kept(best, results_before, folder=jobs.sweep_dir, n_epochs=n_epochs)
+            refitted = refitted or _refit(best, jobs=jobs, n_epochs=n_epochs)
         results.write(**refit_record(best, refitted))
     return refitted
 
@@ -57,11 +66,10 @@ def epochs_to_refit(trial: FrozenTrial) -> int:
     return 1 + max(epoch for epoch, value in values.items() if abs(value - best) <= tolerance)
 
 
-def _kept(best: FrozenTrial, before: Mapping[str, Any], *, folder: Path) -> Outcome | None:
+def _kept(best: FrozenTrial, before: Mapping[str, Any], *, folder: Path, n_epochs: int) -> Outcome | None:
     """Return the outcome of an earlier refit of the same trial whose files are complete."""
     if before.get("shipped_trial") != best.number or not (folder / BEST / METRICS).is_file():
         return None
-    n_epochs = epochs_to_refit(best)
     return Outcome(
         n_epochs=n_epochs,
         max_epochs=n_epochs,
@@ -71,10 +79,10 @@ def _kept(best: FrozenTrial, before: Mapping[str, Any], *, folder: Path) -> Outc
     )
 
 
-def _refit(best: FrozenTrial, *, jobs: TrialJobs) -> Outcome:
+def _refit(best: FrozenTrial, *, jobs: TrialJobs, n_epochs: int) -> Outcome:
     folder = jobs.sweep_dir / BEST
     shutil.rmtree(folder, ignore_errors=True)  # files of an earlier best trial
-    overrides = [f"trainer.max_epochs={epochs_to_refit(best)}", "refit=true", f"hydra.sweep.subdir={BEST}"]
+    overrides = [f"trainer.max_epochs={n_epochs}", "refit=true", f"hydra.sweep.subdir={BEST}"]
     try:
         with interruptible():
             outcome = jobs.launch([*jobs.overrides(best.params), *overrides], number=best.number)

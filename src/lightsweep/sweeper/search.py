@@ -2,6 +2,7 @@
 
 import difflib
 import sys
+import time
 import zlib
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -23,15 +24,13 @@ from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import full_disk
-from lightsweep.interrupt import Interrupted, interruptible
+from lightsweep.interrupt import Interrupted
 from lightsweep.launcher.submitit import SubmititLauncher, cluster_of
 from lightsweep.logger.search_run import ending_run_of_search
 from lightsweep.preflight.checks import check_search, n_jobs_of
 from lightsweep.preflight.preflight import run_preflight
-from lightsweep.report import summary
-from lightsweep.report.page import write_report
 from lightsweep.report.progress import Progress
-from lightsweep.report.results import TABLE, Results, read_refit_record, refit_record
+from lightsweep.report.results import TABLE, Results
 from lightsweep.report.statistics import StudyStatistics
 from lightsweep.search.checkpoints import CheckpointKeeper, delete_last_checkpoints
 from lightsweep.search.config_loader import with_cached_composition
@@ -46,14 +45,13 @@ from lightsweep.search.study import build_sampler, grid_size, open_study, record
 from lightsweep.storage.grpc_proxy import lost_server_as_error
 from lightsweep.storage.password import hide_password, masked
 from lightsweep.storage.storage import open_storage, storage_url
+from lightsweep.sweeper.closing import Closing
 from lightsweep.sweeper.config import LightsweepConf
-from lightsweep.sweeper.refit import refit_best
 from lightsweep.trial.driver import register_driver
 from lightsweep.trial.heartbeat import Heartbeat, HeartbeatMonitor, has_other_drivers, key_of
 from lightsweep.trial.identity import ProcessIdentity
 from lightsweep.trial.stop import StopReason, clear_stop_request, request_stop
 
-REPORT = "report.html"
 MAX_SEED_OFFSET = 1_000_000
 
 
@@ -74,6 +72,7 @@ class Search:
         self.config = config
         self.hydra_context = with_cached_composition(hydra_context)
         self.task_function = task_function
+        self._started = time.monotonic()
         self.monitor = str(OmegaConf.select(config, "monitor", default="value"))
 
     @lost_server_as_error()
@@ -150,29 +149,17 @@ class Search:
         clear_stop_request(folder)
         jobs = TrialJobs(launcher=launcher, space=request.space, fixed=request.fixed, sweep_dir=folder)
         results = self._results(folder, study=study, jobs=jobs)
-        refitted_before = read_refit_record(folder)
         stop_reason = self._run_trials(study, jobs=jobs, results=results, heartbeat=heartbeat)
-
-        print(summary.of_trials(results, stop_reason=stop_reason), flush=True)
-        refitted = None
-        try:
-            self._report(study, folder=folder, statistics=results.statistics)
-            if "refit" in self.config and not (stop_reason and stop_reason.exit_code):  # else another project's config
-                refitted = refit_best(study, jobs=jobs, results=results, refitted_before=refitted_before)
-        except Interrupted as interrupted:
-            print(f"{interrupted}, before the best trial was refitted", file=sys.stderr)
-            stop_reason = StopReason(str(interrupted), exit_code=interrupted.exit_code)
-        if refitted is None:
-            results.write(**refit_record(results.statistics.best, None))
-        print(summary.of_model(folder, results=results, refit=refitted, url=self._url(folder)))
-        self._exit(study, best=results.statistics.best, stop_reason=stop_reason)
-
-    def _exit(self, study: optuna.Study, *, best: FrozenTrial | None, stop_reason: StopReason | None) -> None:
-        """Raise `ConfigError` if no trial completed; exit with the code of what ended the search early."""
-        if best is None and not (stop_reason and stop_reason.is_interrupt):
-            raise ConfigError(summary.why_nothing_completed(study, stop_reason=stop_reason))
-        if stop_reason and stop_reason.exit_code:
-            sys.exit(stop_reason.exit_code)
+        closing = Closing(
+            study,
+            jobs=jobs,
+            results=results,
+            settings=self.settings,
+            config=self.config,
+            url=self._url(folder),
+            started=self._started,
+        )
+        closing.run(stop_reason)
 
     def _request(self, arguments: Sequence[str]) -> Request:
         request = parse_request(
@@ -325,12 +312,6 @@ class Search:
         finally:
             clear_stop_request(results.folder)
             jobs.open_queue()  # for the refit
-
-    def _report(self, study: optuna.Study, *, folder: Path, statistics: StudyStatistics) -> None:
-        """Write the report. Raises `Interrupted` if a signal ends it."""
-        overview = statistics.overview(self.monitor)
-        with interruptible():
-            write_report(study, folder / REPORT, title=study.study_name, monitor=self.monitor, overview=overview)
 
 
 def _check_names(settings: dict[str, Any]) -> None:

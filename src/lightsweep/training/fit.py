@@ -108,6 +108,7 @@ def outcome_of(trainer: L.Trainer) -> Outcome:
         best_epoch=pruning.best_epoch,
         n_epochs=pruning.n_epochs,
         max_epochs=trainer.max_epochs or pruning.n_epochs,
+        n_params=sum(weights.numel() for weights in trainer.lightning_module.parameters()),
         pruned=pruning.pruned,
         interrupted=pruning.interrupted,
         failed=failed,

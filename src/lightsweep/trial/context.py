@@ -15,6 +15,18 @@ from lightsweep.trial.identity import DEVICE, OWNER
 from lightsweep.trial.pruner import build_pruner
 from lightsweep.unofficial import trial_of
 
+CONFIRM = "confirm"  # the folder of the runs that confirm the best trials, and the end of their study's name
+
+
+def confirm_study_of(name: str) -> str:
+    """Return the name of the study whose trials are the runs that confirm those of the study `name`."""
+    return f"{name}-{CONFIRM}"
+
+
+def is_confirming() -> bool:
+    """True if this job of a search is a run that confirms one of its trials. Hydra tells it by the folder alone."""
+    return Path(str(HydraConfig.get().sweep.get("subdir", ""))).parts[:1] == (CONFIRM,)
+
 
 def folder_of_search() -> Path | None:
     """Return the folder of the search that this job belongs to, None outside a search."""
@@ -38,17 +50,18 @@ def current_study() -> optuna.Study | None:
     """Return the study of this job's search, None outside a search.
 
     The study has the search's pruner, because a loaded study has Optuna's default, and a sampler that is never asked,
-    because the sweeper has sampled already.
+    because the sweeper has sampled already. A run that confirms a trial is one of another study, and is not pruned.
     """
     if not in_search() or OmegaConf.is_missing(HydraConfig.get().job, "num"):
         return None
     hydra_cfg = HydraConfig.get()
     sweeper = hydra_cfg.sweeper
+    confirming = is_confirming()
     return optuna.load_study(
-        study_name=sweeper.study_name,
+        study_name=confirm_study_of(sweeper.study_name) if confirming else sweeper.study_name,
         storage=open_storage(storage_url(sweeper.storage, sweep_dir=hydra_cfg.sweep.dir, cwd=hydra_cfg.runtime.cwd)),
         sampler=optuna.samplers.RandomSampler(),
-        pruner=build_pruner(sweeper.pruner),
+        pruner=optuna.pruners.NopPruner() if confirming else build_pruner(sweeper.pruner),
     )
 
 

@@ -12,7 +12,8 @@ class Outcome:
     """The result of one training.
 
     `value` is the best value of the monitored metric in a validation, and `best_epoch` the epoch that reached it,
-    counted from 0 as in the logs; both are None for a refit. `n_epochs` of `max_epochs` were trained.
+    counted from 0 as in the logs; both are None for a refit. `n_epochs` of `max_epochs` were trained, and the model has
+    `n_params` weights.
     `pruned` and `failed` hold the reason if the fit ended in that way, and `kind` the kind of failure. `interrupted`
     means that the fit was stopped and can go on from its last checkpoint. Only a refit has `test_metrics`, which are
     empty if it could not be tested, and `trained_on`, the rows in words. `refit_failed` is the reason why it failed, if
@@ -24,6 +25,7 @@ class Outcome:
     best_epoch: int | None = None
     n_epochs: int | None = None
     max_epochs: int | None = None
+    n_params: int | None = None
     pruned: str | None = None
     failed: str | None = None
     kind: str | None = None

@@ -1,0 +1,117 @@
+"""The end of a search: confirm its best trials, refit the winner, write the report and the results, and say so."""
+
+import sys
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
+import optuna
+from omegaconf import DictConfig
+from optuna.trial import FrozenTrial
+
+from lightsweep.errors import ConfigError
+from lightsweep.interrupt import Interrupted, interruptible
+from lightsweep.report import summary
+from lightsweep.report.page import write_report
+from lightsweep.report.results import Results, read_refit_record, refit_record
+from lightsweep.search.jobs import TrialJobs
+from lightsweep.storage.storage import open_storage
+from lightsweep.sweeper.comparison import Candidate, decide, record_of, rows_of
+from lightsweep.sweeper.config import LightsweepConf
+from lightsweep.sweeper.confirm import Confirm, ConfirmSettings, time_left
+from lightsweep.sweeper.refit import refit_best
+from lightsweep.trial.stop import StopReason
+
+REPORT = "report.html"
+
+
+@dataclass
+class Closing:
+    """What follows the trials. `started` is when the search began, by `time.monotonic`."""
+
+    study: optuna.Study
+    _: KW_ONLY
+    jobs: TrialJobs
+    results: Results
+    settings: LightsweepConf
+    config: DictConfig
+    url: str
+    started: float
+
+    @property
+    def folder(self) -> Path:
+        return self.results.folder
+
+    def run(self, stop_reason: StopReason | None) -> None:
+        """Do it all. Raise `ConfigError` if no trial completed; exit with the code of what ended the search early."""
+        refitted_before = read_refit_record(self.folder)
+        print(summary.of_trials(self.results, stop_reason=stop_reason), flush=True)
+        refitted = None
+        try:
+            self._report()
+            if "refit" in self.config and not (stop_reason and stop_reason.exit_code):  # else another project's config
+                n_epochs = self._confirm(stop_reason)
+                refitted = refit_best(
+                    self.study, jobs=self.jobs, results=self.results, refitted_before=refitted_before, n_epochs=n_epochs
+                )
+        except Interrupted as interrupted:
+            print(f"{interrupted}, before the best trial was refitted", file=sys.stderr)
+            stop_reason = StopReason(str(interrupted), exit_code=interrupted.exit_code)
+        if refitted is None:
+            self.results.write(**refit_record(self.results.best, None))
+        print(summary.of_model(self.folder, results=self.results, refit=refitted, url=self.url))
+        self._exit(self.results.statistics.best, stop_reason)
+
+    def _confirm(self, stop_reason: StopReason | None) -> int | None:
+        """Confirm the best trials and choose the winner; return its epochs. None if nothing was confirmed.
+
+        Raise `Interrupted` if a signal ended it.
+        """
+        options = ConfirmSettings.of(self.config)
+        if options is None:
+            return None
+        confirm = Confirm(
+            self.study, jobs=self.jobs, options=options, settings=self.settings, storage=open_storage(self.url)
+        )
+        if len(confirm.trials) < 2:
+            return None
+        problem = stop_reason and stop_reason.reason
+        if problem is None:
+            try:
+                ended = confirm.run(timeout=time_left(self.settings.timeout, since=self.started))
+            except ConfigError as error:
+                problem = str(error)
+            else:
+                if ended and ended.is_interrupt:
+                    raise Interrupted(ended.exit_code - 128)
+                problem = ended and ended.reason
+        candidates, failed = confirm.result()
+        if len(candidates) < 2:
+            reason = problem or "; ".join(failed)
+            print(f"The best trials were not confirmed: {reason}", file=sys.stderr)
+            return None
+        return self._choose(candidates, failed)
+
+    def _choose(self, candidates: list[Candidate], failed: list[str]) -> int:
+        decision = decide(candidates, direction=self.study.direction)
+        self.results.winner = self.study.get_trials(deepcopy=False)[decision.winner.number]
+        self.results.confirmed = {**record_of(decision, candidates), **({"failed": failed} if failed else {})}
+        monitor, n_seeds = self.results.about["monitor"], len(decision.best.values)
+        print(
+            summary.of_confirmation(rows_of(decision, candidates), failed, monitor=monitor, n_seeds=n_seeds), flush=True
+        )
+        return decision.winner.n_epochs
+
+    def _report(self) -> None:
+        """Write the report. Raise `Interrupted` if a signal ends it."""
+        monitor = self.results.about["monitor"]
+        overview = self.results.statistics.overview(monitor)
+        with interruptible():
+            write_report(
+                self.study, self.folder / REPORT, title=self.study.study_name, monitor=monitor, overview=overview
+            )
+
+    def _exit(self, best: FrozenTrial | None, stop_reason: StopReason | None) -> None:
+        if best is None and not (stop_reason and stop_reason.is_interrupt):
+            raise ConfigError(summary.why_nothing_completed(self.study, stop_reason=stop_reason))
+        if stop_reason and stop_reason.exit_code:
+            sys.exit(stop_reason.exit_code)

@@ -1,0 +1,242 @@
+"""Confirm the best trials of a search: train them, and the defaults, again with other seeds and validation splits.
+
+A search picks the luckiest of many runs on one validation split. Trained again on other splits, the best ones are
+compared without that luck ("Overtuning in Hyperparameter Optimization", AutoML 2025, arXiv 2506.19540). The runs are
+the trials of a second study in the same storage, so they are started, interrupted and resumed like those of the search.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from omegaconf import DictConfig, OmegaConf
+from optuna.pruners import NopPruner
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from lightsweep.search.checkpoints import CheckpointKeeper
+from lightsweep.search.enqueue import DEFAULTS, ENQUEUED
+from lightsweep.search.jobs import TrialFailed, TrialJobs, outcome_of
+from lightsweep.search.runner import TrialRunner
+from lightsweep.sweeper.comparison import Candidate
+from lightsweep.sweeper.config import LightsweepConf
+from lightsweep.sweeper.refit import epochs_to_refit
+from lightsweep.trial.context import CONFIRM, confirm_study_of
+from lightsweep.trial.driver import owner_here
+from lightsweep.trial.heartbeat import Heartbeat, HeartbeatMonitor
+from lightsweep.trial.identity import OWNER
+from lightsweep.trial.outcome import Outcome
+from lightsweep.trial.status import FAIL_REASON, status_of
+from lightsweep.trial.stop import StopReason, clear_stop_request, request_stop
+
+OVERRIDES, OF_TRIAL, SEED = "overrides", "confirms", "seed"  # user attributes of a run
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmSettings:
+    """The config group `confirm`, and the seeds of the search: `data_seed` stays, because it draws the test rows."""
+
+    top_k: int
+    n_seeds: int
+    seed: int
+    data_seed: int | None
+    reshuffles: bool
+
+    @classmethod
+    def of(cls, config: DictConfig) -> "ConfirmSettings | None":
+        """Read them from a composed config, None if nothing is to be confirmed."""
+        top_k, n_seeds = (OmegaConf.select(config, f"confirm.{key}", default=0) for key in ("top_k", "n_seeds"))
+        if not top_k or not n_seeds:
+            return None
+        return cls(
+            top_k=top_k,
+            n_seeds=n_seeds,
+            seed=config.seed,
+            data_seed=OmegaConf.select(config, "data.seed"),
+            reshuffles="val_seed" in config.data and can_reshuffle(config.data),
+        )
+
+    @property
+    def seeds(self) -> range:
+        return range(self.seed + 1, self.seed + 1 + self.n_seeds)
+
+    def overrides(self, seed: int) -> list[str]:
+        """Return the overrides of a run with this seed."""
+        kept = [] if self.data_seed is None else [f"data.seed={self.data_seed}"]
+        return [f"seed={seed}", *kept, *([f"data.val_seed={seed}"] if self.reshuffles else [])]
+
+
+class Confirm:
+    """Runs the candidates with every seed, `n_jobs` at a time."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        *,
+        jobs: TrialJobs,
+        options: ConfirmSettings,
+        settings: LightsweepConf,
+        storage: BaseStorage,
+    ) -> None:
+        self.search = study
+        self.jobs = jobs
+        self.storage = storage
+        self.options = options
+        self.settings = settings
+        self.folder = jobs.sweep_dir / CONFIRM
+        self.name = confirm_study_of(study.study_name)
+        self.trials = candidates_of(study, top_k=options.top_k)
+
+    def run(self, *, timeout: float | None) -> StopReason | None:
+        """Run what has not been run yet. Return the reason if it ended early, as `TrialRunner.run` does."""
+        self.study = self._open_study()
+        missing = self._enqueue_missing()
+        if not missing:
+            return None
+        print(self._announcement(missing), file=sys.stderr, flush=True)
+        self._n_left, self._n_to_run = missing, missing
+        keeper = CheckpointKeeper(self.folder, keep=0, direction=self.search.direction)
+        heartbeat = Heartbeat(self.study, interval=self.settings.heartbeat_interval)
+
+        def on_finished(trial: FrozenTrial) -> None:
+            keeper.add(trial)
+            self._print(trial)
+
+        def ask_jobs_to_stop(at_once: bool) -> None:
+            request_stop(self.jobs.sweep_dir, at_once=at_once)
+            heartbeat.request_stop(at_once=at_once)
+            self.jobs.close_queue()
+
+        runner = TrialRunner(
+            self.study,
+            self._run_job,
+            n_trials=len(self.study.get_trials(deepcopy=False)),
+            n_jobs=self.settings.n_jobs or 1,
+            timeout=timeout,
+            trial_timeout=self.settings.trial_timeout,
+            max_consecutive_failures=self.settings.max_consecutive_failures,
+            max_retries=self.settings.max_retries,
+            heartbeats=HeartbeatMonitor(self.study),
+            on_finished=on_finished,
+            request_stop=ask_jobs_to_stop,
+            abort_jobs=self.jobs.abort,
+        )
+        try:
+            with heartbeat.beating():
+                return runner.run()
+        finally:
+            clear_stop_request(self.jobs.sweep_dir)
+            self.jobs.open_queue()  # for the refit
+
+    def result(self) -> tuple[list[Candidate], list[str]]:
+        """Return the candidates whose runs all ended with a value, and a text on each of the others."""
+        done = {self._key(run): run for run in reversed(self._open_study().get_trials(deepcopy=False))}
+        candidates, failed = [], []
+        for trial in self.trials:
+            runs = [done.get(key) for key in self._keys(trial)]
+            complete = [run for run in runs if run is not None and status_of(run) == "complete"]
+            if len(complete) == len(runs):
+                candidates.append(_candidate(trial, complete))
+            else:
+                failed.append(f"trial {trial.number}: {len(runs) - len(complete)} of {len(runs)} runs have no value")
+        return candidates, failed
+
+    def _open_study(self) -> optuna.Study:
+        """Open the study of the runs. Its trials have no parameters: each is enqueued with what it is to run."""
+        return optuna.create_study(
+            study_name=self.name,
+            storage=self.storage,
+            direction=self.search.direction,
+            pruner=NopPruner(),
+            load_if_exists=True,
+        )
+
+    def _enqueue_missing(self) -> int:
+        """Enqueue the runs that the study does not have. Return how many are still to be run."""
+        existing = {self._key(trial): trial for trial in self.study.get_trials(deepcopy=False)}
+        for trial in self.trials:
+            for seed, key in zip(self.options.seeds, self._keys(trial), strict=True):
+                if key not in existing:
+                    overrides = [*self.jobs.overrides(trial.params), *self.options.overrides(seed)]
+                    self.study.enqueue_trial({}, user_attrs={OF_TRIAL: trial.number, SEED: seed, OVERRIDES: overrides})
+        return sum(not trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
+
+    def _keys(self, trial: FrozenTrial) -> list[tuple[str, ...]]:
+        return [(*self.jobs.overrides(trial.params), *self.options.overrides(seed)) for seed in self.options.seeds]
+
+    def _key(self, run: FrozenTrial) -> tuple[str, ...]:
+        return tuple(run.user_attrs.get(OVERRIDES, ()))
+
+    def _run_job(self, trial: optuna.Trial) -> Outcome:
+        trial.set_user_attr(OWNER, owner_here().to_record())  # the job's own process replaces it
+        trial.set_user_attr("folder", str(self.folder / str(trial.number)))
+        overrides = [*trial.user_attrs[OVERRIDES], f"hydra.sweep.subdir={CONFIRM}/{trial.number}"]
+        try:
+            return outcome_of(self.jobs.launch(overrides, number=trial.number))
+        except TrialFailed as failure:
+            return Outcome.failure(str(failure), failure.kind)
+
+    def _announcement(self, missing: int) -> str:
+        seconds = statistics.median(_seconds(trial) for trial in self.trials) * missing / (self.settings.n_jobs or 1)
+        splits = "validation splits and " if self.options.reshuffles else ""
+        numbers = ", ".join(str(trial.number) for trial in self.trials)
+        return (
+            f"Confirming the best trials and the defaults ({numbers}) with {self.options.n_seeds} other {splits}seeds:"
+            f" {missing} trainings, about {seconds:.0f} s. confirm=off leaves this out."
+        )
+
+    def _print(self, run: FrozenTrial) -> None:
+        self._n_left -= 1
+        status = status_of(run)
+        result = f"{run.value:.4f}" if status == "complete" else f"{status}: {run.user_attrs.get(FAIL_REASON, '')}"
+        done = f"[{self._n_to_run - self._n_left}/{self._n_to_run}]"
+        of_trial, seed = run.user_attrs.get(OF_TRIAL), run.user_attrs.get(SEED)
+        print(f"{done} trial {of_trial} with seed {seed}: {result}", file=sys.stderr, flush=True)
+
+
+def candidates_of(study: optuna.Study, *, top_k: int) -> list[FrozenTrial]:
+    """Return the best complete trials, best first, and the trial of the defaults if it is not among them."""
+    trials = study.get_trials(deepcopy=False)
+    complete = [trial for trial in trials if status_of(trial) == "complete"]
+    sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
+    best = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))[:top_k]
+    defaults = [trial for trial in trials if is_defaults(trial) and trial.state.is_finished() and trial not in best]
+    worked = [trial for trial in defaults if status_of(trial) in ("complete", "pruned")]
+    return [*best, *worked[:1]] if best else []
+
+
+def is_defaults(trial: FrozenTrial) -> bool:
+    return bool(trial.user_attrs.get(ENQUEUED) == DEFAULTS)
+
+
+def can_reshuffle(data: DictConfig) -> bool:
+    """False where the validation rows are given: by a file, a column or an order in time."""
+    return data.get("val_path") is None and data.get("split") not in ("time", "column")
+
+
+def _candidate(trial: FrozenTrial, runs: Sequence[FrozenTrial]) -> Candidate:
+    sizes: list[Any] = [run.user_attrs.get("n_params") for run in runs]
+    return Candidate(
+        number=trial.number,
+        is_defaults=is_defaults(trial),
+        searched_value=trial.value if trial.state == TrialState.COMPLETE else None,
+        values=tuple(float(run.value or 0.0) for run in runs),
+        n_params=None if None in sizes else max(sizes),
+        n_epochs=round(statistics.median(epochs_to_refit(run) for run in runs)),
+    )
+
+
+def _seconds(trial: FrozenTrial) -> float:
+    """Return the seconds of a training of all its epochs."""
+    seconds = trial.duration.total_seconds() if trial.duration else 0.0
+    n_epochs = trial.user_attrs.get("n_epochs") or 1
+    return seconds * max(1.0, (trial.user_attrs.get("max_epochs") or n_epochs) / n_epochs)
+
+
+def time_left(timeout: float | None, *, since: float) -> float | None:
+    """Return the seconds that are left of a time limit that began at `since`, None without a limit."""
+    return None if timeout is None else max(0.0, timeout - (time.monotonic() - since))
