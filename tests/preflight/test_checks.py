@@ -112,6 +112,8 @@ BAD_SEARCHES = {
     "model.hidden_size=choice('64','128')": "whole number of at least 1. It is a text: leave out its quotes.",
     "optimizer=glob(x*)": "the search space of optimizer is 'optimizer=glob(x*)': no option of a config group fits it.",
     "model.hidden_size=glob(*)": "List the choices, such as optimizer=choice(adam,sgd).",
+    "data.fold=5": "data.fold is 5, but data.n_folds is 5.",
+    "data.resampling=shuffle": "data.resampling is 'shuffle'; it must be holdout or reshuffle.",
     "logger=choice(csv,wandbb)": "Could not find 'logger/wandbb'",
 }
 
@@ -183,6 +185,9 @@ TABLE = ["data=table", "data.path=x.csv", "data.target=y"]
         ([*TABLE, "data.split=choice(random,stratified)"], "the search varies data.split: random, stratified. "),
         ([*TABLE, "data.val_fraction=interval(0.1,0.5)"], "the search varies data.val_fraction: 0.1, 0.5. "),
         ([*TABLE, "data.rare_classes=choice(drop,other)"], "the search varies data.rare_classes: drop, other. "),
+        (["data.val_seed=choice(1,2)"], "the search varies data.val_seed: 1, 2. "),
+        (["data.fold=choice(0,1)"], "the search varies data.fold: 0, 1. "),
+        (["data.resampling=choice(holdout,reshuffle)"], "the search varies data.resampling: holdout, reshuffle. "),
         (["+trainer.limit_val_batches=choice(1,2)"], "the search varies trainer.limit_val_batches: 1, 2. "),
     ],
 )
@@ -192,6 +197,27 @@ def test_what_makes_values_of_trials_comparable_is_not_searched(
     message = message_of(check, *arguments)
     assert sentence in message
     assert message.count("the search varies") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            [*TABLE, "data.split=time", "data.split_by=t"],
+            "with data.split=time there is no other split. Set ",
+        ),
+        ([*TABLE, "data.val_path=b.csv"], "but data.val_path gives the validation rows, so there is no other split."),
+        (["data.val_seed=3"], "data.val_seed is 3, but data.resampling=reshuffle gives each trial a seed of its own."),
+    ],
+)
+def test_data_that_have_one_split_are_not_reshuffled(arguments: list[str], sentence: str, check: Check) -> None:
+    message = message_of(check, "data.resampling=reshuffle", *arguments)
+    assert sentence in message
+    assert "\n" not in message
+
+
+def test_data_that_can_be_split_again_are_reshuffled(check: Check) -> None:
+    check("data.resampling=reshuffle", *TABLE)
 
 
 def test_direction_is_not_searched(check: Check) -> None:

@@ -15,6 +15,7 @@ from lightsweep.failures import Kind
 from lightsweep.search.jobs import TrialJobs, outcome_of
 from lightsweep.trial.identity import Owner, ProcessIdentity
 from lightsweep.trial.outcome import Outcome
+from lightsweep.trial.params import val_seed_overrides
 
 
 def outcome(**changes: Any) -> Outcome:
@@ -64,6 +65,26 @@ def test_a_trial_is_signed_before_its_parameters_are_drawn_which_may_take_long(t
     outcome = TrialJobs(launcher=launcher, space=space, fixed=[], sweep_dir=tmp_path).run(study.ask())
     assert outcome.value == 0.5
     assert owners == [Owner(ProcessIdentity.here(), ProcessIdentity.here()).to_record()]
+
+
+@pytest.mark.parametrize("reshuffle", [True, False])
+def test_each_trial_gets_a_validation_split_of_its_own_and_remembers_it(reshuffle: bool, tmp_path: Path) -> None:
+    launched: list[list[str]] = []
+
+    def launch(overrides: list[list[str]], **_: Any) -> list[JobReturn]:
+        launched.extend(overrides)
+        return [JobReturn(status=JobStatus.COMPLETED, _return_value=0.5)]
+
+    launcher: Any = SimpleNamespace(launch=launch)
+    space: Any = SimpleNamespace(suggest=lambda trial: {}, to_overrides=list)
+    study = optuna.create_study()
+    jobs = TrialJobs(launcher=launcher, space=space, fixed=["a=1"], sweep_dir=tmp_path, reshuffle=reshuffle)
+    for _ in range(2):
+        jobs.run(study.ask())
+    seeds = [["data.val_seed=1"], ["data.val_seed=2"]] if reshuffle else [[], []]
+    assert launched == [["a=1", *seed] for seed in seeds]
+    assert [val_seed_overrides(trial.user_attrs) for trial in study.trials] == seeds
+    assert jobs.overrides({}) == ["a=1"]  # of a refit
 
 
 def test_a_launcher_that_refuses_its_settings_is_no_lost_worker(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A refit that fails ends with the best trial's checkpoint, and with the data that belong to it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from lightsweep.training import refit as module
 from lightsweep.training.refit import CHECKPOINT
 from lightsweep.trial.outcome import Outcome
 from tests.command import FAULTY, SMALL, TRUST, rows_of, succeed, the_folder
+from tests.data.table.tables import arrays
 from tests.refit import refit
 
 N_ROWS = {"train": 60, "val": 20, "test": 20}
@@ -56,11 +57,11 @@ TABLE = ("data=table", "data.path=table.csv", "data.target=y", "data.split=colum
 def fallen_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Both]:
     """A function that trains a trial, and then refits with a scheduler that needs a validation."""
 
-    def run(*overrides: str) -> Both:
+    def run(*overrides: str, of_trial: Sequence[str] = ()) -> Both:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(MLPModule, "configure_optimizers", on_plateau)
         settings = [f"data.relative_to={tmp_path}", f"data.cache={tmp_path / 'cache'}", *overrides]
-        refit(tmp_path / "trial", *settings, "refit=false", "trainer.max_epochs=3")
+        refit(tmp_path / "trial", *settings, *of_trial, "refit=false", "trainer.max_epochs=3")
         checkpoint = tmp_path / "trial" / "checkpoints" / "best.ckpt"
         monkeypatch.setattr(module, "best_checkpoint", lambda: checkpoint)
         return tmp_path / "best", refit(tmp_path / "best", *settings, "trainer.max_epochs=1")
@@ -110,6 +111,21 @@ def test_the_exported_scaler_is_that_of_the_trial(fallen_back: Callable[..., Bot
         "Trained on training data, by the best trial (its checkpoint), 64 rows."
         in (folder / "model_card.md").read_text()
     )
+
+
+def test_the_exported_scaler_is_that_of_a_trial_with_a_split_of_its_own(
+    fallen_back: Callable[..., Both], tmp_path: Path
+) -> None:
+    write_arrays(tmp_path)
+    data = ("data=arrays", "data.path=arrays.npz", "data.resampling=reshuffle", "hydra.job.num=6")
+    folder, _ = fallen_back(*data, of_trial=["data.val_seed=7"])
+    assert OmegaConf.load(folder / "config.yaml").data.val_seed == 7
+    settings = {"relative_to": str(tmp_path), "cache": "cache", "seed": 42}
+    x = np.load(tmp_path / "arrays.npz")["x"]
+    expected, other = (arrays(tmp_path, "arrays.npz", **settings, val_seed=seed).preprocessing for seed in (7, None))
+    exported = lightsweep.load(folder).preprocessing
+    np.testing.assert_allclose(exported.transform(x), expected.transform(x))
+    assert not np.allclose(exported.transform(x), other.transform(x))
 
 
 def test_a_refit_without_a_checkpoint_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,9 +48,13 @@ HARMLESS = (
 # Keys that a later version added, each with the value that means what was done before.
 ADDED = {
     "data.encoding": "None",
+    "data.fold": "None",
+    "data.n_folds": "5",
     "data.rare_classes": "refuse",
+    "data.resampling": "holdout",
     "data.target_scale": "standard",
     "data.thousands": "None",
+    "data.val_seed": "None",
 }
 
 

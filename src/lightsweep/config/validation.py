@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from lightsweep.config.resampling import WAYS, resampling_problems_of
 from lightsweep.config.targets import current_target
 from lightsweep.errors import ConfigError
 
@@ -64,6 +65,7 @@ POSITIVE_INT = Rule("a whole number of at least 1", lambda v: _is_int(v) and v >
 POSITIVE_INT_OR_NULL = _or_null(POSITIVE_INT)
 INT_FROM_2 = Rule("a whole number of at least 2", lambda v: _is_int(v) and v >= 2)
 INT_FROM_0 = Rule("a whole number of at least 0", lambda v: _is_int(v) and v >= 0)
+INT_FROM_2 = Rule("a whole number of at least 2", lambda v: _is_int(v) and v >= 2)
 POSITIVE = Rule("a number above 0", lambda v: _is_number(v) and v > 0)
 AT_LEAST_ZERO = Rule("a number of at least 0", lambda v: _is_number(v) and v >= 0)
 FROM_0_BELOW_1 = Rule("a number from 0 up to, but not including, 1", lambda v: _is_number(v) and 0 <= v < 1)
@@ -106,6 +108,10 @@ RULES: dict[str, Rule] = {
     "data.split_by": _or_null(Rule("the name of a column", lambda v: isinstance(v, str))),
     "data.val_fraction": FRACTION,
     "data.test_fraction": FRACTION,
+    "data.val_seed": _or_null(INT_FROM_0),
+    "data.fold": _or_null(INT_FROM_0),
+    "data.n_folds": INT_FROM_2,
+    "data.resampling": _one_of(*WAYS),
     "data.decimal": _one_of("point", "comma"),
     "data.thousands": _one_of("comma", "point", "space", "apostrophe", None),
     "data.encoding": _or_null(Rule("a text encoding that Python knows, such as latin-1 or utf-16", is_encoding)),
@@ -114,7 +120,7 @@ RULES: dict[str, Rule] = {
     "data.target_scale": _one_of("standard", "robust"),
     "data.one_hot_up_to": INT_FROM_0,
     "data.class_weights": _one_of("balanced", None),
-    "data.n_classes": Rule("a whole number of at least 2", lambda v: _is_int(v) and v >= 2),
+    "data.n_classes": INT_FROM_2,
     "model.n_layers": POSITIVE_INT,
     "model.hidden_size": POSITIVE_INT,
     "model.layer_sizes": Rule("a list of whole numbers of at least 1, such as [256,128], or [] or null", _are_sizes),
@@ -159,7 +165,7 @@ def check_config(cfg: DictConfig) -> None:
 
 def problems_of(cfg: DictConfig) -> list[str]:
     """Return the problems in the values of a config, one sentence each with key, value and rule."""
-    return [*_wrong_values(cfg), *_wrong_direction(cfg), *_missing_extras(cfg)]
+    return [*_wrong_values(cfg), *resampling_problems_of(cfg), *_wrong_direction(cfg), *_missing_extras(cfg)]
 
 
 def problem_of(key: str, value: Any) -> str | None:

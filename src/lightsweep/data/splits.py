@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lightsweep.data.resampling import FIRST_SPLIT, Resampling, cut
 from lightsweep.errors import ConfigError
 
 TEST_FRACTION = 0.20
@@ -90,20 +91,20 @@ class Splits:
 
 def stratified_rows(y: Labels, *, seed: int, val_fraction: float, test_fraction: float) -> tuple[Rows, Rows, Rows]:
     """Return the rows of training, validation and test; each class is split by these fractions of all rows."""
-    rest, test = _cut(np.random.default_rng(seed).permutation(len(y)), y, test_fraction)
-    train, val = _cut(rest, y, val_fraction / (1 - test_fraction))
+    rest, test = cut(np.random.default_rng(seed).permutation(len(y)), y, test_fraction)
+    train, val = cut(rest, y, val_fraction / (1 - test_fraction))
     return train, val, test
 
 
-def _cut(rows: Rows, y: Labels, fraction: float) -> tuple[Rows, Rows]:
-    """Return the rows without and with a `fraction` of each class; scikit-learn takes a second to import."""
-    n_picked = np.floor(np.arange(len(rows) + 1) * fraction + 1e-9)
-    picked = np.zeros(len(rows), dtype=np.bool_)
-    picked[np.argsort(y[rows], kind="stable")] = np.diff(n_picked) > 0  # evenly spread over the rows sorted by class
-    return rows[~picked], rows[picked]
-
-
-def split(x: Floats, y: Labels, *, seed: int, refit: bool, one_unit: bool = False) -> Splits:
+def split(
+    x: Floats,
+    y: Labels,
+    *,
+    seed: int,
+    refit: bool,
+    one_unit: bool = False,
+    resampling: Resampling = FIRST_SPLIT,
+) -> Splits:
     """Split the rows 64/16/20 %, stratified by class; with `refit` training and validation are one split.
 
     The test rows depend on the seed alone, so a refit is tested on rows that no trial has seen.
@@ -111,6 +112,10 @@ def split(x: Floats, y: Labels, *, seed: int, refit: bool, one_unit: bool = Fals
     Raises `ConfigError` if a class has too few rows to be in every split.
     """
     train, val, test = stratified_rows(y, seed=seed, val_fraction=VAL_FRACTION, test_fraction=TEST_FRACTION)
+    if not resampling.is_first:
+        rest = np.concatenate([train, val])
+        is_val = resampling.validation(y[rest], fraction=len(val) / len(rest), seed=seed)
+        train, val = rest[~is_val], rest[is_val]
     classes, sizes = np.unique(y, return_counts=True)
     if any(len(np.unique(y[part])) < len(classes) for part in (train, val, test)):
         raise ConfigError(
@@ -118,7 +123,7 @@ def split(x: Floats, y: Labels, *, seed: int, refit: bool, one_unit: bool = Fals
             f" (class {classes[sizes.argmin()]} has {sizes.min()}). Give more rows or fewer classes."
         )
     if refit:
-        train, val = _cut(np.random.default_rng(seed).permutation(len(y)), y, TEST_FRACTION)[0], val[:0]
+        train, val = cut(np.random.default_rng(seed).permutation(len(y)), y, TEST_FRACTION)[0], val[:0]
     scaler = Scaler.of(x[train], one_unit=one_unit)
 
     def tensors(part: Rows) -> tuple[Tensor, Tensor]:

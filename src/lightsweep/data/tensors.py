@@ -2,16 +2,21 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as L
 import torch
 from torch import Tensor
 
+from lightsweep.config.resampling import HOLDOUT, resampling_problems
+from lightsweep.config.validation import problem_of
 from lightsweep.data.batches import TensorBatches
 from lightsweep.data.preprocessing import ArrayPreprocessing, Preprocessing
+from lightsweep.data.resampling import FIRST_SPLIT, Resampling
 from lightsweep.data.splits import Scaler, Splits
 from lightsweep.data.target import Target, task_of
+from lightsweep.errors import ConfigError
 from lightsweep.task import Task
 
 EVAL_BATCH_SIZE = 4096  # evaluation does not depend on the batch size; memory limits it
@@ -27,12 +32,33 @@ class TensorDataModule(L.LightningDataModule):
 
     classes: Sequence[int | str]
 
-    def __init__(self, *, batch_size: int, shuffle: bool, seed: int, refit: bool) -> None:
+    def __init__(
+        self,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        refit: bool,
+        val_seed: int | None = None,
+        fold: int | None = None,
+        n_folds: int = 5,
+        resampling: str = HOLDOUT,
+    ) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
         self.refit = refit
+        self._asked = {"val_seed": val_seed, "fold": fold, "n_folds": n_folds, "resampling": resampling}
+        self.check_resampling()
+        # A refit trains on the rows of any split. How a search resamples is for its sweeper.
+        self.resampling = FIRST_SPLIT if refit else Resampling(val_seed=val_seed, fold=fold, n_folds=n_folds)
+
+    def check_resampling(self, **other: Any) -> None:
+        """Raise `ConfigError` if the keys for resampling do not fit together, or do not fit `other` keys."""
+        values = (problem_of(f"data.{key}", value) for key, value in self._asked.items())
+        for problem in (*filter(None, values), *resampling_problems({**self._asked, **other})):
+            raise ConfigError(problem)
 
     @property
     @abstractmethod

@@ -39,6 +39,7 @@ REASONS: dict[str, _Reason] = {
     **dict.fromkeys(("data.n_samples", "data.n_features", "data.n_classes"), DATA),
     **dict.fromkeys(("data.val_path", "data.test_path", "data.split", "data.split_by"), ROWS),
     **dict.fromkeys(("data.val_fraction", "data.test_fraction", "trainer.limit_val_batches"), ROWS),
+    **dict.fromkeys(("data.val_seed", "data.fold", "data.n_folds", "data.resampling"), ROWS),
     **dict.fromkeys(("data.target", "data.task", "data.rare_classes"), ROWS),
 }
 OF_ANY_DATA = ("data", "data._target_", "data.seed")  # the user's own class may give other keys another meaning

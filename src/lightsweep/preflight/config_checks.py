@@ -8,6 +8,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lightsweep.config.resampling import search_problems_of
 from lightsweep.config.suggestions import keys_of, message_of
 from lightsweep.config.validation import problems_of
 from lightsweep.preflight.comparable import compared_values, comparison_problems
@@ -95,6 +96,7 @@ class _ConfigChecker:
         searched = tuple(f"{name.lstrip('+')} is " for name in self.values)
         for problem in problems_of(cfg):
             yield f"the search space: {problem}" if problem.startswith(searched) else problem
+        yield from search_problems_of(cfg)
         yield from _several_processes(cfg)
         self.compared.append(compared_values(cfg))
 

@@ -18,7 +18,7 @@ from lightsweep.files import write_atomically, yaml_of
 from lightsweep.report.statistics import StudyStatistics
 from lightsweep.storage.storage import JOURNAL
 from lightsweep.trial.outcome import Outcome
-from lightsweep.trial.params import params_of
+from lightsweep.trial.params import params_of, val_seed_overrides
 from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, status_of
 
 TABLE = "trials.csv"
@@ -68,7 +68,7 @@ class Results:
 
     def command(self, trial: FrozenTrial) -> str:
         """Return the shell command that trains this trial again, as a single run."""
-        overrides = [*self.overrides_of(trial.params), "hydra.mode=RUN"]
+        overrides = [*self.overrides_of(trial.params), *val_seed_overrides(trial.user_attrs), "hydra.mode=RUN"]
         return shlex.join(["python", sys.argv[0], *config_dir_in(sys.argv[1:]), *overrides])
 
     def _row(self, trial: FrozenTrial) -> list[Any]:

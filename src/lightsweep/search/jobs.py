@@ -12,6 +12,7 @@ from hydra.core.utils import JobStatus
 from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 
+from lightsweep.config.resampling import val_seed_of_trial
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind, full_disk, in_one_line, kind_of
 from lightsweep.launcher.submitit import SubmititLauncher
@@ -19,6 +20,7 @@ from lightsweep.search.space import SearchSpace
 from lightsweep.trial.driver import owner_here
 from lightsweep.trial.identity import OWNER
 from lightsweep.trial.outcome import Outcome
+from lightsweep.trial.params import VAL_SEED, val_seed_overrides
 from lightsweep.unofficial import error_of
 
 
@@ -33,14 +35,23 @@ class TrialFailed(Exception):  # noqa: N818  (named like Optuna's TrialPruned, i
 class TrialJobs:
     """Runs trials through a Hydra launcher.
 
-    The folder of a trial is `<sweep_dir>/<trial number>`.
+    The folder of a trial is `<sweep_dir>/<trial number>`. With `reshuffle` each trial gets a `data.val_seed`.
     """
 
-    def __init__(self, *, launcher: Launcher, space: SearchSpace, fixed: Sequence[str], sweep_dir: Path) -> None:
+    def __init__(
+        self,
+        *,
+        launcher: Launcher,
+        space: SearchSpace,
+        fixed: Sequence[str],
+        sweep_dir: Path,
+        reshuffle: bool = False,
+    ) -> None:
         self.launcher = launcher
         self.space = space
         self.fixed = list(fixed)
         self.sweep_dir = sweep_dir
+        self.reshuffle = reshuffle
 
     def run(self, trial: optuna.Trial) -> Outcome:
         """Draw the trial's parameters, run its job, and return the outcome; a failure is an outcome, too.
@@ -50,6 +61,9 @@ class TrialJobs:
         trial.set_user_attr(OWNER, owner_here().to_record())  # the job's own process replaces it
         trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
         overrides = self.overrides(self.space.suggest(trial))
+        if self.reshuffle:
+            trial.set_user_attr(VAL_SEED, val_seed_of_trial(trial.number))  # a fork keeps it under another number
+            overrides += val_seed_overrides(trial.user_attrs)
         try:
             return outcome_of(self.launch(overrides, number=trial.number))
         except TrialFailed as failure:

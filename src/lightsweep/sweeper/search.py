@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial
 
 from lightsweep.config.command_line import COMMAND, save_command
 from lightsweep.config.fingerprint import Fingerprint
+from lightsweep.config.resampling import is_reshuffled
 from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import full_disk
@@ -147,7 +148,13 @@ class Search:
         self, study: optuna.Study, *, request: Request, folder: Path, launcher: Launcher, heartbeat: Heartbeat
     ) -> None:
         clear_stop_request(folder)
-        jobs = TrialJobs(launcher=launcher, space=request.space, fixed=request.fixed, sweep_dir=folder)
+        jobs = TrialJobs(
+            launcher=launcher,
+            space=request.space,
+            fixed=request.fixed,
+            sweep_dir=folder,
+            reshuffle=is_reshuffled(self._job_config(request)),
+        )
         results = self._results(folder, study=study, jobs=jobs)
         stop_reason = self._run_trials(study, jobs=jobs, results=results, heartbeat=heartbeat)
         closing = Closing(

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, RandomSampler, SequentialSampler
 
+from lightsweep.config.resampling import is_reshuffled, val_seed_of_trial
 from lightsweep.errors import USER_ERRORS
 from lightsweep.failures import TrialStoppedError, full_disk, in_one_line
 from lightsweep.model.construction import build_data_and_model
@@ -97,6 +98,8 @@ def _as_in_the_trial(cfg: DictConfig) -> tuple[DictConfig, L.LightningModule, An
     """Build model and data without `refit`: it changes the preprocessing, and so what the weights expect."""
     cfg = copy.deepcopy(cfg)
     cfg.refit = False  # `data.refit`, and what else follows it
+    if is_reshuffled(cfg):
+        cfg.data.val_seed = val_seed_of_trial(HydraConfig.get().job.num)
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     data, model = build_data_and_model(cfg)
     return cfg, model, data

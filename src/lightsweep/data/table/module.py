@@ -1,32 +1,28 @@
 """Data modules over tables; `data=table` reads one to three files."""
 
 import importlib.metadata
-import json
 import logging
 import sys
 from abc import abstractmethod
-from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from lightsweep.config.validation import is_encoding
 from lightsweep.data.preprocessing import LIBRARIES, Preprocessing
 from lightsweep.data.reading.dialect import DECIMALS, Dialect
 from lightsweep.data.reading.frames import check_file, column_names, missing_texts, read_frame, row_location
 from lightsweep.data.reading.spelling import normalized
-from lightsweep.data.saved_preprocessing import load_preprocessing
-from lightsweep.data.splits import Scaler, Splits
-from lightsweep.data.table.cache import cached_folder
+from lightsweep.data.resampling import FIRST_SPLIT
+from lightsweep.data.splits import Splits
+from lightsweep.data.table.cache import PreparedTable, cached_folder, prepared_table, temporary_folder
 from lightsweep.data.table.labels import target_names
-from lightsweep.data.table.preparing import FILES, OVERVIEW, TARGET, prepare
+from lightsweep.data.table.preparing import FILES, OVERVIEW, prepare
 from lightsweep.data.table.source import Table, TableSettings
 from lightsweep.data.table.values import is_text_type
 from lightsweep.data.target import Target
@@ -70,12 +66,10 @@ class FrameDataModule(TensorDataModule):
         class_weights: str | None,
         cache: str,
         relative_to: str,
-        batch_size: int,
-        shuffle: bool,
-        seed: int,
-        refit: bool,
+        **common: Any,
     ) -> None:
-        super().__init__(batch_size=batch_size, shuffle=shuffle, seed=seed, refit=refit)
+        super().__init__(**common)
+        self.check_resampling(split=split)
         if thousands == decimal:
             raise ConfigError(
                 f"data.thousands and data.decimal are both {decimal}. Set data.decimal to the other sign."
@@ -103,13 +97,15 @@ class FrameDataModule(TensorDataModule):
             test_fraction=test_fraction,
             scale=scale,
             one_hot_up_to=one_hot_up_to,
-            seed=seed,
-            refit=refit,
+            seed=self.seed,
+            refit=self.refit,
+            resampling=self.resampling,
         )
         self.weighting = class_weights
         self.relative_to = Path(relative_to)
         self.cache = self.relative_to / cache
         self._folder: Path | None = None
+        self._prepared: PreparedTable | None = None
 
     @property
     @abstractmethod
@@ -126,29 +122,43 @@ class FrameDataModule(TensorDataModule):
 
     @property
     def folder(self) -> Path:
-        """The folder of the prepared data."""
+        """The folder of the prepared data, which has the first split whatever `resampling` is."""
         if self._folder is None:
             versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
-            key = {"data": self.identity(), "settings": vars(self.settings), "versions": versions}
-            self._folder = cached_folder(self.cache, name=self.short_name, key=key, make=self._prepare)
+            settings = {key: value for key, value in vars(self.settings).items() if key != "resampling"}
+            key = {"data": self.identity(), "settings": settings, "versions": versions}
+            self._folder = cached_folder(self.cache, name=self.short_name, key=key, make=self._prepare_first)
             if absent := [name for name in FILES if not (self._folder / name).is_file()]:
                 raise ConfigError(f"{shown(self._folder)} lacks {absent[0]}. Delete that folder to prepare it again.")
             _show_overview_once(self._folder, is_refit=self.refit, is_weighted=self.weighting is not None)
         return self._folder
 
-    def _prepare(self, folder: Path) -> None:
-        overview = prepare(self.tables(), self.settings, folder)
+    def _prepare_first(self, folder: Path) -> None:
+        overview = prepare(self.tables(), replace(self.settings, resampling=FIRST_SPLIT), folder)
         pa.default_memory_pool().release_unused()  # otherwise Arrow keeps the memory
         if is_worker() and not _trials_have_shown_it(is_refit=self.refit):
             print(overview, file=sys.stderr)
 
     @property
+    def prepared(self) -> PreparedTable:
+        if self._prepared is None:
+            first = prepared_table(self.folder)  # it also shows the overview, once for all splits
+            self._prepared = first if self.resampling.is_first else self._prepare_again()
+        return self._prepared
+
+    def _prepare_again(self) -> PreparedTable:
+        """Prepare another split. It is not kept on disk, because each trial may have its own; its tables are kept."""
+        with temporary_folder(self.cache, name=f"{self.folder.name}-again") as folder:
+            prepare(_tables_of(_Source(self.folder, self.tables)), self.settings, folder)
+            return PreparedTable(folder).load()
+
+    @property
     def splits(self) -> Splits:
-        return _mapped_splits(self.folder)
+        return self.prepared.splits
 
     @property
     def target(self) -> Target:
-        return replace(_read_target(self.folder), weights=self.class_weights or ())
+        return replace(self.prepared.target, weights=self.class_weights or ())
 
     @property
     def classes(self) -> Sequence[int | str]:  # type: ignore[override]
@@ -156,19 +166,19 @@ class FrameDataModule(TensorDataModule):
 
     @property
     def preprocessing(self) -> Preprocessing:
-        return _read_preprocessing(self.folder)
+        return self.prepared.preprocessing
 
     @property
     def class_weights(self) -> tuple[float, ...] | None:
-        """Weights that balance the classes in training: rows / (classes * rows of the class)."""
+        """Weights that balance the classes in training."""
         if self.weighting is None:
             return None
-        if _read_target(self.folder).task.is_regression:
+        if self.prepared.target.task.is_regression:
             raise ConfigError(
                 f"data.class_weights is {self.weighting}, but the task is regression, which has no classes: set"
                 " data.class_weights=null."
             )
-        return _balanced_weights(self.folder)
+        return self.prepared.balanced_weights
 
 
 class TableDataModule(FrameDataModule):
@@ -176,6 +186,7 @@ class TableDataModule(FrameDataModule):
 
     def __init__(self, *, path: str, val_path: str | None, test_path: str | None, **table: Any) -> None:
         super().__init__(**table)
+        self.check_resampling(val_path=val_path)
         paths = {"train": path, "val": val_path, "test": test_path}
         self.paths = {name: self.relative_to / one for name, one in paths.items() if one}
 
@@ -227,6 +238,19 @@ class TableDataModule(FrameDataModule):
         )
 
 
+@dataclass(frozen=True)
+class _Source:
+    """The tables behind a folder; `read` reads them."""
+
+    folder: Path
+    read: Callable[[], dict[str, Table]] = field(compare=False)
+
+
+@lru_cache(maxsize=1)  # so that the next trial of a process splits them in another way without reading the files
+def _tables_of(source: _Source) -> dict[str, Table]:
+    return source.read()
+
+
 def file_identity(path: Path) -> list[Any]:
     """Return values that change when the file changes."""
     status = path.stat()
@@ -244,31 +268,3 @@ def _show_overview_once(folder: Path, *, is_refit: bool, is_weighted: bool) -> N
 
 def _trials_have_shown_it(*, is_refit: bool) -> bool:
     return is_refit and in_search()
-
-
-@lru_cache(maxsize=4)  # the trials of a process share the tensors, the processes of a machine the mapped pages
-def _mapped_splits(folder: Path) -> Splits:
-    train, val, test = (_mapped(folder, name) for name in ("train", "val", "test"))
-    d_in = train[0].shape[1]
-    unscaled = Scaler(mean=np.zeros(d_in, dtype=np.float32), std=np.ones(d_in, dtype=np.float32))
-    return Splits(train=train, val=val if len(val[0]) else None, test=test, scaler=unscaled)
-
-
-def _mapped(folder: Path, name: str) -> tuple[Tensor, Tensor]:
-    # torch warns of read-only arrays, so the mapping is copy on write.
-    x, y = (np.load(folder / f"{part}_{name}.npy", mmap_mode="c", allow_pickle=False) for part in "xy")
-    return torch.from_numpy(x), torch.from_numpy(y)
-
-
-@lru_cache(maxsize=4)
-def _balanced_weights(folder: Path) -> tuple[float, ...]:
-    counts = torch.bincount(_mapped_splits(folder).train[1], minlength=_read_target(folder).d_out)
-    return tuple((counts.sum() / (len(counts) * counts)).tolist())
-
-
-@lru_cache(maxsize=4)
-def _read_target(folder: Path) -> Target:
-    return Target.from_record(json.loads((folder / TARGET).read_text(encoding="utf-8")))
-
-
-_read_preprocessing = lru_cache(maxsize=4)(load_preprocessing)

@@ -35,6 +35,7 @@ from lightsweep.data.table.splitting import (
     Assignment,
     LabelledTable,
     check_splits,
+    split_again,
     split_rows,
 )
 from lightsweep.data.target import Target
@@ -126,6 +127,8 @@ def _label(
             replace(one, y=labels, assignment=np.where(labels < 0, UNUSED, one.assignment).astype(np.int8))
             for one, labels in zip(labelled, y, strict=True)
         ]
+    if not settings.resampling.is_first:  # after the rare classes, or the test rows would depend on it
+        labelled[0] = split_again(labelled[0], target=target, settings=settings)
     check_splits(labelled, target=target, policy=how)
     if settings.refit:
         for one in labelled:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from lightsweep.data.reading.dialect import Dialect
 from lightsweep.data.reading.spelling import normalized
 from lightsweep.data.reading.text_file import check_names
+from lightsweep.data.resampling import FIRST_SPLIT, Resampling
 from lightsweep.data.table.values import RowLocator, check_not_nested, to_arrow
 
 
@@ -68,3 +69,4 @@ class TableSettings:
     split_by: str | None = None
     seed: int
     refit: bool
+    resampling: Resampling = FIRST_SPLIT

@@ -1,7 +1,7 @@
 """Assignment of the rows of a table to training, validation and test."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from lightsweep.data.reading.numbers import is_number
+from lightsweep.data.resampling import pick_groups
 from lightsweep.data.splits import stratified_rows
 from lightsweep.data.table.kinds import date_format_of
 from lightsweep.data.table.rare_classes import RareClassPolicy
@@ -56,7 +57,7 @@ def split_rows(
 
     Raises `ConfigError` if the settings do not fit the table.
     """
-    how = Split(settings.split or (Split.RANDOM if target.task.is_regression else Split.STRATIFIED))
+    how = _way_of(settings, target)
     _check_settings(table, how=how, target=target, settings=settings)
     rows = np.flatnonzero(used)
     assignment = np.full(len(used), UNUSED, dtype=np.int8)
@@ -71,6 +72,30 @@ def split_rows(
     else:
         assignment[rows] = _split_ordered(np.random.default_rng(settings.seed).permutation(len(rows)), settings)
     return assignment
+
+
+def split_again(one: LabelledTable, *, target: Target, settings: TableSettings) -> LabelledTable:
+    """Return the table with the validation rows that `settings.resampling` chooses; the test rows are the same.
+
+    Raises `ConfigError` if there are fewer groups than folds.
+    """
+    rest = np.flatnonzero((one.assignment == TRAIN) | (one.assignment == VAL))
+    how, resampling = _way_of(settings, target), settings.resampling
+    if how is Split.GROUP:
+        groups = _read_groups(one.table, rest, str(settings.split_by))
+        n_rows = round((one.assignment != UNUSED).sum() * settings.val_fraction)
+        is_val = resampling.validation_groups(groups, n_rows=n_rows, seed=settings.seed)
+    else:
+        labels = one.y[rest] if how is Split.STRATIFIED else np.zeros(len(rest))
+        fraction = (one.assignment == VAL).sum() / max(1, len(rest))
+        is_val = resampling.validation(labels, fraction=fraction, seed=settings.seed)
+    assignment = one.assignment.copy()
+    assignment[rest] = np.where(is_val, VAL, TRAIN)
+    return replace(one, assignment=assignment)
+
+
+def _way_of(settings: TableSettings, target: Target) -> Split:
+    return Split(settings.split or (Split.RANDOM if target.task.is_regression else Split.STRATIFIED))
 
 
 def _check_settings(table: Table, *, how: Split, target: Target, settings: TableSettings) -> None:
@@ -143,24 +168,10 @@ def _split_groups(groups: Rows, settings: TableSettings) -> Assignment:
     left = np.random.default_rng(settings.seed).permutation(len(sizes))
     split_of_group = np.full(len(sizes), TRAIN, dtype=np.int8)
     for split, fraction in ((TEST, settings.test_fraction), (VAL, settings.val_fraction)):
-        picked = _pick_groups(sizes[left], n_rows=round(len(groups) * fraction))
+        picked = pick_groups(sizes[left], n_rows=round(len(groups) * fraction))
         split_of_group[left[picked]] = split
         left = left[~picked]
     return split_of_group[groups]
-
-
-def _pick_groups(sizes: Rows, *, n_rows: int) -> npt.NDArray[np.bool_]:
-    """Pick the groups that fit into `n_rows`, and the smallest other one if that gets closer or none fits."""
-    picked = np.zeros(len(sizes), dtype=np.bool_)
-    missing = n_rows
-    for i, size in enumerate(sizes):
-        if size <= missing:
-            picked[i] = True
-            missing -= size
-    if missing and not picked.all():
-        smallest = int(np.where(picked, sizes.max() + 1, sizes).argmin())
-        picked[smallest] = not picked.any() or abs(missing - sizes[smallest]) < missing
-    return picked
 
 
 def _split_ordered(ranks: npt.NDArray[Any], settings: TableSettings) -> Assignment:
