@@ -36,7 +36,7 @@ N_REPORTS = 5
 MANY_WORKERS = 8
 PART = 1000  # trials at the beginning and at the end that are compared
 ENGINES = {"processes": "workers={}", "joblib": "hydra/launcher=joblib hydra.sweeper.n_jobs={}"}
-SLURM = "hydra/launcher=submitit_slurm hydra.launcher.cpus_per_task=1 hydra.launcher.mem_gb=null hydra.sweeper.n_jobs={}"
+SLURM = "hydra/launcher=submitit_slurm hydra.launcher.mem_gb=null hydra.sweeper.n_jobs={}"
 RAY = "hydra/launcher=ray hydra.launcher.ray.remote.num_cpus=0.1 hydra.sweeper.n_jobs={}"
 
 

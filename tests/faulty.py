@@ -4,6 +4,7 @@ import os
 import signal
 import time
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lightsweep.data.splits import Splits
 from lightsweep.data.synthetic import Synthetic
 from lightsweep.model.module import MLPModule
 
@@ -133,3 +135,23 @@ class SleepyClassifier(FaultyClassifier):
     def on_train_epoch_start(self) -> None:
         time.sleep(float(os.environ["SLEEP_S"]))
         super().on_train_epoch_start()
+
+
+class SecretTestData(Synthetic):
+    """Raises if a trial reads its test rows, and only in a refit gives them."""
+
+    @property
+    def splits(self) -> Splits:
+        splits = super().splits
+        return splits if self.refit else replace(splits, test=SECRET)
+
+
+class _Secret(tuple[Tensor, Tensor]):
+    def __getitem__(self, _: Any) -> Any:
+        raise AssertionError("the test rows were read")
+
+    def __iter__(self) -> Any:
+        raise AssertionError("the test rows were read")
+
+
+SECRET: Any = _Secret()

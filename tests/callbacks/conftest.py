@@ -24,7 +24,7 @@ def study_of_search(tmp_path: Path, quiet_trainer: dict[str, Any]) -> Iterator[o
     cfg = {
         "sweeper": {"_target_": SWEEPER_TARGET, "study_name": "mlp", "storage": None, "pruner": pruner},
         "mode": RunMode.MULTIRUN,
-        "sweep": {"dir": str(tmp_path)},
+        "sweep": {"dir": str(tmp_path), "subdir": "0"},
         "job": {"num": 1},
         "overrides": {"task": []},
         "runtime": {"cwd": str(tmp_path)},

@@ -58,6 +58,11 @@ def is_reshuffled(cfg: DictConfig) -> bool:
     return _is_ours(cfg) and _settings(cfg).get("resampling") == RESHUFFLE
 
 
+def can_resample(cfg: DictConfig) -> bool:
+    """True if `data.val_seed` draws other validation rows."""
+    return _is_ours(cfg) and not any(resampling_problems({**_settings(cfg), "val_seed": 0}))
+
+
 def val_seed_of_trial(number: int) -> int:
     return number + 1
 

@@ -74,22 +74,29 @@ class Closing:
         )
         if len(confirm.trials) < 2:
             return None
-        problem = stop_reason and stop_reason.reason
-        if problem is None:
-            try:
-                ended = confirm.run(timeout=time_left(self.settings.timeout, since=self.started))
-            except ConfigError as error:
-                problem = str(error)
-            else:
-                if ended and ended.is_interrupt:
-                    raise Interrupted(ended.exit_code - 128)
-                problem = ended and ended.reason
+        problem = stop_reason.reason if stop_reason else self._run_confirmation(confirm)
         candidates, failed = confirm.result()
         if len(candidates) < 2:
             reason = problem or "; ".join(failed)
             print(f"The best trials were not confirmed: {reason}", file=sys.stderr)
             return None
         return self._choose(candidates, failed)
+
+    def _run_confirmation(self, confirm: Confirm) -> str | None:
+        """Return why it ended early, if it did. Raise `Interrupted` if a signal ended it."""
+        left = time_left(self.settings.timeout, since=self.started)
+        is_over = f"hydra.sweeper.timeout of {self.settings.timeout} s is over"
+        if left == 0:
+            return is_over
+        try:
+            ended = confirm.run(timeout=left)
+        except ConfigError as error:  # the search has a best trial in any case
+            return str(error)
+        if ended and ended.is_interrupt:
+            raise Interrupted(ended.exit_code - 128)
+        if ended is None:
+            return None
+        return ended.reason if ended.exit_code else is_over
 
     def _choose(self, candidates: list[Candidate], failed: list[str]) -> int:
         decision = decide(candidates, direction=self.study.direction)

@@ -99,8 +99,9 @@ def why(decision: Decision) -> str:
         return f"trial {winner.number}: its mean is the best; the difference from {tied} may be chance{size}"
     mean, width = difference(best, winner)
     return (
-        f"trial {winner.number}: trial {best.number} has a better mean, but the difference of {abs(mean):.4f} ± {width:.4f}"
-        f" may be chance, and this is the smaller model ({winner.n_params:,} weights against {best.n_params:,})"
+        f"trial {winner.number}: trial {best.number} has a better mean, but the difference of {abs(mean):.4f} ±"
+        f" {width:.4f} may be chance, and this is the smaller model ({winner.n_params:,} weights against"
+        f" {best.n_params:,})"
     )
 
 

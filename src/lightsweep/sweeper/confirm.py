@@ -18,6 +18,7 @@ from optuna.pruners import NopPruner
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from lightsweep.config.resampling import can_resample
 from lightsweep.search.checkpoints import CheckpointKeeper
 from lightsweep.search.enqueue import DEFAULTS, ENQUEUED
 from lightsweep.search.jobs import TrialFailed, TrialJobs, outcome_of
@@ -44,7 +45,7 @@ class ConfirmSettings:
     n_seeds: int
     seed: int
     data_seed: int | None
-    reshuffles: bool
+    resamples: bool
 
     @classmethod
     def of(cls, config: DictConfig) -> "ConfirmSettings | None":
@@ -57,7 +58,7 @@ class ConfirmSettings:
             n_seeds=n_seeds,
             seed=config.seed,
             data_seed=OmegaConf.select(config, "data.seed"),
-            reshuffles="val_seed" in config.data and can_reshuffle(config.data),
+            resamples=can_resample(config),
         )
 
     @property
@@ -67,7 +68,7 @@ class ConfirmSettings:
     def overrides(self, seed: int) -> list[str]:
         """Return the overrides of a run with this seed."""
         kept = [] if self.data_seed is None else [f"data.seed={self.data_seed}"]
-        return [f"seed={seed}", *kept, *([f"data.val_seed={seed}"] if self.reshuffles else [])]
+        return [f"seed={seed}", *kept, *([f"data.val_seed={seed}"] if self.resamples else [])]
 
 
 class Confirm:
@@ -182,7 +183,7 @@ class Confirm:
 
     def _announcement(self, missing: int) -> str:
         seconds = statistics.median(_seconds(trial) for trial in self.trials) * missing / (self.settings.n_jobs or 1)
-        splits = "validation splits and " if self.options.reshuffles else ""
+        splits = "validation splits and " if self.options.resamples else ""
         numbers = ", ".join(str(trial.number) for trial in self.trials)
         return (
             f"Confirming the best trials and the defaults ({numbers}) with {self.options.n_seeds} other {splits}seeds:"
@@ -211,11 +212,6 @@ def candidates_of(study: optuna.Study, *, top_k: int) -> list[FrozenTrial]:
 
 def is_defaults(trial: FrozenTrial) -> bool:
     return bool(trial.user_attrs.get(ENQUEUED) == DEFAULTS)
-
-
-def can_reshuffle(data: DictConfig) -> bool:
-    """False where the validation rows are given: by a file, a column or an order in time."""
-    return data.get("val_path") is None and data.get("split") not in ("time", "column")
 
 
 def _candidate(trial: FrozenTrial, runs: Sequence[FrozenTrial]) -> Candidate:

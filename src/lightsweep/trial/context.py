@@ -25,7 +25,7 @@ def confirm_study_of(name: str) -> str:
 
 def is_confirming() -> bool:
     """True if this job of a search is a run that confirms one of its trials. Hydra tells it by the folder alone."""
-    return Path(str(HydraConfig.get().sweep.get("subdir", ""))).parts[:1] == (CONFIRM,)
+    return Path(HydraConfig.get().sweep.subdir).parts[:1] == (CONFIRM,)
 
 
 def folder_of_search() -> Path | None:
