@@ -94,7 +94,7 @@ def exported(tmp_path: Path, quiet_trainer: dict[str, Any], monkeypatch: pytest.
     cfg = OmegaConf.create({"seed": 1, "model": {}, "data": {}, "export": []})
 
     def export(model: L.LightningModule, data: Any) -> dict[str, float]:
-        metrics = evaluate_and_export(cfg, trainer=L.Trainer(**quiet_trainer, logger=False), model=model, data=data)
+        metrics, _ = evaluate_and_export(cfg, trainer=L.Trainer(**quiet_trainer, logger=False), model=model, data=data)
         assert json.loads((tmp_path / METRICS).read_text()) == metrics
         assert {WEIGHTS, CONFIG, "model_card.md"} <= {path.name for path in tmp_path.iterdir()}
         return metrics

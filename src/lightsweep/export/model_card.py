@@ -33,6 +33,8 @@ LOCAL_SETTINGS = ("data.cache", "data.relative_to")  # paths of the machine
 class ModelCard:
     """The content of a card; `metrics` and `rows` are by split, `columns` are names by kind.
 
+    `intervals` are the 95 % intervals of test metrics.
+
     `defaults` holds the values that the model chose for settings that are null. `predicted` `(n, d_out)` and `actual`
     are of the test split, and None if the output has another shape. `search` holds the entries of the result file, and
     is empty for a single run. `trained_on` names the rows of the refit, and `refit_failed` is the
@@ -41,6 +43,7 @@ class ModelCard:
 
     config: DictConfig
     metrics: Mapping[str, Mapping[str, float]]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     target: Target | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -112,11 +115,34 @@ def _metrics(card: ModelCard) -> list[str]:
     names = sorted({name for metrics in card.metrics.values() for name in metrics})
     rows = [(split, *(_number(metrics.get(name)) for name in names)) for split, metrics in card.metrics.items()]
     table = _table(("split", *(name.removeprefix("test/") for name in names)), rows)
+    texts = [table, *map(_interval, card.intervals.items())]
     if not card.search:
-        return [table]
+        return texts
     best = f"{plain(card.search['monitor'])} {_number(card.search['best_value'])}"
     before = "" if card.refit_failed else " before the refit,"
-    return [table, f"In the search,{before} its trial reached {best} on the validation split."]
+    texts.append(f"In the search,{before} its trial reached {best} on the validation split.")
+    return [*texts, *_confirmed(card.search.get("confirmed"))]
+
+
+def _interval(item: tuple[str, tuple[float, float]]) -> str:
+    name, (low, high) = item
+    return f"95 % interval of {name}, by the bootstrap over the test rows: {_number(low)} to {_number(high)}."
+
+
+def _confirmed(confirmed: Any) -> list[str]:
+    """Return a table of the candidates that were trained again with other seeds."""
+    if not isinstance(confirmed, Mapping):
+        return []
+    rows = [
+        (
+            f"{candidate['trial']}{' (the defaults)' if candidate['is_defaults'] else ''}",
+            _number(candidate["searched"]),
+            f"{_number(candidate['mean'])} ± {_number(candidate['half_width'])}",
+        )
+        for candidate in confirmed["candidates"]
+    ]
+    table = _table(("trial", "in the search", "mean of other seeds, 95 % interval"), rows)
+    return [f"After the search, the best trials and the defaults were trained again: {plain(confirmed['why'])}.", table]
 
 
 def _errors(folder: Path, card: ModelCard) -> list[str]:

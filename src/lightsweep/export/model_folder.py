@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytorch_lightning as L
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lightsweep.data.preprocessing import PREPROCESSING, Preprocessing
 from lightsweep.data.tensors import TensorDataModule
+from lightsweep.export.bootstrap import test_intervals
 from lightsweep.export.inference import InferenceModel, predict_in_batches
 from lightsweep.export.model_card import ModelCard, write_card
 from lightsweep.export.predictor import CONFIG, METRICS, WEIGHTS
@@ -49,6 +50,13 @@ LIMITS_OF_ARRAYS = ("Features must be finite numbers, in the order of training."
 log = logging.getLogger(__name__)
 
 
+class Evaluation(NamedTuple):
+    """The metrics on the test rows, and the 95 % intervals of some of them, each by its name in the logs."""
+
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+
+
 def evaluate_and_export(
     cfg: DictConfig,
     *,
@@ -58,8 +66,8 @@ def evaluate_and_export(
     trained_on: str = ALL_ROWS,
     n_rows: int | None = None,
     refit_failed: str | None = None,
-) -> dict[str, float]:
-    """Test the refitted model, write its folder, and return the test metrics.
+) -> Evaluation:
+    """Test the refitted model, write its folder, and return the test metrics with their intervals.
 
     Weights, config, metrics and a model card are always written; preprocessing and exports need a data module with
     `preprocessing`. An error of a test costs its metrics alone. The metrics are written last: a folder with metrics is
@@ -83,11 +91,14 @@ def evaluate_and_export(
         data.preprocessing.save(folder, target=data.target.to_record())
         exports = _export(folder, cfg.export, model=model, data=data)
         card = replace(card, exports=exports, **_card_of_data(model, data))
+        if metrics and card.predicted is not None and card.actual is not None:
+            intervals = test_intervals(card.predicted, card.actual, task=data.target.task)
+            card = replace(card, intervals=intervals)
     elif cfg.export:
         print(f"warning: export={cfg.export}: {type(data).__name__} has no `preprocessing`: no export", file=sys.stderr)
     write_card(folder, card)
     write_atomically(folder / METRICS, json.dumps(metrics, indent=2))
-    return metrics
+    return Evaluation(metrics, dict(card.intervals))
 
 
 def _test(trainer: L.Trainer, model: L.LightningModule, *, folder: Path, **source: Any) -> dict[str, float]:

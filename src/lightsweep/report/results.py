@@ -23,7 +23,7 @@ from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, status_of
 
 TABLE = "trials.csv"
 RESULTS = "optimization_results.yaml"
-REFIT_KEYS = ("shipped_trial", "shipped", "trained_on", "refit_failed")
+REFIT_KEYS = ("shipped_trial", "shipped", "shipped_intervals", "trained_on", "refit_failed")
 ATTRIBUTES = ["best_epoch", "n_epochs", "max_epochs", "pruned_reason", FAIL_KIND, FAIL_REASON]
 
 
@@ -113,7 +113,13 @@ def refit_record(best: FrozenTrial | None, refit: Outcome | None) -> dict[str, A
     """Return the entries of the YAML file on the exported model, given the best trial and the outcome of its refit."""
     if best is None or refit is None:
         return {"shipped": None}
-    record = {"shipped_trial": best.number, "shipped": refit.test_metrics, "trained_on": refit.trained_on}
+    record: dict[str, Any] = {
+        "shipped_trial": best.number,
+        "shipped": refit.test_metrics,
+        "trained_on": refit.trained_on,
+    }
+    if refit.test_intervals:
+        record["shipped_intervals"] = {name: list(ends) for name, ends in refit.test_intervals.items()}
     return {**record, "refit_failed": refit.refit_failed} if refit.refit_failed else record
 
 

@@ -74,6 +74,7 @@ def _kept(best: FrozenTrial, before: Mapping[str, Any], *, folder: Path, n_epoch
         n_epochs=n_epochs,
         max_epochs=n_epochs,
         test_metrics=dict(before["shipped"]),
+        test_intervals={name: (low, high) for name, (low, high) in (before.get("shipped_intervals") or {}).items()},
         trained_on=before.get("trained_on") or ALL_ROWS,  # earlier versions did not say it
         refit_failed=before.get("refit_failed"),
     )

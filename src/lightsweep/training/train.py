@@ -53,7 +53,7 @@ def _train(cfg: DictConfig, loggers: list[Logger]) -> Outcome:
         return outcome_of(trainer)
     with flush_denormals():
         refitted = refit(cfg, trainer=trainer, model=model, data=data)
-    metrics = evaluate_and_export(
+    evaluation = evaluate_and_export(
         refitted.cfg,
         trainer=trainer,
         model=refitted.model,
@@ -66,7 +66,8 @@ def _train(cfg: DictConfig, loggers: list[Logger]) -> Outcome:
         monitor=cfg.monitor,
         n_epochs=refitted.n_epochs,
         max_epochs=refitted.n_epochs,
-        test_metrics=metrics,
+        test_metrics=evaluation.metrics,
+        test_intervals=evaluation.intervals,
         trained_on=refitted.trained_on,
         refit_failed=refitted.failed,
     )

@@ -1,6 +1,6 @@
 """The result of a job, as plain data that any launcher can transfer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lightsweep.failures import Kind
 
@@ -16,8 +16,8 @@ class Outcome:
     `n_params` weights.
     `pruned` and `failed` hold the reason if the fit ended in that way, and `kind` the kind of failure. `interrupted`
     means that the fit was stopped and can go on from its last checkpoint. Only a refit has `test_metrics`, which are
-    empty if it could not be tested, and `trained_on`, the rows in words. `refit_failed` is the reason why it failed, if
-    its model is the best trial's checkpoint.
+    empty if it could not be tested, the 95 % `test_intervals` of some of them, and `trained_on`, the rows in words.
+    `refit_failed` is the reason why it failed, if its model is the best trial's checkpoint.
     """
 
     monitor: str = ""
@@ -31,6 +31,7 @@ class Outcome:
     kind: str | None = None
     interrupted: bool = False
     test_metrics: dict[str, float] | None = None
+    test_intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     trained_on: str = ""
     refit_failed: str | None = None
 
@@ -55,6 +56,12 @@ class Outcome:
     def summary(self) -> str:
         """Return the closing line of a run, without its folder."""
         if self.test_metrics is not None:
-            metrics = ", ".join(f"{name} {value:.4f}" for name, value in sorted(self.test_metrics.items()))
+            metrics = ", ".join(self._metric(name, value) for name, value in sorted(self.test_metrics.items()))
             return f"{metrics or 'not tested,'} after {self.n_epochs} epochs on {self.trained_on}"
         return f"{self.monitor} {self.value:.4f} at epoch {self.best_epoch} of {self.n_epochs} (counted from 0)"
+
+    def _metric(self, name: str, value: float) -> str:
+        if name not in self.test_intervals:
+            return f"{name} {value:.4f}"
+        low, high = self.test_intervals[name]
+        return f"{name} {value:.4f} (95 % interval {low:.4f} to {high:.4f})"
