@@ -8,6 +8,7 @@ import pytest
 from lightsweep.report.results import RESULTS, TABLE, Results, read_refit_record, read_results, refit_record
 from lightsweep.report.statistics import StudyStatistics
 from lightsweep.trial.outcome import Outcome
+from lightsweep.trial.params import VAL_SEED
 from tests.command import rows_of
 
 
@@ -31,6 +32,16 @@ def test_trials_of_another_driver_are_added_once(tmp_path: Path) -> None:
     assert results.statistics.n_finished == 3
     assert results.statistics.best is not None
     assert results.statistics.best.number == 2
+
+
+def test_the_command_repeats_a_trial_on_its_own_validation_rows(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    for user_attrs in ({VAL_SEED: 8}, {}):
+        study.add_trial(optuna.create_trial(value=0.5, user_attrs=user_attrs))
+    results = results_of(study, tmp_path)
+    of_its_own, as_all = map(results.command, study.trials)
+    assert of_its_own.endswith(" data.val_seed=8 hydra.mode=RUN")
+    assert "val_seed" not in as_all
 
 
 def test_the_record_of_a_refit_is_read_back(tmp_path: Path) -> None:

@@ -163,6 +163,21 @@ def test_the_command_in_the_results_repeats_the_best_trial_exactly(search: tuple
     assert OmegaConf.load(again).value == results.best_value
 
 
+def test_a_reshuffled_search_splits_the_rows_anew_for_each_trial_and_not_for_the_refit(tmp_path: Path) -> None:
+    arguments = ("hparams_search=mlp", *SMALL, "trainer.max_epochs=1", "data.resampling=reshuffle")
+    succeed(*arguments, "hydra.sweeper.n_trials=2", cwd=tmp_path)
+    succeed("resume=last", "hydra.sweeper.n_trials=3", cwd=tmp_path)
+    folder = the_folder(tmp_path)
+    configs = {name: OmegaConf.load(folder / name / ".hydra" / "config.yaml") for name in ("0", "1", "2", "best")}
+    assert [config.data.val_seed for config in configs.values()] == [1, 2, 3, None]
+    best = study_in(folder).best_trial
+    assert f"data.val_seed={best.number + 1}" in OmegaConf.load(folder / "optimization_results.yaml").command
+    refused = train("resume=last", "data.resampling=holdout", cwd=tmp_path)
+    assert "data.resampling" in refused.err
+    assert "holdout" in refused.err
+    assert refused.code == 1
+
+
 def test_failed_trials_are_fail_with_a_reason_and_the_search_goes_on(tmp_path: Path) -> None:
     ran = succeed(
         "hparams_search=mlp",
