@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.config.targets import ALLOWED_TARGETS, check_user_targets
 from lightsweep.config.validation import check_config
@@ -68,9 +69,18 @@ def config_again(recorded: Recorded, *, changes: Sequence[str]) -> DictConfig:
         if n_epochs is not None and n_epochs != max_epochs:
             node = {"_target_": "lightsweep.callbacks.last_epoch.LastEpoch", "n_epochs": n_epochs}
             OmegaConf.update(cfg, "callbacks.last_epoch", node)
-    OmegaConf.set_struct(cfg, True)  # a change of a key that does not exist is refused
-    cfg.merge_with_dotlist(list(changes))
+    for change in changes:
+        _change(cfg, change)
     return cfg
+
+
+def _change(cfg: DictConfig, change: str) -> None:
+    """Set one value, as `key=value` says. Raise `ConfigError` if there is no such key, which may be mistyped."""
+    OmegaConf.set_struct(cfg, True)
+    try:
+        cfg.merge_with_dotlist([change])
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{change}: the recorded config has no such key, or it can't be changed.") from error
 
 
 def _is_count(threads: Any) -> bool:
