@@ -21,7 +21,7 @@ NOT_RECORDED = "Nothing was recorded about its environment: there is no environm
 
 
 def main() -> None:
-    arguments = _parser().parse_args()
+    arguments = _parser().parse_intermixed_args()
     try:
         with interruptible(), _folder_for(arguments.output) as output:
             identical, lines = reproduce(arguments.folder, output, changes=arguments.changes)
@@ -42,7 +42,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit code 0: identical; 1: different; 2: it can't be trained again.",
     )
     parser.add_argument("folder", type=Path, help="folder of a trial, best/ of a search, or folder of a single run")
-    parser.add_argument("changes", nargs="*", help="values that are other ones here: data.path=/new/place/wine.csv")
+    parser.add_argument(
+        "changes", nargs="*", metavar="key=value", help="values that are other ones here: data.path=/new/place/wine.csv"
+    )
     parser.add_argument("--output", type=Path, help="a new folder that keeps the files of the training")
     return parser
 
