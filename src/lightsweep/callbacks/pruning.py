@@ -116,13 +116,13 @@ class PruningCallback(Callback):
         if self._stop_check and self._stop_check.requested():
             self.interrupted = True
             self._stop_check.requeue_if_orphaned()
-            _stop(trainer)
+            stop_fit(trainer)
         elif value is not None and is_latest and self.trial.should_prune():
             self.pruned = pruning_reason(
                 self.trial, epoch=trainer.current_epoch, monitor=self.monitor, settings=pruner_settings()
             )
             log.info("Pruned: %s", self.pruned)
-            _stop(trainer)
+            stop_fit(trainer)
 
     def _check_limits(self) -> None:
         """Once a second, raise if the time of the trial or of the search is over; the unfinished epoch is lost."""
@@ -145,7 +145,7 @@ class PruningCallback(Callback):
                 if name.endswith("auroc"):  # the weights are finite: losses are logged, and checked, first
                     self.failed += ": all validation rows are of one class"
                     self.kind = Kind.ERROR
-                _stop(trainer)
+                stop_fit(trainer)
         return self.failed is not None
 
     def state_dict(self) -> dict[str, Any]:
@@ -187,7 +187,8 @@ def _report(trial: optuna.Trial, value: float | None, *, epoch: int) -> bool:
     return all(other <= epoch for other in reported)
 
 
-def _stop(trainer: L.Trainer) -> None:
+def stop_fit(trainer: L.Trainer) -> None:
+    """End the fit after this epoch."""
     trainer.should_stop = True
     # Lightning would continue until min_epochs and min_steps are reached.
     trainer.fit_loop.min_epochs = 0

@@ -27,6 +27,7 @@ from lightsweep.storage.password import hide_in_arguments
 from lightsweep.trial.outcome import Outcome
 
 CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")  # where the config is
+FILES_OF_EVERY_RUN = {".hydra", "train.log", "csv", "checkpoints", "environment.json", "code.diff"}
 UNKNOWN_PLUGIN = "Unknown plugin class"  # the beginning of Hydra's message
 
 
@@ -153,7 +154,7 @@ def _outcome_in_search(task: Callable[[DictConfig], Outcome], cfg: DictConfig) -
 
 def _remove_if_unused(folder: Path) -> None:
     logging.shutdown()  # closes the run's log file
-    if {entry.name for entry in folder.iterdir()} <= {".hydra", "train.log", "csv", "checkpoints"}:
+    if {entry.name for entry in folder.iterdir()} <= FILES_OF_EVERY_RUN:
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,9 +1,6 @@
 """The fingerprint of a search: the settings that give a trial's value its meaning, compared when it is resumed."""
 
 import hashlib
-import importlib.metadata
-import platform
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +11,11 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lightsweep.config.code import git, git_commit, versions
 from lightsweep.config.targets import current_target
 from lightsweep.errors import aligned
 
 SEARCHED = "searched: "
-PACKAGES = ("lightsweep", "torch", "pytorch-lightning", "optuna", "hydra-core", "numpy", "scikit-learn")
 
 # Keys that may change within a search: they set how it is run, shown and stored, not what a trial's value means.
 HARMLESS = (
@@ -155,29 +152,13 @@ def _digest(path: Path, *, size: int, modified_ns: int) -> str:
 
 def environment() -> dict[str, str]:
     """Return the versions of Python and of the main packages, and the git state of the script's folder."""
-    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
     git_state = _git_state(Path(sys.argv[0]).absolute().parent)
-    return {**{f"version of {name}": version for name, version in versions.items()}, **git_state}
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "-"
+    return {**{f"version of {name}": version for name, version in versions().items()}, **git_state}
 
 
 def _git_state(folder: Path) -> dict[str, str]:
     """Return the commit and whether files differ from it; nothing outside a git repository."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        return {
-            "git commit": git("rev-parse", "HEAD"),
-            "git tree": "changed" if git("status", "--porcelain", "--untracked-files=no") else "clean",
-        }
-    except (OSError, subprocess.SubprocessError):
+    commit, changes = git_commit(folder), git(folder, "status", "--porcelain", "--untracked-files=no")
+    if commit is None or changes is None:
         return {}
+    return {"git commit": commit, "git tree": "changed" if changes else "clean"}

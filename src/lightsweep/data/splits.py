@@ -1,6 +1,8 @@
 """Stratified training, validation and test splits, standardized with the statistics of the training split."""
 
+import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,6 +89,15 @@ class Splits:
     val: tuple[Tensor, Tensor] | None
     test: tuple[Tensor, Tensor]
     scaler: Scaler
+
+    @cached_property  # the trials of a process share the splits
+    def digest(self) -> str:
+        """The number of rows of each split, and a checksum of all values."""
+        parts = [part for part in (self.train, self.val, self.test) if part is not None]
+        checksum = 0
+        for tensor in (tensor for part in parts for tensor in part):
+            checksum = zlib.crc32(np.ascontiguousarray(tensor.numpy()).data, checksum)
+        return f"{' + '.join(str(len(x)) for x, _ in parts)} rows, checksum {checksum:08x}"
 
 
 def stratified_rows(y: Labels, *, seed: int, val_fraction: float, test_fraction: float) -> tuple[Rows, Rows, Rows]:

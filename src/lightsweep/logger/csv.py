@@ -31,10 +31,10 @@ class CSVLogger(LightningCSVLogger):
     def experiment(self) -> ExperimentWriter:
         if self._former_rows is None:
             # A kill between two writes leaves both files; the longer one has all rows.
-            if self._path.is_file() and len(_rows(self._path)) >= len(_rows(self._former_path)):
+            if self._path.is_file() and len(rows_of(self._path)) >= len(rows_of(self._former_path)):
                 self._path.replace(self._former_path)
             self._path.unlink(missing_ok=True)
-            self._former_rows = _rows(self._former_path)
+            self._former_rows = rows_of(self._former_path)
         writer: ExperimentWriter = super().experiment
         return writer
 
@@ -60,7 +60,7 @@ class CSVLogger(LightningCSVLogger):
             self._former_path.replace(self._path)
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def rows_of(path: Path) -> list[dict[str, Any]]:
     """Return the complete rows without their empty values; an empty list if there is no file."""
     if not path.is_file():
         return []

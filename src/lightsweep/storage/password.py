@@ -15,6 +15,7 @@ VARIABLE = "LIGHTSWEEP_STORAGE"
 OVERRIDE = f"hydra.sweeper.storage=${{oc.env:{VARIABLE}}}"
 SQLITE = "sqlite:///"
 PASSWORD_IN_QUERY = re.compile(r"([?&][^=&]*(?:pass(?!file)|secret|token)[^=&]*=)([^&]*)", re.IGNORECASE)
+PASSWORD_IN_TEXT = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)\S+@", re.IGNORECASE)
 VARIABLE_IN_URL = re.compile(r"\$\{oc\.env:\s*([^,}\s]+)")
 STORAGE_OVERRIDE = re.compile(r"\+{0,2}hydra\.sweeper\.storage=(.*)", re.DOTALL)
 
@@ -36,6 +37,12 @@ def masked_in(text: str, url: str) -> str:
         for spelling in (password, unquote(password), unquote_plus(password)):
             text = text.replace(spelling, "***")
     return text
+
+
+def masked_urls(text: str) -> str:
+    """Return the text with *** in place of what looks like the password of a URL."""
+    lines = PASSWORD_IN_TEXT.sub(r"\1***@", text).split("\n")
+    return "\n".join(PASSWORD_IN_QUERY.sub(r"\1***", line) if "://" in line else line for line in lines)
 
 
 def passwords(url: str) -> list[str]:

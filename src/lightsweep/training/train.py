@@ -1,5 +1,7 @@
 """One training. Imports torch and Lightning, and so is imported only where something is trained."""
 
+from typing import Any
+
 import pytorch_lightning as L
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger
@@ -10,6 +12,7 @@ from lightsweep.export.model_folder import evaluate_and_export
 from lightsweep.logger.tracker import Tracker, end_trackers, start_loggers
 from lightsweep.model.construction import build_data_and_model
 from lightsweep.training.data_lock import prepare_data_one_at_a_time
+from lightsweep.training.environment import recorded_environment
 from lightsweep.training.fit import (
     flush_denormals,
     outcome_of,
@@ -46,7 +49,11 @@ def _train(cfg: DictConfig, loggers: list[Logger]) -> Outcome:
     prepare_data_one_at_a_time(data)
     callbacks = instantiate_all(cfg.callbacks, "callbacks")
     trainer = build(cfg.trainer, "trainer", logger=loggers, **trainer_arguments(callbacks, refit=cfg.refit))
+    with recorded_environment(cfg, trainer=trainer, data=data):
+        return _fit(cfg, trainer=trainer, model=model, data=data)
 
+
+def _fit(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data: Any) -> Outcome:
     if not cfg.refit:
         with flush_denormals():
             trainer.fit(model, datamodule=data, ckpt_path=checkpoint_to_resume(trainer), weights_only=True)
