@@ -29,7 +29,7 @@ from lightsweep.storage.storage import open_storage
 
 HERE = Path(__file__).resolve().parent
 TRAIN = [sys.executable, str(HERE.parent / "train.py")]
-SEARCH = [*TRAIN, "-m", "hparams_search=mlp"]
+SEARCH = [*TRAIN, "-m", "hparams_search=mlp", "confirm=off"]
 PLAIN = [sys.executable, str(HERE / "plain.py")]
 TEMPLATE = [sys.executable, str(HERE / "template.py")]
 NO_PRUNING = "hydra/sweeper/pruner=none"
