@@ -1,0 +1,38 @@
+"""Which searches give each trial validation rows of its own."""
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from lightsweep.config.resampling import is_reshuffled, resampling_problems_of, search_problems_of
+from tests.conftest import Compose
+
+OURS = "lightsweep.data.table.module.TableDataModule"
+
+
+@pytest.mark.parametrize(
+    ("data", "is_so"),
+    [
+        ({"_target_": OURS, "resampling": "reshuffle"}, True),
+        ({"_target_": OURS, "resampling": "holdout"}, False),
+        ({"_target_": OURS}, False),  # a config of an earlier version
+        ({"_target_": "mine.Data", "resampling": "reshuffle"}, False),
+        ({"_target_": OURS, "resampling": "${nowhere}"}, False),
+        ({}, False),
+    ],
+)
+def test_only_our_data_modules_are_reshuffled(data: dict[str, Any], is_so: bool) -> None:
+    assert is_reshuffled(OmegaConf.create({"data": data})) is is_so
+
+
+@pytest.mark.parametrize("target", ["mine.Data", None])
+def test_the_keys_of_the_users_own_data_module_may_mean_something_else(target: str | None) -> None:
+    cfg = OmegaConf.create({"data": {"_target_": target, "fold": 9, "n_folds": 3, "val_seed": 1, "split": "time"}})
+    assert [*resampling_problems_of(cfg), *search_problems_of(cfg)] == []
+
+
+def test_a_config_of_an_earlier_version_has_no_problem(composed: Compose) -> None:
+    cfg = OmegaConf.create({"data": {"_target_": OURS, "split": "time", "val_path": "b.csv"}})
+    assert [*resampling_problems_of(cfg), *search_problems_of(cfg)] == []
+    assert [*resampling_problems_of(composed()), *search_problems_of(composed())] == []
