@@ -92,6 +92,10 @@ def test_a_search_confirms_its_best_trials_without_the_test_rows_and_exports_the
     run = OmegaConf.load(folder / "confirm" / "0" / ".hydra" / "config.yaml")
     assert run.seed == 43
     assert not list(folder.glob("confirm/*/checkpoints/*.ckpt"))
+    assert f"--config-dir {folder.relative_to(tmp_path)} experiment=best" in ran.out
+    succeed("--config-dir", str(folder), "experiment=best", "hydra.run.dir=again", cwd=tmp_path, **TRUST)
+    metrics = "csv/metrics.csv"
+    assert (tmp_path / "again" / metrics).read_text() == (folder / str(results["best_trial"]) / metrics).read_text()
     assert json.loads((folder / "best" / "metrics.json").read_text())
 
 

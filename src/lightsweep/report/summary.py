@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 
+from lightsweep.config.command_line import config_dir_in
 from lightsweep.errors import aligned
 from lightsweep.files import shown
 from lightsweep.report.formatting import format_value
@@ -19,6 +20,7 @@ from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.status import FAIL_REASON, status_of
 from lightsweep.trial.stop import StopReason
 
+EXPERIMENT = Path("experiment") / "best.yaml"  # the config of the best trial, in the folder of the search
 PREPROCESSING = "preprocessing.json"  # as in data.preprocessing, whose import would load torch here
 
 
@@ -66,8 +68,15 @@ def _next_steps(folder: Path, *, results: Results, is_exported: bool, url: str) 
     else:
         commands["resume"] = shlex.join(["python", sys.argv[0], f"resume={shown(folder)}"])
     if results.best is not None:
-        commands["train again"] = results.command(results.best)
+        commands["train again"] = _train_again(folder) or results.command(results.best)
     return commands
+
+
+def _train_again(folder: Path) -> str | None:
+    """Return the command with the file of the best trial's config; None if its groups may be in a folder of the user."""
+    if not (folder / EXPERIMENT).is_file() or config_dir_in(sys.argv[1:]):
+        return None
+    return shlex.join(["python", sys.argv[0], "--config-dir", shown(folder), f"experiment={EXPERIMENT.stem}"])
 
 
 def _model_command(folder: Path) -> str:

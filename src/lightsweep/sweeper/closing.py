@@ -1,6 +1,8 @@
 """The end of a search: confirm its best trials, refit the winner, write the report and the results, and say so."""
 
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
@@ -15,10 +17,13 @@ from lightsweep.report.page import write_report
 from lightsweep.report.results import Results, read_refit_record, refit_record
 from lightsweep.search.jobs import TrialJobs
 from lightsweep.storage.storage import open_storage
-from lightsweep.sweeper.comparison import Candidate, decide, record_of, rows_of
+from lightsweep.sweeper.comparison import Candidate, decide, in_words, record_of, rows_of
 from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.confirm import Confirm, ConfirmSettings, time_left
+from lightsweep.sweeper.experiment import write_experiment
 from lightsweep.sweeper.refit import refit_best
+from lightsweep.trial.outcome import Outcome
+from lightsweep.trial.params import val_seed_overrides
 from lightsweep.trial.stop import StopReason
 
 REPORT = "report.html"
@@ -26,7 +31,10 @@ REPORT = "report.html"
 
 @dataclass
 class Closing:
-    """What follows the trials. `started` is when the search began, by `time.monotonic`."""
+    """What follows the trials.
+
+    `started` is when the search began, by `time.monotonic`; `compose` makes the config of a job with these overrides.
+    """
 
     study: optuna.Study
     _: KW_ONLY
@@ -36,6 +44,10 @@ class Closing:
     config: DictConfig
     url: str
     started: float
+    compose: Callable[[Sequence[str]], DictConfig]
+
+    def __post_init__(self) -> None:
+        self.confirmed_in_words: dict[str, str] = {}
 
     @property
     def folder(self) -> Path:
@@ -47,15 +59,20 @@ class Closing:
         print(summary.of_trials(self.results, stop_reason=stop_reason), flush=True)
         refitted = None
         try:
-            self._report()
             if "refit" in self.config and not (stop_reason and stop_reason.exit_code):  # else another project's config
                 n_epochs = self._confirm(stop_reason)
                 refitted = refit_best(
                     self.study, jobs=self.jobs, results=self.results, refitted_before=refitted_before, n_epochs=n_epochs
                 )
+                self._write_experiment()
         except Interrupted as interrupted:
             print(f"{interrupted}, before the best trial was refitted", file=sys.stderr)
             stop_reason = StopReason(str(interrupted), exit_code=interrupted.exit_code)
+        except ConfigError:
+            self._report(None)
+            raise
+        with suppress(Interrupted):
+            self._report(refitted)
         if refitted is None:
             self.results.write(**refit_record(self.results.best, None))
         print(summary.of_model(self.folder, results=self.results, refit=refitted, url=self.url))
@@ -103,15 +120,24 @@ class Closing:
         self.results.winner = self.study.get_trials(deepcopy=False)[decision.winner.number]
         self.results.confirmed = {**record_of(decision, candidates), **({"failed": failed} if failed else {})}
         monitor, n_seeds = self.results.about["monitor"], len(decision.best.values)
+        self.confirmed_in_words = {f"Confirmed {monitor}": in_words(decision, candidates)}
         print(
             summary.of_confirmation(rows_of(decision, candidates), failed, monitor=monitor, n_seeds=n_seeds), flush=True
         )
         return decision.winner.n_epochs
 
-    def _report(self) -> None:
+    def _write_experiment(self) -> None:
+        best = self.results.best
+        if best is not None:
+            overrides = [*self.jobs.overrides(best.params), *val_seed_overrides(best.user_attrs)]
+            write_experiment(self.folder, self.compose(overrides), trial=best.number)
+
+    def _report(self, refitted: Outcome | None) -> None:
         """Write the report. Raise `Interrupted` if a signal ends it."""
         monitor = self.results.about["monitor"]
-        overview = self.results.statistics.overview(monitor)
+        overview = self.results.statistics.overview(monitor) | self.confirmed_in_words
+        if refitted is not None:
+            overview["Exported model"] = refitted.summary()
         with interruptible():
             write_report(
                 self.study, self.folder / REPORT, title=self.study.study_name, monitor=monitor, overview=overview

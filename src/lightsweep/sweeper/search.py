@@ -165,6 +165,7 @@ class Search:
             config=self.config,
             url=self._url(folder),
             started=self._started,
+            compose=lambda overrides: self.hydra_context.config_loader.load_sweep_config(self.config, [*overrides]),
         )
         closing.run(stop_reason)
 
