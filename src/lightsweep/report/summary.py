@@ -73,7 +73,7 @@ def _next_steps(folder: Path, *, results: Results, is_exported: bool, url: str) 
 
 
 def _train_again(folder: Path) -> str | None:
-    """Return the command with the file of the best trial's config; None if its groups may be in a folder of the user."""
+    """Return the command with the best trial's config file; None if its groups may be in a folder of the user."""
     if not (folder / EXPERIMENT).is_file() or config_dir_in(sys.argv[1:]):
         return None
     return shlex.join(["python", sys.argv[0], "--config-dir", shown(folder), f"experiment={EXPERIMENT.stem}"])
