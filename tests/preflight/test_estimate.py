@@ -1,5 +1,6 @@
 """The estimate of time and disk space, from given measurements of the dry runs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def dry_run(size: str, *, s_per_batch: float, n_batches: int | None, pid: int = 
 
 
 def estimate(*models: DryRun, settings: LightsweepConf, launcher: str = "basic") -> Estimate:
-    return Estimate.of(models, settings, launcher=launcher, n_trials=50, max_epochs=10)
+    return Estimate.of(models, settings, launcher=launcher, n_trials=50, n_confirm=0, max_epochs=10)
 
 
 @pytest.fixture
@@ -78,3 +79,11 @@ SIZES = {12: "12 B", 1200: "1.2 kB", 65_000: "65 kB", 3.4e9: "3.4 GB"}
 def test_durations_and_sizes_have_about_two_digits() -> None:
     assert {seconds: in_time(seconds) for seconds in (*SECONDS, 3600)} == {**SECONDS, 3600: "1 h"}
     assert {n: in_bytes(n) for n in SIZES} == SIZES
+
+
+def test_the_trainings_that_confirm_the_best_trials_have_a_line_of_their_own(settings: LightsweepConf) -> None:
+    without = estimate(dry_run("only", s_per_batch=1, n_batches=1), settings=settings)
+    with_confirm = replace(without, n_confirm=20)
+    assert "confirm" not in without.lines(Path())
+    assert with_confirm.lines(Path())["confirm"].endswith("for up to 20 trainings after it")
+    assert with_confirm.disk_bytes() - without.disk_bytes() == 20 * without.folder_bytes

@@ -16,9 +16,13 @@ BYTES_PER_TRIAL = 20_000  # study, metrics and result, which a dry run does not 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The estimated cost of a search. `seconds_per_trial` is None if the number of batches is unknown."""
+    """The estimated cost of a search. `seconds_per_trial` is None if the number of batches is unknown.
+
+    `n_confirm` is the largest number of trainings that confirm the best trials.
+    """
 
     n_trials: int
+    n_confirm: int
     n_jobs: int
     max_epochs: int
     seconds_per_trial: tuple[float, float] | None  # lowest and highest
@@ -29,11 +33,19 @@ class Estimate:
 
     @classmethod
     def of(
-        cls, dry_runs: Sequence[DryRun], settings: LightsweepConf, *, launcher: str, n_trials: int, max_epochs: int
+        cls,
+        dry_runs: Sequence[DryRun],
+        settings: LightsweepConf,
+        *,
+        launcher: str,
+        n_trials: int,
+        n_confirm: int,
+        max_epochs: int,
     ) -> "Estimate":
         assert settings.n_jobs is not None  # the search has replaced null
         return cls(
             n_trials=n_trials,
+            n_confirm=n_confirm,
             n_jobs=settings.n_jobs,
             max_epochs=max_epochs,
             seconds_per_trial=_seconds_per_trial(dry_runs, launcher=launcher, max_epochs=max_epochs),
@@ -44,26 +56,33 @@ class Estimate:
         )
 
     def search_seconds(self) -> tuple[float, float] | None:
+        return self._seconds_of(self.n_trials)
+
+    def _seconds_of(self, n_trainings: int) -> tuple[float, float] | None:
         if self.seconds_per_trial is None:
             return None
-        rounds = self.n_trials / min(self.n_jobs, self.n_trials or 1)
+        rounds = n_trainings / min(self.n_jobs, n_trainings or 1)
         low, high = self.seconds_per_trial
         return rounds * low, rounds * high
 
     def disk_bytes(self) -> int:
         """Return the size of all kept checkpoints and folders, and of both checkpoints of each running trial."""
         running = self.n_jobs * (self.checkpoint_bytes + self.last_checkpoint_bytes)
-        return self.n_checkpoints * self.checkpoint_bytes + running + self.n_trials * self.folder_bytes
+        return (
+            self.n_checkpoints * self.checkpoint_bytes + running + (self.n_trials + self.n_confirm) * self.folder_bytes
+        )
 
     def lines(self, folder: Path) -> dict[str, str]:
         """Return the lines of the estimate by their labels."""
         existing = nearest_existing(folder)
         n_at_a_time = f", {self.n_jobs} at a time" if self.n_jobs > 1 else ""
+        confirm = f"{_span(self._seconds_of(self.n_confirm))} for up to {_counted(self.n_confirm, 'training')} after it"
         return {
             "a trial": f"{_span(self.seconds_per_trial)} for {_counted(self.max_epochs, 'epoch')}",
             "the search": (
                 f"{_span(self.search_seconds())} for {_counted(self.n_trials, 'trial')}{n_at_a_time}, if none is pruned"
             ),
+            **({"confirm": confirm} if self.n_confirm else {}),
             "disk": (
                 f"about {in_bytes(self.disk_bytes())}: a checkpoint of up to {in_bytes(self.checkpoint_bytes)} for"
                 f" {_counted(self.n_checkpoints, 'trial')}, and {in_bytes(self.folder_bytes)} for each trial's folder"

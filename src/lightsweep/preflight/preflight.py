@@ -47,6 +47,7 @@ def run_preflight(
         settings,
         launcher=config.hydra.launcher._target_,
         n_trials=max(0, n_trials - _n_finished(url, name=settings.study_name)),
+        n_confirm=_n_confirm(config),
         max_epochs=OmegaConf.select(config, "trainer.max_epochs") or 1,
     )
     folder = Path(config.hydra.sweep.dir).absolute()
@@ -56,6 +57,12 @@ def run_preflight(
         print(warning, file=sys.stderr)
     search = [argument for argument in sys.argv if not argument.startswith("hydra.sweeper.preflight=")]
     print(f"\nPreflight passed and left no files behind. Start the search: {shlex.join(['python', *search])}")
+
+
+def _n_confirm(config: DictConfig) -> int:
+    """Return how many trainings at most confirm the best trials: those, and the defaults, with each seed."""
+    top_k, n_seeds = (OmegaConf.select(config, f"confirm.{key}") or 0 for key in ("top_k", "n_seeds"))
+    return (top_k + 1) * n_seeds if top_k else 0
 
 
 def _dry_run_table(dry_runs: Sequence[DryRun]) -> str:
