@@ -57,7 +57,7 @@ def test_an_earlier_search_is_resumed_where_it_was_stopped(tmp_path: Path) -> No
     epochs_before = epochs_in(folder)
     assert 0 < len(epochs_before) < 40
 
-    ran = train(f"resume={folder}", cwd=tmp_path)
+    ran = train(f"resume={folder}", "confirm=off", cwd=tmp_path)
 
     assert ran.code == 0, ran.err
     after = study_in(folder).trials
@@ -80,14 +80,16 @@ def test_an_earlier_search_on_a_table_is_resumed(tmp_path: Path) -> None:
     shutil.copy(ARTEFACTS / "table_search" / "rows.csv", tmp_path)
     before = study_in(folder).trials
 
-    ran = train(f"resume={folder}", "hydra.sweeper.n_trials=3", cwd=tmp_path)
+    ran = train(f"resume={folder}", "hydra.sweeper.n_trials=3", "confirm=off", cwd=tmp_path)
 
     assert ran.code == 0, ran.err
     after = study_in(folder).trials
     assert [(t.params, t.value) for t in after[:2]] == [(t.params, t.value) for t in before]
     assert len(after) == 3
     assert "leading zeros" in ran.err
-    assert "leading zeros" not in succeed(f"resume={folder}", "hydra.sweeper.n_trials=3", cwd=tmp_path).err
+    assert (
+        "leading zeros" not in succeed(f"resume={folder}", "hydra.sweeper.n_trials=3", "confirm=off", cwd=tmp_path).err
+    )
 
 
 def epochs_in(folder: Path) -> list[int]:

@@ -251,13 +251,15 @@ def test_what_can_not_be_trained_again_is_one_message(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [(), ("workers=2",)], ids=["in process", "workers"])
+@pytest.mark.parametrize(
+    "workers", [pytest.param((), marks=pytest.mark.long), ("workers=2",)], ids=["in process", "workers"]
+)
 def test_every_trial_of_a_search_is_identical(workers: tuple[str, ...], tmp_path: Path, reproduce: Command) -> None:
-    search = ("hparams_search=mlp", "hydra.sweeper.n_trials=6", "threads=null", "trainer.max_epochs=3")
+    search = ("hparams_search=mlp", "hydra.sweeper.n_trials=5", "threads=null", "trainer.max_epochs=3")
     pruner = ("hydra/sweeper/pruner=threshold", "hydra.sweeper.pruner.lower=0.6")  # not by what is finished: no chance
     succeed(*search, *pruner, *workers, cwd=tmp_path)
     folder = the_folder(tmp_path)
-    n_epochs = {f: Recorded.read(f).n_epochs for f in (*(folder / str(i) for i in range(6)), folder / "best")}
+    n_epochs = {f: Recorded.read(f).n_epochs for f in (*(folder / str(i) for i in range(5)), folder / "best")}
     assert {*n_epochs.values()} & {1, 2}, "some are pruned"
     assert 3 in n_epochs.values()
     assert "is the folder of a search; give one of its trials" in reproduce(folder, code=2)

@@ -33,7 +33,7 @@ def test_a_refit_writes_the_model_and_reports_its_test_metrics(refit: tuple[Path
     metrics = json.loads((folder / METRICS).read_text())
     assert set(metrics) == {f"test/{name}" for name in TASK_METRICS[Task.MULTICLASS]}
     [line] = ran.out.splitlines()
-    assert line.startswith(f"test/acc {metrics['test/acc']:.4f}, ")
+    assert line.startswith(f"test/acc {metrics['test/acc']:.4f} (95 % interval ")
     assert " after 2 epochs" in line
     result = OmegaConf.load(folder / "result.yaml")
     assert (result.value, result.n_epochs) == (None, N_EPOCHS)

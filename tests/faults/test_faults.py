@@ -78,7 +78,7 @@ def test_a_read_only_folder_is_rejected_with_one_message(disk: tuple[Path, Mount
     assert "Traceback" not in ran.err
 
 
-@pytest.mark.parametrize("launcher", ["processes", "joblib"])
+@pytest.mark.parametrize("launcher", ["processes", pytest.param("joblib", marks=pytest.mark.long)])
 def test_a_search_with_killed_workers_completes_every_trial(launcher: str, tmp_path: Path) -> None:
     workers = (f"hydra/launcher={launcher}", "hydra.sweeper.n_jobs=2", "hydra.sweeper.max_retries=3")
     process = start(*SEARCH, *workers, "hydra.sweeper.n_trials=4", "trainer.max_epochs=100", cwd=tmp_path)

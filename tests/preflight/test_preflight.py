@@ -10,7 +10,7 @@ from tests.command import FAULTY, TRUST, Ran, start, train
 
 
 def preflight(*arguments: str, cwd: Path) -> Ran:
-    ran = train("-m", "hparams_search=mlp", "preflight=true", *arguments, cwd=cwd, **TRUST)
+    ran = train("-m", "hparams_search=mlp", "preflight=true", *arguments, "confirm=default", cwd=cwd, **TRUST)
     assert list(cwd.iterdir()) == [], "a preflight must leave no files behind"
     assert "Traceback" not in ran.out + ran.err
     return ran
@@ -24,11 +24,11 @@ def test_a_valid_search_passes_with_its_space_and_its_estimate(launcher: list[st
     assert ran.err == ""
     for part in ("Search space (", "\n  model.n_layers ", "\n  smallest ", "\n  largest ", "4,810", "150,794"):
         assert part in ran.out
-    for label in ("a trial ", "the search ", "disk ", "free "):
+    for label in ("a trial ", "the search ", "confirm ", "disk ", "free "):
         assert f"\n  {label}" in ran.out
     last = ran.out.splitlines()[-1]
     assert last.startswith("Preflight passed and left no files behind. Start the search: python ")
-    assert last.endswith(" ".join(["-m hparams_search=mlp", *launcher]))
+    assert last.endswith(" ".join(["-m hparams_search=mlp", *launcher, "confirm=default"]))
 
 
 @pytest.mark.slow

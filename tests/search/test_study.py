@@ -221,7 +221,21 @@ def test_the_resource_of_hyperband_is_the_number_of_epochs(composed: Compose) ->
 
 def opened(storage: BaseStorage, **changes: Any) -> optuna.Study:
     defaults = {"name": "mlp", "direction": "maximize", "sampler": RandomSampler(), "pruner": NopPruner()}
-    return open_study(storage=storage, **{**defaults, **changes})
+    return open_study(storage=storage, **{**defaults, **changes})[0]
+
+
+def test_one_of_two_drivers_that_open_a_study_at_once_has_created_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: Any = {"name": "mlp", "direction": "maximize", "sampler": RandomSampler(), "pruner": NopPruner()}
+    storage, load_study = InMemoryStorage(), optuna.load_study
+    other: list[bool] = []
+
+    def load_before_the_other_creates_it(**parts: Any) -> optuna.Study:
+        monkeypatch.setattr(optuna, "load_study", load_study)
+        other.append(open_study(storage=storage, **settings)[1])
+        raise KeyError
+
+    monkeypatch.setattr(optuna, "load_study", load_before_the_other_creates_it)
+    assert (open_study(storage=storage, **settings)[1], other) == (False, [True])
 
 
 @pytest.mark.parametrize("kind", ["memory", "journal", "sqlite"])

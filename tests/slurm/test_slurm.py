@@ -90,7 +90,7 @@ def log_of(cwd: Path) -> str:
     return (the_folder(cwd) / "0" / "train.log").read_text()
 
 
-@pytest.mark.parametrize(("trials_per_job", "n_jobs"), [(1, 8), (4, 2)])
+@pytest.mark.parametrize(("trials_per_job", "n_jobs"), [pytest.param(1, 8, marks=pytest.mark.long), (4, 2)])
 def test_a_search_with_pruning_and_refit(
     trials_per_job: int, n_jobs: int, slurm: dict[str, str], tmp_path: Path
 ) -> None:
@@ -187,6 +187,7 @@ def test_a_trial_longer_than_the_time_limit_of_its_job_ends_in_another_job(
     check_that_the_trial_was_resumed(tmp_path, n_epochs=4)
 
 
+@pytest.mark.long
 def test_the_jobs_of_a_killed_search_end_by_themselves_and_a_queued_one_does_nothing(
     slurm: dict[str, str], tmp_path: Path
 ) -> None:

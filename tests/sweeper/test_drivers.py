@@ -63,7 +63,7 @@ def search_with(
         load_if_exists=True,
     )
     launcher = FakeLauncher(folder, meanwhile=lambda: other(study))
-    monkeypatch.setattr(search, "_job_config", lambda _: config)  # without a config loader
+    monkeypatch.setattr(search, "_composed", lambda _: config)  # without a config loader
     monkeypatch.setattr("lightsweep.sweeper.closing.write_report", lambda *_, **__: None)
     heartbeat = Heartbeat(study, interval=30)
     search._search(study, request=search._request([]), folder=folder, launcher=launcher, heartbeat=heartbeat)  # type: ignore[arg-type]

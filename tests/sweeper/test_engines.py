@@ -50,6 +50,11 @@ WITH_WORKERS = [
         "submitit_local", "hydra/launcher=submitit_local", "workers=2", plugin="hydra_plugins.hydra_submitit_launcher"
     ),
 ]
+# The other engines have the same code for these, and each of their tests takes half a minute.
+OFTEN = [
+    WITH_WORKERS[0],
+    *(pytest.param(*row.values, id=row.id, marks=(*row.marks, pytest.mark.long)) for row in WITH_WORKERS[1:]),
+]
 ENV = {"RAY_ADDRESS": "local"}  # not a cluster that runs here by chance
 
 
@@ -92,7 +97,7 @@ def test_two_workers_run_each_trial_in_its_folder_with_its_parameters(
     check_no_process_is_left(tmp_path)
 
 
-@pytest.mark.parametrize("overrides", [ALONE, *WITH_WORKERS])
+@pytest.mark.parametrize("overrides", [ALONE, *OFTEN])
 def test_a_stopped_search_leaves_no_running_trial_and_no_process_and_goes_on(
     overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -119,7 +124,7 @@ def test_a_stopped_search_leaves_no_running_trial_and_no_process_and_goes_on(
     assert (folder / "best" / "model.pt").is_file()
 
 
-@pytest.mark.parametrize("overrides", [ALONE, *WITH_WORKERS])
+@pytest.mark.parametrize("overrides", [ALONE, *OFTEN])
 def test_a_trial_that_takes_too_long_is_a_failure_of_its_own_kind(overrides: tuple[str, ...], tmp_path: Path) -> None:
     ran = succeed(
         "hparams_search=mlp",

@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
+from optuna.exceptions import DuplicatedStudyError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler
 from optuna.storages import BaseStorage
@@ -55,15 +56,25 @@ def grid_size(sampler: BaseSampler, space: SearchSpace) -> int | None:
 
 def open_study(
     *, name: str, storage: BaseStorage, direction: Direction, sampler: BaseSampler, pruner: BasePruner
-) -> optuna.Study:
-    """Create the study, or load the one of this name. Raises what `check_kind` raises."""
+) -> tuple[optuna.Study, bool]:
+    """Create the study, or load the one of this name. Returns it, and whether this driver has created it.
+
+    Of two drivers that start at the same time only one creates it. Raises what `check_kind` raises.
+    """
     parts: dict[str, Any] = {"study_name": name, "storage": storage, "sampler": sampler, "pruner": pruner}
     try:
-        study = optuna.load_study(**parts)  # `create_study` would write to a study that is then rejected
+        study, is_new = optuna.load_study(**parts), False
     except KeyError:
-        study = optuna.create_study(direction=direction, load_if_exists=True, **parts)
+        study, is_new = _created(direction, parts)
     check_kind(study, direction=direction)
-    return study
+    return study, is_new
+
+
+def _created(direction: Direction, parts: dict[str, Any]) -> tuple[optuna.Study, bool]:
+    try:
+        return optuna.create_study(direction=direction, **parts), True
+    except DuplicatedStudyError:
+        return optuna.load_study(**parts), False
 
 
 def check_kind(study: optuna.Study, *, direction: Direction) -> None:

@@ -165,7 +165,7 @@ class Search:
             config=self.config,
             url=self._url(folder),
             started=self._started,
-            compose=lambda overrides: self.hydra_context.config_loader.load_sweep_config(self.config, [*overrides]),
+            compose=self._composed,
         )
         closing.run(stop_reason)
 
@@ -193,7 +193,7 @@ class Search:
         return points_to_enqueue(
             self.settings.enqueue,
             space=request.space,
-            job_config=self.hydra_context.config_loader.load_sweep_config(self.config, request.fixed),
+            job_config=self._composed(request.fixed),
             storage=self._url(Path(self.config.hydra.sweep.dir)),
         )
 
@@ -202,14 +202,13 @@ class Search:
 
     def _open_study(self, folder: Path, *, request: Request, sampler: BaseSampler, pruner: BasePruner) -> optuna.Study:
         source = self.settings.fork and open_source(self.settings.fork, storage=self._url(folder))
-        study = open_study(
+        study, is_new = open_study(
             name=self.settings.study_name,
             storage=open_storage(self._url(folder)),
             direction=self.direction,
             sampler=sampler,
             pruner=pruner,
         )
-        is_new = not study.get_trials(deepcopy=False)
         fingerprint = self._fingerprint(request)
         if source:
             source.taken_into(study)  # refuses what is another search's before it is signed
@@ -242,7 +241,10 @@ class Search:
     def _job_config(self, request: Request) -> DictConfig:
         """Compose the config of a job, with a few values of the search space."""
         overrides = request.space.to_overrides(next(iter(request.space.samples()), {}))
-        return self.hydra_context.config_loader.load_sweep_config(self.config, [*request.fixed, *overrides])
+        return self._composed([*request.fixed, *overrides])
+
+    def _composed(self, overrides: Sequence[str]) -> DictConfig:
+        return self.hydra_context.config_loader.load_sweep_config(self.config, [*overrides])
 
     def _launcher(self) -> Launcher:
         launcher = Plugins.instance().instantiate_launcher(
