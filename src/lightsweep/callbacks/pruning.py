@@ -16,8 +16,9 @@ from lightsweep.direction import Direction, is_better
 from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind, TrialStoppedError
 from lightsweep.model.objectives import check_monitor
-from lightsweep.trial.context import current_trial, folder_of_search, pruner_settings
+from lightsweep.trial.context import audited_share, current_trial, folder_of_search, pruner_settings
 from lightsweep.trial.driver import restore_sigterm_handler
+from lightsweep.trial.pruner import AUDITED, is_audited
 from lightsweep.trial.stop import StopCheck
 from lightsweep.trial.time_limit import check_time
 
@@ -117,12 +118,21 @@ class PruningCallback(Callback):
             self.interrupted = True
             self._stop_check.requeue_if_orphaned()
             stop_fit(trainer)
-        elif value is not None and is_latest and self.trial.should_prune():
-            self.pruned = pruning_reason(
-                self.trial, epoch=trainer.current_epoch, monitor=self.monitor, settings=pruner_settings()
-            )
-            log.info("Pruned: %s", self.pruned)
-            stop_fit(trainer)
+        elif value is not None and is_latest and AUDITED not in self.trial.user_attrs and self.trial.should_prune():
+            self._prune(trainer, value=value)
+
+    def _prune(self, trainer: L.Trainer, *, value: float) -> None:
+        """Stop the fit, or note that it would have been stopped if the trial is to audit the pruner."""
+        assert self.trial is not None
+        epoch = trainer.current_epoch
+        reason = pruning_reason(self.trial, epoch=epoch, monitor=self.monitor, settings=pruner_settings())
+        if is_audited(self.trial.study.study_name, self.trial.number, share=audited_share()):
+            self.trial.set_user_attr(AUDITED, {"epoch": epoch, "value": value, "reason": reason})
+            log.info("Would be pruned, and runs on to audit the pruner: %s", reason)
+            return
+        self.pruned = reason
+        log.info("Pruned: %s", reason)
+        stop_fit(trainer)
 
     def _check_limits(self) -> None:
         """Once a second, raise if the time of the trial or of the search is over; the unfinished epoch is lost."""

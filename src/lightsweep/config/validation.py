@@ -63,6 +63,7 @@ def _or_null(rule: Rule) -> Rule:
 
 POSITIVE_INT = Rule("a whole number of at least 1", lambda v: _is_int(v) and v >= 1)
 POSITIVE_INT_OR_NULL = _or_null(POSITIVE_INT)
+SHARE = Rule("a number from 0 to 1", lambda v: _is_number(v) and 0 <= v <= 1)
 INT_FROM_2 = Rule("a whole number of at least 2", lambda v: _is_int(v) and v >= 2)
 INT_FROM_0 = Rule("a whole number of at least 0", lambda v: _is_int(v) and v >= 0)
 INT_FROM_2 = Rule("a whole number of at least 2", lambda v: _is_int(v) and v >= 2)

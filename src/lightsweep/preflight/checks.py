@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler
 
 from lightsweep.config.extras import missing_launcher
 from lightsweep.config.fingerprint import Fingerprint
-from lightsweep.config.validation import INT_FROM_0, POSITIVE, POSITIVE_INT
+from lightsweep.config.validation import INT_FROM_0, POSITIVE, POSITIVE_INT, SHARE
 from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, format_errors
 from lightsweep.launcher.config import PROCESSES_TARGET
@@ -33,6 +33,7 @@ from lightsweep.trial.pruner import build_pruner
 DIRECTIONS = ("maximize", "minimize")
 RULES = {
     "n_trials": POSITIVE_INT,
+    "audit": SHARE,
     "n_jobs": POSITIVE_INT,
     "trials_per_job": POSITIVE_INT,
     "timeout": POSITIVE,

@@ -1,11 +1,16 @@
 """Running counts of the finished trials of a study."""
 
 from collections import Counter
+from collections.abc import Sequence
+from math import sqrt
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from lightsweep.trial.pruner import AUDITED
 from lightsweep.trial.status import FAIL_KIND, STATUSES, status_of
+
+Z = 1.96  # the normal 97.5 % quantile
 
 
 class StudyStatistics:
@@ -16,6 +21,8 @@ class StudyStatistics:
         self.counts = dict.fromkeys(STATUSES, 0)
         self.failure_kinds: Counter[str] = Counter()
         self.best: FrozenTrial | None = None
+        self.audited: list[FrozenTrial] = []
+        self._best_of_others: FrozenTrial | None = None
         self.epochs_run = 0
         self.epochs_saved = 0
 
@@ -32,18 +39,24 @@ class StudyStatistics:
         self.epochs_run += n_epochs
         if status == "pruned":
             self.epochs_saved += max(0, int(trial.user_attrs.get("max_epochs", n_epochs)) - n_epochs)
-        if status == "complete" and self._is_better(trial):
+        if status != "complete":
+            return
+        if self._is_better(trial, self.best):
             self.best = trial
+        if AUDITED in trial.user_attrs:
+            self.audited.append(trial)
+        elif self._is_better(trial, self._best_of_others):
+            self._best_of_others = trial
 
-    def _is_better(self, trial: FrozenTrial) -> bool:
+    def _is_better(self, trial: FrozenTrial, best: FrozenTrial | None) -> bool:
         """Compare with the best trial; of equal values the lower number wins, in whatever order the trials finish."""
-        if self.best is None:
+        if best is None:
             return True
         assert trial.value is not None
-        assert self.best.value is not None
-        if trial.value == self.best.value:
-            return trial.number < self.best.number
-        return (trial.value > self.best.value) == (self.direction == StudyDirection.MAXIMIZE)
+        assert best.value is not None
+        if trial.value == best.value:
+            return trial.number < best.number
+        return (trial.value > best.value) == (self.direction == StudyDirection.MAXIMIZE)
 
     def one_line(self, monitor: str) -> str:
         best = "none complete yet"
@@ -62,4 +75,31 @@ class StudyStatistics:
             overview[f"Best {monitor}"] = f"{self.best.value:.4f} (trial {self.best.number})"
         if total := self.epochs_run + self.epochs_saved:
             overview["Saved by pruning"] = f"{self.epochs_saved} of {total} epochs"
+        if self.audited:
+            words = audit_in_words(self.audited, self._best_of_others, direction=self.direction)
+            overview["Audit of pruning"] = words
         return overview
+
+
+def wilson_interval(k: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of `k` in `n` (Wilson, JASA 22, 1927)."""
+    center, width = (k + Z**2 / 2) / (n + Z**2), Z * sqrt(k * (n - k) / n + Z**2 / 4) / (n + Z**2)
+    return max(0.0, center - width), min(1.0, center + width)
+
+
+def audit_in_words(
+    audited: Sequence[FrozenTrial], best_of_others: FrozenTrial | None, *, direction: StudyDirection
+) -> str:
+    """Say how many of the audited trials were better in the end than the best trial that the pruner let pass."""
+    sign = 1 if direction == StudyDirection.MAXIMIZE else -1
+    values = [sign * (trial.value or 0.0) for trial in audited]
+    limit = None if best_of_others is None else sign * (best_of_others.value or 0.0)
+    n_wrong = sum(limit is None or value > limit for value in values)
+    low, high = wilson_interval(n_wrong, len(values))
+    best = audited[values.index(max(values))]
+    trials = f"{len(values)} trial{'s' if len(values) > 1 else ''} that would have been pruned"
+    share = f"95 % interval of the share {100 * low:.0f} to {100 * high:.0f} %"
+    return (
+        f"of {trials} and ran to the end, {n_wrong} became the best ({share}); the best of them is {best.value:.4f}"
+        f" (trial {best.number})"
+    )

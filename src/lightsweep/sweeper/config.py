@@ -36,6 +36,9 @@ class LightsweepConf(OptunaSweeperConf):
     # Name of the study and of its folder in outputs/
     study_name: str = MISSING
 
+    # Share of the trials that would be pruned which run to the end, marked, so that the report can judge the pruner
+    audit: float = 0.0
+
     # Total number of trials, including those that the study has already
     n_trials: int = 20
 

@@ -46,6 +46,11 @@ def pruner_settings() -> DictConfig:
     return HydraConfig.get().sweeper.pruner if in_search() else OmegaConf.create()
 
 
+def audited_share() -> float:
+    """Return the share of the trials that would be pruned which run to the end; 0 outside a search."""
+    return float(HydraConfig.get().sweeper.get("audit") or 0.0) if in_search() else 0.0
+
+
 def current_study() -> optuna.Study | None:
     """Return the study of this job's search, None outside a search.
 

@@ -1,6 +1,10 @@
-"""The pruner of the search, which the driver and every job build from the same config node."""
+"""The pruner of the search, which the driver and every job build from the same config node.
+
+With `hydra.sweeper.audit` a random share of the trials that it would prune run to the end, to judge it.
+"""
 
 import warnings
+import zlib
 from typing import Any
 
 import hydra.utils
@@ -13,6 +17,7 @@ from lightsweep.config.targets import ALLOWED_TARGETS
 from lightsweep.errors import ConfigError
 
 PRUNER = "hydra.sweeper.pruner"
+AUDITED = "would_be_pruned"  # the user attribute of a trial that runs to the end all the same: epoch, value and reason
 
 
 def build_pruner(node: DictConfig) -> BasePruner:
@@ -28,3 +33,8 @@ def build_from_optuna(node: DictConfig, key: str, **arguments: Any) -> Any:
     with hydra.utils.execution_whitelist(ALLOWED_TARGETS), warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # the user chose the class in the config
         return build(node, key, **arguments)
+
+
+def is_audited(study_name: str, number: int, *, share: float) -> bool:
+    """Draw by the study and the trial's number, so that a trial that is resumed is treated the same."""
+    return zlib.crc32(f"{study_name}:{number}".encode()) / 2**32 < share
