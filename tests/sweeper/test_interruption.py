@@ -94,7 +94,9 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cwd
 
 
-@pytest.mark.parametrize("damage", ["torn", "code", "other trial"])
+@pytest.mark.parametrize(
+    "damage", ["code", *(pytest.param(name, marks=pytest.mark.long) for name in ("torn", "other trial"))]
+)
 def test_a_checkpoint_that_is_damaged_or_foreign_or_holds_code_is_not_used(
     damage: str, stopped: Path, uninterrupted: tuple[Path, FrozenTrial], tmp_path: Path
 ) -> None:
