@@ -152,6 +152,18 @@ def test_a_study_of_another_tool_is_shown(options: Any, text: str, tmp_path: Pat
     assert ("step 1" in output) == (not options)
 
 
+def test_the_runs_that_confirm_the_best_trials_are_shown_below_their_search(
+    search: Path, tmp_path: Path, status: Command
+) -> None:
+    new_study(search / "study.journal", "mlp-confirm").ask().set_user_attr(OWNER, Owner(HERE, HERE).to_record())
+    text = status(search / "study.journal")  # the second study is no search of its own
+    assert text.index("Finished") < text.index("Confirming the best trials (mlp-confirm)")
+    assert text.split("Confirming")[1].count("Best") == 0
+    assert str(HERE.pid) in text.split("Confirming")[1]
+    record = json.loads(status(search, "--json"))
+    assert (record["study"], record["confirmation"]["counts"]["running"]) == ("mlp", 1)
+
+
 def test_several_studies_are_listed_and_one_is_chosen(tmp_path: Path, status: Command) -> None:
     journal = tmp_path / "both.journal"
     run_one(new_study(journal, "first"), by=HERE)

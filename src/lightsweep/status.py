@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lightsweep.search.study import N_TRIALS, fingerprint_of
 from lightsweep.storage.password import VARIABLE, masked
 from lightsweep.storage.reading import cannot_be_read, open_to_read
 from lightsweep.storage.storage import JOURNAL
+from lightsweep.trial.context import confirm_study_of, is_confirm_study
 
 CLEAR = "\033[2J\033[H"  # the screen, and the cursor to its upper left corner
 SECONDS_BETWEEN_UPDATES = 5.0
@@ -89,17 +91,25 @@ def report(storage: BaseStorage, *, url: str, name: str | None, as_json: bool) -
     """
     try:
         names = optuna.get_all_study_names(storage)
-        if name is None and len(names) != 1:
+        searches = [each for each in names if not is_confirm_study(each, names)]
+        if name is None and len(searches) != 1:
             return _list_of_studies(storage, url=url, as_json=as_json)
         if name is not None and name not in names:
             there = f"its studies are {first_few(names)}" if names else "it holds no study"
             raise ConfigError(f"'{_shown(url)}' has no study '{name}'; {there}.")
-        status = status_of_study(optuna.load_study(study_name=name or names[0], storage=storage), url=url)
+        name = name or searches[0]
+        status = status_of_study(optuna.load_study(study_name=name, storage=storage), url=url)
+        confirm = confirm_study_of(name)
+        runs = confirm in names and replace(
+            status_of_study(optuna.load_study(study_name=confirm, storage=storage), url=url), monitor=status.monitor
+        )
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001  (every database driver has its own)
         raise cannot_be_read(url, error) from None
-    return status.to_json() if as_json else status.text()
+    if as_json:
+        return status.to_json(**({"confirmation": runs} if runs else {}))
+    return "\n\n".join([status.text(), *([runs.text_of_runs()] if runs else [])])
 
 
 def status_of_study(study: optuna.Study, *, url: str) -> StudyStatus:

@@ -88,13 +88,18 @@ class StudyStatus:
             ],
         )
 
-    def to_json(self) -> str:
-        """Return it as JSON. Numbers that are not finite are null."""
-        return json.dumps(_finite(asdict(self)), indent=1)
+    def to_json(self, **more: "StudyStatus") -> str:
+        """Return it as JSON, with other studies below their keys. Numbers that are not finite are null."""
+        record = asdict(self) | {key: asdict(status) for key, status in more.items()}
+        return json.dumps(_finite(record), indent=1)
 
     def text(self) -> str:
         """Return it as people read it."""
         return "\n".join([f"{self.study} in {self.storage}", *self._counts(), *self._best_lines(), *self._table()])
+
+    def text_of_runs(self) -> str:
+        """Return what runs, without the best one: the values are of several configurations."""
+        return "\n".join([f"Confirming the best trials ({self.study})", *self._counts(), *self._table()])
 
     def _counts(self) -> list[str]:
         n_finished = sum(self.counts[status] for status in STATUSES)

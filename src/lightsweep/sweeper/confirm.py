@@ -23,6 +23,7 @@ from lightsweep.search.checkpoints import CheckpointKeeper
 from lightsweep.search.enqueue import DEFAULTS, ENQUEUED
 from lightsweep.search.jobs import TrialFailed, TrialJobs, outcome_of
 from lightsweep.search.runner import TrialRunner
+from lightsweep.search.study import record_n_trials
 from lightsweep.sweeper.comparison import Candidate
 from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.refit import epochs_to_refit
@@ -98,6 +99,7 @@ class Confirm:
         missing = self._enqueue_missing()
         if not missing:
             return None
+        record_n_trials(self.study, len(self.study.get_trials(deepcopy=False)))
         print(self._announcement(missing), file=sys.stderr, flush=True)
         self._n_left, self._n_to_run = missing, missing
         keeper = CheckpointKeeper(self.folder, keep=0, direction=self.search.direction)

@@ -1,6 +1,7 @@
 """The search and the trial of the running job, read from Hydra's config."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import optuna
@@ -21,6 +22,11 @@ CONFIRM = "confirm"  # the folder of the runs that confirm the best trials, and 
 def confirm_study_of(name: str) -> str:
     """Return the name of the study whose trials are the runs that confirm those of the study `name`."""
     return f"{name}-{CONFIRM}"
+
+
+def is_confirm_study(name: str, names: Collection[str]) -> bool:
+    """True if a study of these holds the runs that confirm the trials of another one."""
+    return any(name == confirm_study_of(other) for other in names)
 
 
 def is_confirming() -> bool:
