@@ -91,11 +91,13 @@ class Closing:
         )
         if len(confirm.trials) < 2:
             return None
-        problem = stop_reason.reason if stop_reason else self._run_confirmation(confirm)
-        candidates, failed = confirm.result()
+        try:
+            problem = stop_reason.reason if stop_reason else self._run_confirmation(confirm)
+            candidates, failed = confirm.result()
+        except ConfigError as error:  # the search has a best trial in any case
+            candidates, failed, problem = [], [], str(error)
         if len(candidates) < 2:
-            reason = problem or "; ".join(failed)
-            print(f"The best trials were not confirmed: {reason}", file=sys.stderr)
+            print(f"The best trials were not confirmed: {problem or '; '.join(failed)}", file=sys.stderr)
             return None
         return self._choose(candidates, failed)
 
@@ -105,10 +107,7 @@ class Closing:
         is_over = f"hydra.sweeper.timeout of {self.settings.timeout} s is over"
         if left == 0:
             return is_over
-        try:
-            ended = confirm.run(timeout=left)
-        except ConfigError as error:  # the search has a best trial in any case
-            return str(error)
+        ended = confirm.run(timeout=left)
         if ended and ended.is_interrupt:
             raise Interrupted(ended.exit_code - 128)
         if ended is None:

@@ -10,32 +10,35 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
 from optuna.pruners import NopPruner
+from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.config.resampling import can_resample
+from lightsweep.direction import Direction
 from lightsweep.search.checkpoints import CheckpointKeeper
 from lightsweep.search.enqueue import DEFAULTS, ENQUEUED
 from lightsweep.search.jobs import TrialFailed, TrialJobs, outcome_of
 from lightsweep.search.runner import TrialRunner
-from lightsweep.search.study import record_n_trials
+from lightsweep.search.study import FINGERPRINT, open_study, record_n_trials
 from lightsweep.sweeper.comparison import Candidate
 from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.refit import epochs_to_refit
 from lightsweep.trial.context import CONFIRM, confirm_study_of
 from lightsweep.trial.driver import owner_here
-from lightsweep.trial.heartbeat import Heartbeat, HeartbeatMonitor
+from lightsweep.trial.heartbeat import Heartbeat, HeartbeatMonitor, has_other_drivers
 from lightsweep.trial.identity import OWNER
 from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.status import FAIL_REASON, status_of
 from lightsweep.trial.stop import StopReason, clear_stop_request, request_stop
 
 OVERRIDES, OF_TRIAL, SEED = "overrides", "confirms", "seed"  # user attributes of a run
+SECONDS_TO_ENQUEUE = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,15 +98,25 @@ class Confirm:
 
     def run(self, *, timeout: float | None) -> StopReason | None:
         """Run what has not been run yet. Return the reason if it ended early, as `TrialRunner.run` does."""
-        self.study = self._open_study()
+        self.study, is_new = self._open_study()
+        if not is_new and has_other_drivers(self.search):
+            time.sleep(SECONDS_TO_ENQUEUE)  # the driver that has created the study may be enqueuing the runs
         missing = self._enqueue_missing()
         if not missing:
             return None
         record_n_trials(self.study, len(self.study.get_trials(deepcopy=False)))
         print(self._announcement(missing), file=sys.stderr, flush=True)
         self._n_left, self._n_to_run = missing, missing
-        keeper = CheckpointKeeper(self.folder, keep=0, direction=self.search.direction)
         heartbeat = Heartbeat(self.study, interval=self.settings.heartbeat_interval)
+        try:
+            with heartbeat.beating():
+                return self._runner(heartbeat, timeout=timeout).run()
+        finally:
+            clear_stop_request(self.jobs.sweep_dir)
+            self.jobs.open_queue()  # for the refit
+
+    def _runner(self, heartbeat: Heartbeat, *, timeout: float | None) -> TrialRunner:
+        keeper = CheckpointKeeper(self.folder, keep=0, direction=self.search.direction)
 
         def on_finished(trial: FrozenTrial) -> None:
             keeper.add(trial)
@@ -114,7 +127,7 @@ class Confirm:
             heartbeat.request_stop(at_once=at_once)
             self.jobs.close_queue()
 
-        runner = TrialRunner(
+        return TrialRunner(
             self.study,
             self._run_job,
             n_trials=len(self.study.get_trials(deepcopy=False)),
@@ -128,16 +141,10 @@ class Confirm:
             request_stop=ask_jobs_to_stop,
             abort_jobs=self.jobs.abort,
         )
-        try:
-            with heartbeat.beating():
-                return runner.run()
-        finally:
-            clear_stop_request(self.jobs.sweep_dir)
-            self.jobs.open_queue()  # for the refit
 
     def result(self) -> tuple[list[Candidate], list[str]]:
         """Return the candidates whose runs all ended with a value, and a text on each of the others."""
-        done = {self._key(run): run for run in reversed(self._open_study().get_trials(deepcopy=False))}
+        done = {self._key(run): run for run in reversed(self._open_study()[0].get_trials(deepcopy=False))}
         candidates, failed = [], []
         for trial in self.trials:
             runs = [done.get(key) for key in self._keys(trial)]
@@ -148,15 +155,18 @@ class Confirm:
                 failed.append(f"trial {trial.number}: {len(runs) - len(complete)} of {len(runs)} runs have no value")
         return candidates, failed
 
-    def _open_study(self) -> optuna.Study:
-        """Open the study of the runs. Its trials have no parameters: each is enqueued with what it is to run."""
-        return optuna.create_study(
-            study_name=self.name,
-            storage=self.storage,
-            direction=self.search.direction,
-            pruner=NopPruner(),
-            load_if_exists=True,
+    def _open_study(self) -> tuple[optuna.Study, bool]:
+        """Open the study of the runs. Its trials have no parameters: each is enqueued with what it is to run.
+
+        Raises `ConfigError` if there is another study of this name.
+        """
+        direction = cast(Direction, self.search.direction.name.lower())
+        study, is_new = open_study(
+            name=self.name, storage=self.storage, direction=direction, sampler=RandomSampler(), pruner=NopPruner()
         )
+        if is_new:
+            study.set_user_attr(FINGERPRINT, self.search.user_attrs.get(FINGERPRINT))
+        return study, is_new
 
     def _enqueue_missing(self) -> int:
         """Enqueue the runs that the study does not have. Return how many are still to be run."""
