@@ -1,9 +1,7 @@
 """The HTML report of a search: one file that needs no network."""
 
-import contextlib
 import secrets
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -14,10 +12,10 @@ from optuna.study import StudyDirection
 
 from lightsweep.files import write_atomically
 from lightsweep.report import figures, tables
-from lightsweep.report.plotly_figure import note_html
+from lightsweep.report.plotly_figure import Drawing, note_html, quiet_optuna
 from lightsweep.report.snapshot import NothingToShowError, StudySnapshot
 
-SECTIONS: dict[str, tuple[str, Callable[[StudySnapshot], str]]] = {  # by anchor
+SECTIONS: dict[str, tuple[str, Callable[[StudySnapshot], str | Drawing]]] = {  # by anchor
     "best": ("Best hyperparameters", tables.best_params),
     "history": ("Optimization history", figures.history),
     "curves": ("Learning curves", figures.curves),
@@ -29,16 +27,19 @@ SECTIONS: dict[str, tuple[str, Callable[[StudySnapshot], str]]] = {  # by anchor
 }
 
 
-def write_report(study: optuna.Study, path: Path, *, title: str, monitor: str, overview: Mapping[str, str]) -> None:
+def write_report(
+    study: optuna.Study, path: Path, *, title: str, monitor: str, overview: Mapping[str, str], step: str = "epoch"
+) -> None:
     """Write the finished trials of a study as a page, with the labels and texts of `overview` at its top.
 
+    Trials reported values once per `step`.
     A section that can't be drawn holds the reason instead. Names, values and reasons of the study are untrusted
     input and never become markup or code: they are escaped, and the page's policy runs its own scripts only.
     """
     from plotly.offline import get_plotlyjs
 
-    snapshot = StudySnapshot.of(study, monitor=monitor)
-    with _quiet_optuna():
+    snapshot = StudySnapshot.of(study, monitor=monitor, step=step)
+    with quiet_optuna():
         sections = [_section(anchor, snapshot) for anchor in SECTIONS]
     page = Template(_file("page.html")).substitute(
         nonce=secrets.token_urlsafe(16),
@@ -58,23 +59,11 @@ def write_report(study: optuna.Study, path: Path, *, title: str, monitor: str, o
     write_atomically(path, page)
 
 
-@contextlib.contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Silence what Optuna logs and warns of; the report gives the reasons itself."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # includes Optuna's ExperimentalWarning
-            yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-
-
 def _section(anchor: str, snapshot: StudySnapshot) -> str:
     heading, build_body = SECTIONS[anchor]
     try:
-        body = build_body(snapshot)
+        built = build_body(snapshot)
+        body = built if isinstance(built, str) else built.html()
     except NothingToShowError as reason:
         body = note_html(str(reason))
     return f'<section id="{anchor}">\n<h2>{heading}</h2>\n{body}\n</section>'

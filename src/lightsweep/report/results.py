@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from lightsweep.config.command_line import config_dir_in
 from lightsweep.files import write_atomically, yaml_of
 from lightsweep.report.statistics import StudyStatistics
+from lightsweep.storage.password import SQLITE
 from lightsweep.storage.storage import JOURNAL
 from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.params import params_of, val_seed_overrides
@@ -144,8 +145,18 @@ def read_location(folder: Path) -> tuple[str, str] | None:
     results = _read(folder)
     if "storage" not in results or "study_name" not in results:
         return None
-    journal = folder / JOURNAL  # right also after the folder was moved
-    return str(journal if journal.is_file() else results["storage"]), str(results["study_name"])
+    return _after_move(str(results["storage"]), folder), str(results["study_name"])
+
+
+def _after_move(url: str, folder: Path) -> str:
+    """Return the storage where it is now, if it was in the folder and the folder was moved."""
+    if (journal := folder / JOURNAL).is_file():
+        return str(journal)
+    prefix = SQLITE if url.startswith(SQLITE) else ""
+    former = Path(url.removeprefix(prefix))
+    here = (folder / former.name).absolute()
+    is_moved = (prefix or "://" not in url) and not former.is_file() and here.is_file()
+    return f"{prefix}{here}" if is_moved else url
 
 
 def _read(folder: Path) -> dict[str, Any]:
