@@ -230,3 +230,13 @@ def _style_bars(trace: dict[str, Any]) -> None:
 def _sampled(drawn: Sequence[object], of: Sequence[object], *, what: str) -> str:
     """Return a sentence for the note if not everything is drawn."""
     return "" if len(drawn) == len(of) else f" {len(drawn):,} of {len(of):,} {what} are drawn, evenly spread."
+
+
+BY_NAME = {
+    "history": history,
+    "curves": curves,
+    "importances": importances,
+    "parallel": parallel,
+    "slices": slices,
+    "timeline": timeline,
+}

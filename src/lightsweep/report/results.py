@@ -126,14 +126,14 @@ def refit_record(best: FrozenTrial | None, refit: Outcome | None) -> dict[str, A
 
 def read_refit_record(folder: Path) -> dict[str, Any]:
     """Return the `refit_record` of an earlier run of this search, {} if it has exported no model."""
-    record = {key: value for key, value in _read(folder).items() if key in REFIT_KEYS}
+    record = {key: value for key, value in read_record(folder).items() if key in REFIT_KEYS}
     is_complete = isinstance(record.get("shipped_trial"), int) and isinstance(record.get("shipped"), dict)
     return record if is_complete else {}
 
 
 def read_results(folder: Path) -> dict[str, Any]:
     """Return the entries of the YAML file, {} if the search has no best trial."""
-    results = _read(folder)
+    results = read_record(folder)
     return results if "best_trial" in results else {}
 
 
@@ -142,7 +142,7 @@ def read_location(folder: Path) -> tuple[str, str] | None:
 
     The password in the URL of a storage is masked.
     """
-    results = _read(folder)
+    results = read_record(folder)
     if "storage" not in results or "study_name" not in results:
         return None
     return _after_move(str(results["storage"]), folder), str(results["study_name"])
@@ -159,7 +159,8 @@ def _after_move(url: str, folder: Path) -> str:
     return f"{prefix}{here}" if is_moved else url
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return all entries of the YAML file, {} if it is missing or damaged."""
     try:
         results: Any = OmegaConf.to_container(OmegaConf.load(folder / RESULTS))
         return dict(results)

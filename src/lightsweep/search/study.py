@@ -89,6 +89,11 @@ def monitor_of(study: optuna.Study) -> str:
     return monitor or (study.metric_names or ["value"])[0]
 
 
+def step_of(study: optuna.Study) -> str:
+    """Return what the steps of reported values are: epochs, unless another tool made the study."""
+    return "step" if fingerprint_of(study) is None else "epoch"
+
+
 def record_fingerprint(study: optuna.Study, now: Fingerprint, *, allow_changes: Sequence[str]) -> bool:
     """Record the settings in the study. Returns whether strict settings have changed.
 
