@@ -15,6 +15,7 @@ from lightsweep.report import figures, tables
 from lightsweep.report.plotly_figure import Drawing, note_html, quiet_optuna
 from lightsweep.report.snapshot import NothingToShowError, StudySnapshot
 
+REPORT = "report.html"  # in the folder of a search
 SECTIONS: dict[str, tuple[str, Callable[[StudySnapshot], str | Drawing]]] = {  # by anchor
     "best": ("Best hyperparameters", tables.best_params),
     "history": ("Optimization history", figures.history),

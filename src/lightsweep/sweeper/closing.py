@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from lightsweep.errors import ConfigError
 from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.report import summary
-from lightsweep.report.page import write_report
+from lightsweep.report.page import REPORT, write_report
 from lightsweep.report.results import Results, read_refit_record, refit_record
 from lightsweep.search.jobs import TrialJobs
 from lightsweep.storage.storage import open_storage
@@ -20,8 +20,6 @@ from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.confirm import Confirm, ConfirmSettings, time_left
 from lightsweep.sweeper.refit import refit_best
 from lightsweep.trial.stop import StopReason
-
-REPORT = "report.html"
 
 
 @dataclass
