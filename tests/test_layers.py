@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "lightsweep"
 # From the top to the bottom; CONTRIBUTING.md says what each is for. A module stands before its package where it is in
 # another layer than the package is.
 LAYERS = (
-    ("cli", "predict", "status", "reproduce", "report.__main__"),
+    ("cli", "predict", "status", "reproduce", "compare", "report.__main__"),
     ("sweeper",),
     ("preflight",),
     ("opened",),

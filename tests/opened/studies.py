@@ -1,5 +1,6 @@
 """Studies to open: those of searches, and those that other tools wrote."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,16 +40,17 @@ def search_folder(folder: Path, *, settings: dict[str, str] | None = None, **res
         number = len(study.get_trials(deepcopy=False))
         user_attrs = {"n_epochs": n_epochs, "max_epochs": 5, "folder": f"/elsewhere/{number}", **attrs}
         constraints = {"feasibility": 1.0} if "fail_kind" in attrs else {}
-        study.add_trial(
-            create_trial(
-                state=state,
-                value=value,
-                params={"optimizer.lr": lr},
-                distributions={"optimizer.lr": LR},
-                user_attrs=user_attrs,
-                constraints=constraints,
-            )
+        trial = create_trial(
+            state=state,
+            value=value,
+            params={"optimizer.lr": lr},
+            distributions={"optimizer.lr": LR},
+            user_attrs=user_attrs,
+            constraints=constraints,
         )
+        assert trial.datetime_complete is not None
+        trial.datetime_start = trial.datetime_complete - timedelta(seconds=1.5)
+        study.add_trial(trial)
 
     add(TrialState.COMPLETE, value=0.9, lr=0.1 + 0.2)
     add(TrialState.PRUNED, n_epochs=2, pruned_reason="below the median")

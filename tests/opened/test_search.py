@@ -38,6 +38,7 @@ def test_the_trials_are_a_table_in_our_words(tmp_path: Path) -> None:
     assert list(trials["state"]) == ["complete", "pruned", "infeasible", "complete"]
     assert list(trials["optimizer.lr"]) == [0.3, 0.3, 0.3, 0.5]  # as the job got it, not 0.30000000000000004
     assert list(trials["epochs"]) == [5, 2, 1, 5]
+    assert list(trials["seconds"]) == [1.5] * 4
     assert list(trials["reason"]) == ["", "below the median", "diverged: the loss is not finite", ""]
     assert list(trials["folder"])[:2] == ["/elsewhere/0", str(tmp_path / "mlp" / "1")]
 
