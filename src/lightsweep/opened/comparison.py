@@ -115,7 +115,7 @@ def _confirmed(search: ComparedSearch) -> str:
     confirmed = search.results.confirmed
     if confirmed is None:
         return NOTHING
-    return f"{format_value(confirmed.mean)} ± {format_value(confirmed.half_width)} (trial {confirmed.number})"
+    return f"{format_value(confirmed.mean)} ± {confirmed.half_width:.2g} (trial {confirmed.number})"
 
 
 def _test_metric(search: ComparedSearch, *, name: str) -> str:
