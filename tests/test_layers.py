@@ -12,9 +12,10 @@ SOURCE = Path(__file__).parents[1] / "src" / "lightsweep"
 # From the top to the bottom; CONTRIBUTING.md says what each is for. A module stands before its package where it is in
 # another layer than the package is.
 LAYERS = (
-    ("cli", "predict", "status", "reproduce"),
+    ("cli", "predict", "status", "reproduce", "compare", "report.__main__"),
     ("sweeper",),
     ("preflight",),
+    ("opened",),
     ("search",),
     ("launcher",),
     ("training",),

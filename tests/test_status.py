@@ -16,8 +16,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from lightsweep.files import yaml_of
+from lightsweep.opened.study_status import process_is
 from lightsweep.report.results import RESULTS
-from lightsweep.report.study_status import process_is
 from lightsweep.search.study import FINGERPRINT, N_TRIALS
 from lightsweep.status import main
 from lightsweep.storage.password import VARIABLE

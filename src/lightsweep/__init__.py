@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     import os
 
     from lightsweep.export.predictor import Predictor
+    from lightsweep.opened.search import Search
 
-__all__ = ["load"]
+__all__ = ["load", "open_search"]
 
 
 def load(folder: str | os.PathLike[str]) -> Predictor:
@@ -21,3 +22,15 @@ def load(folder: str | os.PathLike[str]) -> Predictor:
     from lightsweep.export.predictor import Predictor
 
     return Predictor.from_folder(folder)
+
+
+def open_search(folder_or_url: str | os.PathLike[str], study: str | None = None) -> Search:
+    """Open a search to look at it in a notebook: its trials, the best one, the figures, and the exported model.
+
+    Takes its folder, which may have been moved, its journal, or the URL of a storage, also with a study that another
+    tool made. `study` is needed if the storage holds several. Only reads. Raises `ConfigError` if there is no such
+    search, it can't be read, or its study has several objectives.
+    """
+    from lightsweep.opened.search import Search
+
+    return Search.open(folder_or_url, study)

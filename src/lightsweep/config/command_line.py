@@ -127,16 +127,23 @@ def _last_search(outputs: Path) -> Path:
 
 
 def _saved_command(folder: Path) -> list[str]:
-    try:
-        saved = json.loads((folder / COMMAND).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        saved = None
-    if not isinstance(saved, list) or not all(isinstance(override, str) for override in saved):
+    saved = read_command(folder)
+    if saved is None:
         raise ConfigError(
             f"resume={folder}: that folder holds no {COMMAND}, so it is not the folder of a search."
             " Searches are in outputs/<name>/<date_time>/; resume=last takes the newest."
         )
     return saved
+
+
+def read_command(folder: Path) -> list[str] | None:
+    """Return the arguments that `save_command` wrote, None if there are none."""
+    try:
+        saved = json.loads((folder / COMMAND).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_list = isinstance(saved, list) and all(isinstance(override, str) for override in saved)
+    return saved if is_list else None
 
 
 def _replaces(later: str, override: str) -> bool:

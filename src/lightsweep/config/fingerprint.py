@@ -117,6 +117,17 @@ def differences(then: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tu
     }
 
 
+def differing(settings: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Return the keys whose values are not the same everywhere, with the value of each of the settings, "-" for none.
+
+    As in `differences`, a key that an earlier version did not have has the value of `ADDED` where others have that.
+    """
+    former = {key: value for key, value in ADDED.items() if any(each.get(key) == value for each in settings)}
+    known = [former | {**each} for each in settings]
+    rows = {key: tuple(each.get(key, "-") for each in known) for key in sorted({key for each in known for key in each})}
+    return {key: values for key, values in rows.items() if len(set(values)) > 1}
+
+
 def side_by_side(changed: Mapping[str, tuple[str, str]]) -> str:
     """Return the differences as a table with the columns key, then, now."""
     return "\n".join(aligned([("", "then", "now"), *((key, then, now) for key, (then, now) in changed.items())]))

@@ -1,4 +1,4 @@
-"""The figures of the report. Each function returns HTML, or raises `NothingToShowError`.
+"""The figures of the report. Each function returns a drawing, or raises `NothingToShowError`.
 
 Optuna imports its figures and plotly at the first use of `optuna.visualization`, so that no trial pays for them.
 """
@@ -12,7 +12,17 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.report.formatting import format_duration
-from lightsweep.report.plotly_figure import Figure, draw, figure_html, note_html, update, update_axes, update_traces
+from lightsweep.report.plotly_figure import (
+    Drawing,
+    Figure,
+    Panel,
+    draw,
+    fit_y_axis,
+    update,
+    update_axes,
+    update_traces,
+    whole_ticks,
+)
 from lightsweep.report.snapshot import STATES, NothingToShowError, StudySnapshot, value_of
 from lightsweep.report.value_range import ValueRange
 from lightsweep.trial.status import status_of
@@ -28,7 +38,7 @@ MIN_FOR_IMPORTANCES = 10
 ENOUGH_FOR_IMPORTANCES = 50
 
 
-def history(snapshot: StudySnapshot) -> str:
+def history(snapshot: StudySnapshot) -> Drawing:
     complete = snapshot.require_complete()
     study = snapshot.to_study(complete)
     figure = draw(optuna.visualization.plot_optimization_history, study, target_name=snapshot.target_name)
@@ -36,24 +46,12 @@ def history(snapshot: StudySnapshot) -> str:
     update(values, name="complete trial", marker={"color": COLORS["complete"], "size": 6, "opacity": 0.75})
     update(best_so_far, name="best so far", line={"color": COLORS["best"], "width": 2, "shape": "hv"})
     update_traces(figure, hovertemplate="trial %{x}: %{y:.4g}<extra></extra>")
-    update_axes(figure, "xaxis", title={"text": "trial"}, **_whole_ticks(snapshot.trials[-1].number))
+    update_axes(figure, "xaxis", title={"text": "trial"}, **whole_ticks(snapshot.trials[-1].number))
     values = [value_of(trial) for trial in complete]
     shown = ValueRange.of(values, direction=snapshot.direction)
-    _fit_y_axis(figure, shown)
+    fit_y_axis(figure, shown)
     note = "Pruned and failed trials have no dot." + _outside(shown, values)
-    return note_html(note) + figure_html(figure)
-
-
-def _whole_ticks(largest: int) -> dict[str, int]:
-    """Return the axis setting that keeps plotly from labels such as 0.5 on a short axis of integers from 0."""
-    return {"dtick": 1} if largest <= 10 else {}
-
-
-def _fit_y_axis(figure: Figure, shown: ValueRange) -> None:
-    for trace in figure["data"]:
-        shown.clip_trace(trace)
-    if shown.needs_log:
-        update_axes(figure, "yaxis", type="log", dtick=1)
+    return Drawing(note=note, panels=[Panel(figure=figure)])
 
 
 def _outside(shown: ValueRange, values: Iterable[float]) -> str:
@@ -64,7 +62,7 @@ def _outside(shown: ValueRange, values: Iterable[float]) -> str:
     return f" {n:,} values far from the others are drawn at the edge; their hover text tells them." if n else ""
 
 
-def curves(snapshot: StudySnapshot) -> str:
+def curves(snapshot: StudySnapshot) -> Drawing:
     with_curve = [t for t in snapshot.trials if t.intermediate_values and status_of(t) in ("complete", "pruned")]
     if not with_curve:
         raise NothingToShowError("No complete or pruned trial reported a value during training.")
@@ -73,21 +71,21 @@ def curves(snapshot: StudySnapshot) -> str:
     # Optuna's traces are in the order of the trials.
     kinds = ["best" if trial is snapshot.best else STATES[trial.state] for trial in drawn]
     for trial, kind, trace in zip(drawn, kinds, figure["data"], strict=True):
-        _style_curve(trace, trial, kind=kind, first_of_kind=drawn[kinds.index(kind)] is trial)
+        _style_curve(trace, trial, kind=kind, first_of_kind=drawn[kinds.index(kind)] is trial, step=snapshot.step)
     figure["data"].sort(key=lambda trace: ["complete", "pruned", "best"].index(trace["legendgroup"]))
     update(figure["layout"], showlegend=True)
-    ticks = _whole_ticks(max(max(t.intermediate_values) for t in drawn))
-    update_axes(figure, "xaxis", title={"text": "epoch"}, **ticks)
+    ticks = whole_ticks(max(max(t.intermediate_values) for t in drawn))
+    update_axes(figure, "xaxis", title={"text": snapshot.step}, **ticks)
     update_axes(figure, "yaxis", title={"text": snapshot.target_name})
     values = [value for trial in drawn for value in trial.intermediate_values.values()]
     shown = ValueRange.of(values, direction=snapshot.direction)
-    _fit_y_axis(figure, shown)
+    fit_y_axis(figure, shown)
     note = "One line per trial. Pruned trials are grey and dashed, with a cross where they were stopped."
     note += _sampled(drawn, with_curve, what="trials") + _outside(shown, values)
-    return note_html(note) + figure_html(figure, height=420)
+    return Drawing(note=note, panels=[Panel(figure=figure, height=420)])
 
 
-def _style_curve(trace: dict[str, Any], trial: FrozenTrial, *, kind: str, first_of_kind: bool) -> None:
+def _style_curve(trace: dict[str, Any], trial: FrozenTrial, *, kind: str, first_of_kind: bool, step: str) -> None:
     pruned = kind == "pruned"
     finite = [i for i, value in enumerate(trace["y"]) if math.isfinite(value)]
     sizes = [0] * len(trace["y"])
@@ -101,11 +99,11 @@ def _style_curve(trace: dict[str, Any], trial: FrozenTrial, *, kind: str, first_
         line={"color": COLORS[kind], "width": 3 if kind == "best" else 1.2, "dash": "dot" if pruned else "solid"},
         marker={"color": COLORS[kind], "size": sizes, "symbol": "x" if pruned else "circle", "maxdisplayed": 0},
         opacity={"best": 1, "pruned": 0.9, "complete": 0.45}[kind],
-        hovertemplate=f"trial {trial.number} ({STATES[trial.state]}), epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+        hovertemplate=f"trial {trial.number} ({STATES[trial.state]}), {step} %{{x}}: %{{y:.4g}}<extra></extra>",
     )
 
 
-def importances(snapshot: StudySnapshot) -> str:
+def importances(snapshot: StudySnapshot) -> Drawing:
     complete = snapshot.require_complete()
     if len(complete) < MIN_FOR_IMPORTANCES:
         raise NothingToShowError(f"Importances need {MIN_FOR_IMPORTANCES} complete trials, not only {len(complete)}.")
@@ -122,10 +120,10 @@ def importances(snapshot: StudySnapshot) -> str:
     note = "The share of each hyperparameter in reaching the best tenth of the values (PED-ANOVA; the sum is 1)."
     if len(complete) < ENOUGH_FOR_IMPORTANCES:
         note += f" Only a rough estimate, from {len(complete)} complete trials."
-    return note_html(note) + figure_html(figure, height=90 + 34 * len(importances))
+    return Drawing(note=note, panels=[Panel(figure=figure, height=90 + 34 * len(importances))])
 
 
-def parallel(snapshot: StudySnapshot) -> str:
+def parallel(snapshot: StudySnapshot) -> Drawing:
     complete = snapshot.require_complete()
     drawn = snapshot.sample(complete, MAX_LINES)
     values = [value_of(trial) for trial in drawn]
@@ -141,7 +139,7 @@ def parallel(snapshot: StudySnapshot) -> str:
     update(figure["layout"], margin={"l": 60}, annotations=_axis_labels(figure["layout"]["annotations"], axes))
     note = "One line per complete trial; darker is better." + _sampled(drawn, complete, what="complete trials")
     note += _outside(shown, values)
-    return note_html(note) + figure_html(figure, height=420, min_width=120 * len(axes))
+    return Drawing(note=note, panels=[Panel(figure=figure, height=420, min_width=120 * len(axes))])
 
 
 def _scaled(value: float, shown: ValueRange) -> float:
@@ -171,20 +169,20 @@ def _cut(text: str) -> str:
     return text if len(text) <= 24 else f"{text[:22]}…"
 
 
-def slices(snapshot: StudySnapshot) -> str:
+def slices(snapshot: StudySnapshot) -> Drawing:
     complete = snapshot.require_complete()
     drawn = snapshot.sample(complete, MAX_DOTS)
     study = snapshot.to_study(drawn)
     values = [value_of(trial) for trial in drawn]
     shown = ValueRange.of(values, direction=snapshot.direction)
-    figures = []
+    panels = []
     for name, distribution in _distributions(study).items():
         figure = draw(optuna.visualization.plot_slice, study, params=[name], target_name=snapshot.target_name)
         _style_slice(figure, distribution, shown)
-        figures.append(figure_html(figure, height=260))
+        panels.append(Panel(figure=figure, name=name, height=260))
     note = f"{snapshot.monitor} of each complete trial; darker is later."
     note += _sampled(drawn, complete, what="complete trials") + _outside(shown, values)
-    return f'{note_html(note)}<div class="grid">{"".join(figures)}</div>'
+    return Drawing(note=note, panels=panels, is_grid=True)
 
 
 def _style_slice(figure: Figure, distribution: BaseDistribution, shown: ValueRange) -> None:
@@ -193,15 +191,15 @@ def _style_slice(figure: Figure, distribution: BaseDistribution, shown: ValueRan
     # Optuna colours each dot by the number of its trial.
     update(figure["data"][0], hovertemplate="trial %{marker.color}, %{x}: %{y:.4g}<extra></extra>")
     update_axes(figure, "yaxis", title={"text": ""})
-    _fit_y_axis(figure, shown)
+    fit_y_axis(figure, shown)
     if isinstance(distribution, CategoricalDistribution):  # Optuna's labels are Python literals, with quotes
         labels = [_cut(str(choice)) for choice in distribution.choices]
         update_axes(figure, "xaxis", tickvals=[repr(choice) for choice in distribution.choices], ticktext=labels)
     elif isinstance(distribution, IntDistribution) and not distribution.log:
-        update_axes(figure, "xaxis", **_whole_ticks(distribution.high - distribution.low))
+        update_axes(figure, "xaxis", **whole_ticks(distribution.high - distribution.low))
 
 
-def timeline(snapshot: StudySnapshot) -> str:
+def timeline(snapshot: StudySnapshot) -> Drawing:
     trials = snapshot.require_trials()
     drawn = trials[-MAX_BARS:]
     figure = draw(optuna.visualization.plot_timeline, snapshot.to_study(drawn))
@@ -209,11 +207,11 @@ def timeline(snapshot: StudySnapshot) -> str:
     for trace in figure["data"]:
         _style_bars(trace)
     update_axes(figure, "xaxis", title=None, tickangle=0, nticks=5)
-    update_axes(figure, "yaxis", title={"text": "trial"}, **_whole_ticks(trials[-1].number))
+    update_axes(figure, "yaxis", title={"text": "trial"}, **whole_ticks(trials[-1].number))
     note = "When each trial ran."
     if len(drawn) < len(trials):
         note += f" The latest {len(drawn):,} of {len(trials):,} trials are drawn."
-    return note_html(note) + figure_html(figure)
+    return Drawing(note=note, panels=[Panel(figure=figure)])
 
 
 def _style_bars(trace: dict[str, Any]) -> None:
@@ -232,3 +230,13 @@ def _style_bars(trace: dict[str, Any]) -> None:
 def _sampled(drawn: Sequence[object], of: Sequence[object], *, what: str) -> str:
     """Return a sentence for the note if not everything is drawn."""
     return "" if len(drawn) == len(of) else f" {len(drawn):,} of {len(of):,} {what} are drawn, evenly spread."
+
+
+BY_NAME = {
+    "history": history,
+    "curves": curves,
+    "importances": importances,
+    "parallel": parallel,
+    "slices": slices,
+    "timeline": timeline,
+}

@@ -11,3 +11,8 @@ def format_duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def printable(value: object) -> str:
+    """Return the value without signs that a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "?" for sign in str(value))

@@ -1,13 +1,17 @@
 """Figures as plotly's JSON. Updating plotly's objects instead would take longer than the rest of the report."""
 
+import contextlib
 import copy
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import optuna
 
 from lightsweep.report.snapshot import NothingToShowError
+from lightsweep.report.value_range import ValueRange
 
 Figure = dict[str, Any]
 
@@ -62,21 +66,81 @@ def update_axes(figure: Figure, kind: str, **changes: Any) -> None:
             update(layout[name], **changes)
 
 
-def figure_html(figure: Figure, *, height: int = 360, min_width: int = 0) -> str:
-    """Return an empty `div` for page.js to draw in, and after it the figure: JSON that escapes `<`, `>` and `/`."""
+def whole_ticks(largest: int) -> dict[str, int]:
+    """Return the axis setting that keeps plotly from labels such as 0.5 on a short axis of integers from 0."""
+    return {"dtick": 1} if largest <= 10 else {}
+
+
+def fit_y_axis(figure: Figure, shown: ValueRange) -> None:
+    for trace in figure["data"]:
+        shown.clip_trace(trace)
+    if shown.needs_log:
+        update_axes(figure, "yaxis", type="log", dtick=1)
+
+
+@contextlib.contextmanager
+def quiet_optuna() -> Iterator[None]:
+    """Silence what Optuna logs and warns of while it draws; the figures give the reasons themselves."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # includes Optuna's ExperimentalWarning
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One figure, with its size in pixels. `name` tells it from the others of its drawing."""
+
+    figure: Figure
+    name: str = ""
+    height: int = 360
+    min_width: int = 0
+
+    def styled(self) -> Figure:
+        """Return the figure in the style of the report. The figure itself gets it, too."""
+        figure = self.figure
+        layout = figure["layout"]
+        left = layout.get("margin", {}).get("l") or 8
+        update(layout, template=None)  # `update` would merge it with the next one
+        update(layout, template=_template(), **LAYOUT)
+        update(layout, margin={"l": left, "r": 12, "t": 12, "b": 8})  # automargin adds the room for labels
+        for kind in ("xaxis", "yaxis"):
+            update_axes(figure, kind, **AXIS)
+        return figure
+
+    def html(self) -> str:
+        """Return an empty `div` for page.js to draw in, and after it the figure: JSON that escapes `<`, `>` and `/`."""
+        from plotly import io
+
+        size = f"height:{self.height}px;min-width:{self.min_width}px"
+        return (
+            f'<div class="scroll"><div class="figure" style="{size}"></div>'
+            f'<script type="application/json">{io.to_json(self.styled(), validate=False)}</script></div>'
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """What a section of the report draws: a note, and one figure or, as a grid, several small ones."""
+
+    note: str
+    panels: Sequence[Panel]
+    is_grid: bool = False
+
+    def html(self) -> str:
+        figures = "".join(panel.html() for panel in self.panels)
+        return note_html(self.note) + (f'<div class="grid">{figures}</div>' if self.is_grid else figures)
+
+
+def _template() -> dict[str, Any]:
     from plotly import io
 
-    layout = figure["layout"]
-    left = layout.get("margin", {}).get("l") or 8
-    update(layout, template=None)  # `update` would merge it with the next one
-    update(layout, template=io.templates["none"].to_plotly_json(), **LAYOUT)
-    update(layout, margin={"l": left, "r": 12, "t": 12, "b": 8})  # automargin adds the room for labels
-    for kind in ("xaxis", "yaxis"):
-        update_axes(figure, kind, **AXIS)
-    return (
-        f'<div class="scroll"><div class="figure" style="height:{height}px;min-width:{min_width}px"></div>'
-        f'<script type="application/json">{io.to_json(figure, validate=False)}</script></div>'
-    )
+    template: dict[str, Any] = io.templates["none"].to_plotly_json()
+    return template
 
 
 def note_html(text: str) -> str:

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from lightsweep.config.command_line import config_dir_in
 from lightsweep.files import write_atomically, yaml_of
 from lightsweep.report.statistics import StudyStatistics
+from lightsweep.storage.password import SQLITE
 from lightsweep.storage.storage import JOURNAL
 from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.params import params_of, val_seed_overrides
@@ -125,14 +126,14 @@ def refit_record(best: FrozenTrial | None, refit: Outcome | None) -> dict[str, A
 
 def read_refit_record(folder: Path) -> dict[str, Any]:
     """Return the `refit_record` of an earlier run of this search, {} if it has exported no model."""
-    record = {key: value for key, value in _read(folder).items() if key in REFIT_KEYS}
+    record = {key: value for key, value in read_record(folder).items() if key in REFIT_KEYS}
     is_complete = isinstance(record.get("shipped_trial"), int) and isinstance(record.get("shipped"), dict)
     return record if is_complete else {}
 
 
 def read_results(folder: Path) -> dict[str, Any]:
     """Return the entries of the YAML file, {} if the search has no best trial."""
-    results = _read(folder)
+    results = read_record(folder)
     return results if "best_trial" in results else {}
 
 
@@ -141,14 +142,25 @@ def read_location(folder: Path) -> tuple[str, str] | None:
 
     The password in the URL of a storage is masked.
     """
-    results = _read(folder)
+    results = read_record(folder)
     if "storage" not in results or "study_name" not in results:
         return None
-    journal = folder / JOURNAL  # right also after the folder was moved
-    return str(journal if journal.is_file() else results["storage"]), str(results["study_name"])
+    return _after_move(str(results["storage"]), folder), str(results["study_name"])
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def _after_move(url: str, folder: Path) -> str:
+    """Return the storage where it is now, if it was in the folder and the folder was moved."""
+    if (journal := folder / JOURNAL).is_file():
+        return str(journal)
+    prefix = SQLITE if url.startswith(SQLITE) else ""
+    former = Path(url.removeprefix(prefix))
+    here = (folder / former.name).absolute()
+    is_moved = (prefix or "://" not in url) and not former.is_file() and here.is_file()
+    return f"{prefix}{here}" if is_moved else url
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return all entries of the YAML file, {} if it is missing or damaged."""
     try:
         results: Any = OmegaConf.to_container(OmegaConf.load(folder / RESULTS))
         return dict(results)

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lightsweep.trial.status import status_of
+from lightsweep.trial.status import is_feasible, status_of
 
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
@@ -27,11 +27,12 @@ class StudySnapshot:
     trials: list[FrozenTrial]
     direction: StudyDirection
     monitor: str
+    step: str  # what the steps of the reported values are
 
     @classmethod
-    def of(cls, study: optuna.Study, *, monitor: str) -> "StudySnapshot":
+    def of(cls, study: optuna.Study, *, monitor: str, step: str = "epoch") -> "StudySnapshot":
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state in STATES]
-        return cls(trials=trials, direction=study.direction, monitor=monitor)
+        return cls(trials=trials, direction=study.direction, monitor=monitor, step=step)
 
     @cached_property
     def complete(self) -> list[FrozenTrial]:
@@ -39,7 +40,7 @@ class StudySnapshot:
 
     @cached_property
     def best(self) -> FrozenTrial | None:
-        feasible = [t for t in self.complete if all(c <= 0 for c in t.constraints.values())]
+        feasible = list(filter(is_feasible, self.complete))
         choose = max if self.direction == StudyDirection.MAXIMIZE else min
         return choose(feasible, key=value_of, default=None)
 

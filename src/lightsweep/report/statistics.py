@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from math import sqrt
 
+import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from lightsweep.trial.pruner import AUDITED
-from lightsweep.trial.status import FAIL_KIND, STATUSES, status_of
+from lightsweep.trial.status import FAIL_KIND, STATUSES, epochs_of, is_feasible, status_of
 
 Z = 1.96  # the normal 97.5 % quantile
 
@@ -26,6 +27,15 @@ class StudyStatistics:
         self.epochs_run = 0
         self.epochs_saved = 0
 
+    @classmethod
+    def of(cls, study: optuna.Study) -> "StudyStatistics":
+        """Count all finished trials of a study."""
+        statistics = cls(direction=study.direction)
+        for trial in study.get_trials(deepcopy=False):
+            if trial.state.is_finished():
+                statistics.add(trial)
+        return statistics
+
     @property
     def n_finished(self) -> int:
         return sum(self.counts.values())
@@ -34,12 +44,13 @@ class StudyStatistics:
         status = status_of(trial)
         self.counts[status] += 1
         if kind := trial.user_attrs.get(FAIL_KIND):
-            self.failure_kinds[kind] += 1
-        n_epochs = int(trial.user_attrs.get("n_epochs", 0))
+            self.failure_kinds[str(kind)] += 1
+        n_epochs, max_epochs = epochs_of(trial)
+        n_epochs = n_epochs or 0
         self.epochs_run += n_epochs
         if status == "pruned":
-            self.epochs_saved += max(0, int(trial.user_attrs.get("max_epochs", n_epochs)) - n_epochs)
-        if status != "complete":
+            self.epochs_saved += max(0, (max_epochs or 0) - n_epochs)
+        if status != "complete" or not is_feasible(trial):
             return
         if self._is_better(trial, self.best):
             self.best = trial

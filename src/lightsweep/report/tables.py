@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lightsweep.report.formatting import format_duration, format_value
 from lightsweep.report.plotly_figure import note_html
 from lightsweep.report.snapshot import NothingToShowError, StudySnapshot, value_of
-from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, STATUSES, status_of
+from lightsweep.trial.status import STATUSES, epochs_of, reason_of, status_of
 
 MAX_OPEN_ROWS = 60
 
@@ -60,19 +60,12 @@ def _row(trial: FrozenTrial, param_names: Sequence[str], *, is_best: bool) -> st
     cells = "".join(f"<td>{escape(text)}</td>" for text in texts)
     return (
         f'<tr class="{"best" if is_best else status}"><th>{trial.number}</th><td><i>{status}</i></td>{cells}'
-        f'<td class="reason">{escape(_reason(trial))}</td></tr>'
+        f'<td class="reason">{escape(reason_of(trial))}</td></tr>'
     )
 
 
 def _epochs(trial: FrozenTrial) -> str:
-    n_epochs, max_epochs = (trial.user_attrs.get(name) for name in ("n_epochs", "max_epochs"))
+    n_epochs, max_epochs = epochs_of(trial)
     if n_epochs is None:
         return ""
     return f"{n_epochs}" if max_epochs is None else f"{n_epochs} of {max_epochs}"
-
-
-def _reason(trial: FrozenTrial) -> str:
-    attrs = trial.user_attrs
-    if FAIL_REASON in attrs:
-        return f"{attrs[FAIL_KIND]}: {attrs[FAIL_REASON]}" if FAIL_KIND in attrs else str(attrs[FAIL_REASON])
-    return str(attrs.get("pruned_reason", ""))

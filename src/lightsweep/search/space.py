@@ -145,7 +145,7 @@ class SearchSpace:
     def described(self) -> dict[str, str]:
         """Return each distribution as text. The texts are shown to the user and compared when a search is resumed."""
         return {
-            name: _described(d) + (f" if {self.conditions[name].text}" if name in self.conditions else "")
+            name: described(d) + (f" if {self.conditions[name].text}" if name in self.conditions else "")
             for name, d in self.distributions.items()
         }
 
@@ -166,7 +166,8 @@ def _suggest(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
     return trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
 
 
-def _described(distribution: BaseDistribution) -> str:
+def described(distribution: BaseDistribution) -> str:
+    """Return a distribution as text."""
     if isinstance(distribution, CategoricalDistribution):
         return f"choice({', '.join(map(repr, distribution.choices))})"
     assert isinstance(distribution, IntDistribution | FloatDistribution)

@@ -93,6 +93,18 @@ def fingerprint_of(study: optuna.Study) -> Fingerprint | None:
     return Fingerprint.from_record(study.user_attrs.get(FINGERPRINT))
 
 
+def monitor_of(study: optuna.Study) -> str:
+    """Return the metric of the study, "value" if another tool made it and gave it no name."""
+    fingerprint = fingerprint_of(study)
+    monitor = None if fingerprint is None else fingerprint.strict.get("monitor")
+    return monitor or (study.metric_names or ["value"])[0]
+
+
+def step_of(study: optuna.Study) -> str:
+    """Return what the steps of reported values are: epochs, unless another tool made the study."""
+    return "step" if fingerprint_of(study) is None else "epoch"
+
+
 def record_fingerprint(study: optuna.Study, now: Fingerprint, *, allow_changes: Sequence[str]) -> bool:
     """Record the settings in the study. Returns whether strict settings have changed.
 

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from lightsweep.errors import ConfigError
 from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.report import summary
-from lightsweep.report.page import write_report
+from lightsweep.report.page import REPORT, write_report
 from lightsweep.report.results import Results, read_refit_record, refit_record
 from lightsweep.search.jobs import TrialJobs
 from lightsweep.storage.storage import open_storage
@@ -25,8 +25,6 @@ from lightsweep.sweeper.refit import refit_best
 from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.params import val_seed_overrides
 from lightsweep.trial.stop import StopReason
-
-REPORT = "report.html"
 
 
 @dataclass

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from lightsweep.config.code import git_commit, git_diff, versions
 from lightsweep.data.tensors import TensorDataModule
 from lightsweep.files import write_atomically
+from lightsweep.report.formatting import printable
 from lightsweep.storage.password import VARIABLE, masked_in, masked_urls, variables_of_storage
 from lightsweep.trial.context import folder_of_search, in_search
 
@@ -144,8 +145,3 @@ def _code_in_words(environment: Environment) -> str:
     if commit is None:
         return "outside of a git repository"
     return f"commit {str(commit)[:10]}{f' with changes {changes}' if changes else ''}"
-
-
-def printable(value: object) -> str:
-    """Return the value without signs that a terminal would obey."""
-    return "".join(sign if sign.isprintable() else "?" for sign in str(value))

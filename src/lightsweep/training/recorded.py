@@ -18,12 +18,12 @@ from lightsweep.export.predictor import METRICS
 from lightsweep.failures import Kind
 from lightsweep.files import shown
 from lightsweep.logger.csv import rows_of
+from lightsweep.report.formatting import printable
 from lightsweep.training.environment import (
     CONFIG_FILE,
     Environment,
     config_checksum,
     facts_of,
-    printable,
     read_environment,
 )
 from lightsweep.training.fit import RESULT

@@ -20,6 +20,7 @@ from lightsweep.trial.identity import DEVICE, Owner
 from lightsweep.trial.params import params_of
 from lightsweep.trial.status import STATUSES, status_of
 
+UNFINISHED = ("running", "waiting")
 COLUMNS = ("trial", "host", "process", "device", "epochs", "since", "time", "", "process is")
 
 
@@ -79,7 +80,7 @@ class StudyStatus:
             monitor=monitor,
             directions=[direction.name.lower() for direction in study.directions],
             n_trials=n_trials,
-            counts={status: counts[status] for status in (*STATUSES, "running", "waiting")},
+            counts={status: counts[status] for status in (*STATUSES, *UNFINISHED)},
             best=_best(study, monitor=monitor) if len(study.directions) == 1 else None,
             running=[
                 _running(trial, study_attrs=study_attrs, max_epochs=max_epochs)
