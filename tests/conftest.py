@@ -1,5 +1,6 @@
 """Fixtures of several test files."""
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from omegaconf import DictConfig
 
 CONF = Path(__file__).parents[1] / "conf"
 Compose = Callable[..., DictConfig]
+Command = Callable[..., str]
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +42,31 @@ def quiet_trainer() -> dict[str, Any]:
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
+
+
+@pytest.fixture
+def command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[str, Callable[[], None]], Command]:
+    """Return a function of a command's name and its `main`, which returns a function that runs it in `tmp_path`.
+
+    That one returns the output, or with `error=True` the error.
+    """
+
+    def command_of(name: str, main: Callable[[], None]) -> Command:
+        def run(*arguments: str | Path, error: bool = False) -> str:
+            monkeypatch.chdir(tmp_path)
+            monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+            if error:
+                with pytest.raises(SystemExit) as exit_code:
+                    main()
+                assert exit_code.value.code == 1
+            else:
+                main()
+            output = capsys.readouterr()
+            assert (output.out, output.err)[not error] == ""
+            return (output.out, output.err)[error]
+
+        return run
+
+    return command_of

@@ -2,9 +2,7 @@
 
 import json
 import os
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from lightsweep.storage.password import VARIABLE
 from lightsweep.trial.heartbeat import Heartbeat, key_of
 from lightsweep.trial.identity import OWNER, Owner, ProcessIdentity
 from lightsweep.trial.status import FEASIBILITY
+from tests.conftest import Command
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -31,25 +30,11 @@ HERE = ProcessIdentity.here()
 GONE = ProcessIdentity(HERE.host, HERE.pid, HERE.started - 100)  # its id was given to this process
 ELSEWHERE = ProcessIdentity("elsewhere", 7, 1000.0)
 
-Command = Callable[..., str]
-
 
 @pytest.fixture
-def status(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+def status(command: Any) -> Command:
     """Run the command and return its output, or with `error=True` its error."""
-
-    def run(*arguments: str | Path, error: bool = False) -> str:
-        monkeypatch.setattr(sys, "argv", ["status", *map(str, arguments)])
-        if error:
-            with pytest.raises(SystemExit) as exit_code:
-                main()
-            assert exit_code.value.code == 1
-        else:
-            main()
-        output = capsys.readouterr()
-        assert (output.out, output.err)[not error] == ""
-        return (output.out, output.err)[error]
-
+    run: Command = command("status", main)
     return run
 
 
@@ -95,7 +80,7 @@ def test_a_running_search_is_shown_with_its_trials_and_the_best(search: Path, st
     before = {path.name: path.read_bytes() for path in search.iterdir()}
     text = status(search)
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert lines[0] == f"mlp in {search}/study.journal"
+    assert lines[0] == "mlp in study.journal"
     assert lines[1:4] == [
         "Finished 4 of 20 (1 complete, 1 pruned, 1 infeasible, 1 failed)",
         "Running 3",

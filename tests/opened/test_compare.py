@@ -2,8 +2,6 @@
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,9 @@ from lightsweep.compare import main
 from lightsweep.config.command_line import COMMAND
 from lightsweep.config.fingerprint import differing
 from lightsweep.opened.compared import ComparedSearch
+from tests.conftest import Command
 from tests.opened.studies import foreign_study, journal_study, search_folder
 
-Command = Callable[..., str]
 CONFIRMED = {"winner": 3, "candidates": [{"trial": 3, "mean": 0.86, "half_width": 0.021}]}
 SHIPPED = {"shipped_trial": 3, "shipped": {"test/acc": 0.87, "test/loss": 0.3}}
 INTERVALS = {"shipped_intervals": {"test/acc": [0.85, 0.8899]}}
@@ -27,22 +25,9 @@ MARKUP = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
-def compare(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    """Run the command in `tmp_path` and return its output, or with `error=True` its error."""
-
-    def run(*arguments: str | Path, error: bool = False) -> str:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["compare", *map(str, arguments)])
-        if error:
-            with pytest.raises(SystemExit) as exit_code:
-                main()
-            assert exit_code.value.code == 1
-        else:
-            main()
-        output = capsys.readouterr()
-        assert (output.out, output.err)[not error] == ""
-        return (output.out, output.err)[error]
-
+def compare(command: Any) -> Command:
+    """Run the command and return its output, or with `error=True` its error."""
+    run: Command = command("compare", main)
     return run
 
 

@@ -1,7 +1,6 @@
 """`python -m lightsweep.report`: the page of any study of Optuna."""
 
 import re
-import sys
 from collections.abc import Callable
 from html import unescape
 from pathlib import Path
@@ -11,30 +10,17 @@ import pytest
 from optuna.trial import create_trial
 
 from lightsweep.report.__main__ import main
+from tests.conftest import Command
 from tests.opened.studies import foreign_study, journal_study, search_folder
 
-Command = Callable[..., str]
 FIGURES = ["history", "importances", "parallel", "slices", "timeline"]
 
 
 @pytest.fixture
-def report(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    """Run the command in `tmp_path` and return its output, or with `error=True` its error."""
-
-    def run(*arguments: str | Path, error: bool = False) -> str:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
-        if error:
-            with pytest.raises(SystemExit) as exit_code:
-                main()
-            assert exit_code.value.code == 1
-        else:
-            main()
-        output = capsys.readouterr()
-        assert (output.out, output.err)[not error] == ""
-        return (output.out, output.err)[error].strip()
-
-    return run
+def report(command: Any) -> Command:
+    """Run the command and return its output, or with `error=True` its error."""
+    run: Command = command("report", main)
+    return lambda *arguments, **options: run(*arguments, **options).strip()
 
 
 def drawn(html: str) -> list[str]:
