@@ -491,3 +491,12 @@ def test_two_drivers_that_ask_at_once_run_no_more_trials_than_were_asked_for(tmp
     assert [t.state for t in study.trials] == [COMPLETE] * 3 + [TrialState.WAITING]
     runner_of(study, job_of("c"), n_trials=4).run()
     assert [t.state for t in study.trials] == [COMPLETE] * 4
+
+
+def test_workers_that_ask_at_once_never_get_the_same_waiting_trial_from_sqlite(tmp_path: Path) -> None:
+    for i in range(8):  # without one ask at a time it happens in every third
+        study = optuna.create_study(storage=f"sqlite:///{tmp_path}/{i}.db")
+        study.enqueue_trial({"x": 0.5})
+        runner = runner_of(study, lambda trial: trial.suggest_float("x", 0, 1), n_jobs=3, n_trials=3)
+        assert runner.run() is None
+        assert [trial.state for trial in study.trials] == [COMPLETE] * 3

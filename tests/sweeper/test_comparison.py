@@ -31,6 +31,9 @@ def test_the_interval_is_students() -> None:
         (MAX, [candidate(1, 0.5, 0.7, 0.9, n_params=9), candidate(2, 0.6, 0.8, 1.001, n_params=99)], 2, []),
         (MAX, [candidate(1, 0.9, 0.8), candidate(2, 0.8, 0.91)], 2, [1]),  # equal sizes: the best mean
         (MAX, [candidate(1, 0.9, 0.8, n_params=50), candidate(2, 0.8, 0.91, n_params=99)], 1, [1]),
+        # The interval of two pairs is so wide that it holds 0, but the smaller model is worse by more than one error.
+        (MAX, [candidate(1, 0.5, 0.7, n_params=50), candidate(2, 0.8, 0.91, n_params=99)], 2, [1]),
+        (MIN, [candidate(3, 0.9, 0.92), candidate(1, 1.7, 2.2, n_params=50), candidate(0, 1.6, 1.9)], 3, [0, 1]),
         (MAX, [candidate(1, 0.9, 0.8, n_params=99), candidate(2, 0.8, 0.91, n_params=50)], 2, [1]),
         (MAX, [candidate(1, 0.9, 0.8, n_params=None), candidate(2, 0.8, 0.91)], 2, [1]),
         (MAX, [candidate(1, 0.9, 0.9), candidate(2, 0.9, 0.9)], 1, [2]),
@@ -48,7 +51,7 @@ def test_the_reason_names_the_tie_and_the_sizes() -> None:
     large, small = candidate(1, 0.9, 0.8, n_params=1000), candidate(0, 0.8, 0.88, n_params=50, is_defaults=True)
     decision = decide([large, small], direction=MAX)
     assert why(decision) == (
-        "trial 0: trial 1 has a better mean, but the difference of 0.0100 ± 1.1436 may be chance, and this is the"
+        "trial 0: the mean of trial 1 is better by 0.0100 ± 1.1436, less than one standard error, and this is the"
         " smaller model (50 weights against 1,000)"
     )
     rows = dict(rows_of(decision, [large, small]))

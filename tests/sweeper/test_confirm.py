@@ -10,10 +10,11 @@ import optuna
 import pytest
 import yaml
 from omegaconf import OmegaConf
+from optuna.distributions import IntDistribution
 from optuna.trial import TrialState, create_trial
 
 from lightsweep.search.enqueue import ENQUEUED
-from lightsweep.sweeper.confirm import ConfirmSettings, candidates_of
+from lightsweep.sweeper.confirm import ConfirmSettings, candidates_of, key_of_run
 from tests.command import SMALL, TINY, TRUST, start, study_in, succeed, the_folder
 
 SEARCH = ("hparams_search=mlp", *SMALL, "hydra.sweeper.n_trials=4", "hydra/sweeper/pruner=none")
@@ -21,9 +22,11 @@ SEARCH = ("hparams_search=mlp", *SMALL, "hydra.sweeper.n_trials=4", "hydra/sweep
 
 def study_of(*trials: tuple[float | None, dict[str, Any]]) -> optuna.Study:
     study = optuna.create_study(direction="maximize")
-    for value, attrs in trials:
+    space = {"x": IntDistribution(0, 100)}
+    for i, (value, attrs) in enumerate(trials):
         state = TrialState.PRUNED if value is None else TrialState.COMPLETE
-        study.add_trial(create_trial(state=state, value=value, user_attrs=attrs))
+        params = {"x": attrs.get("x", 50 + i)}
+        study.add_trial(create_trial(state=state, value=value, user_attrs=attrs, params=params, distributions=space))
     return study
 
 
@@ -35,6 +38,7 @@ def study_of(*trials: tuple[float | None, dict[str, Any]]) -> optuna.Study:
         ([(None, {ENQUEUED: "defaults"}), (0.7, {})], [1, 0]),
         ([(0.5, {ENQUEUED: "points.yaml, point 0"}), (0.7, {}), (0.7, {})], [1, 2]),
         ([(None, {ENQUEUED: "defaults"}), (None, {})], []),
+        ([(0.5, {}), (0.9, {"x": 1}), (0.8, {"x": 1}), (0.7, {"x": 2})], [1, 3]),  # each configuration once
     ],
 )
 def test_the_candidates_are_the_best_trials_and_the_defaults(
@@ -46,8 +50,13 @@ def test_the_candidates_are_the_best_trials_and_the_defaults(
 @pytest.mark.parametrize(
     ("data", "overrides"),
     [
-        ({"_target_": "lightsweep.data.digits.Digits", "seed": 7}, ["seed=8", "data.seed=7", "data.val_seed=8"]),
-        ({"_target_": "own.Data", "seed": 7}, ["seed=8", "data.seed=7"]),  # the seed of the data may draw the test rows
+        (
+            {"_target_": "lightsweep.data.digits.Digits", "seed": "${seed}"},
+            ["seed=8", "data.seed=7", "data.val_seed=1000008"],
+        ),
+        # A seed of the data may draw the test rows, whatever its name.
+        ({"_target_": "own.Data", "split_seed": "${seed}", "n": 3}, ["seed=8", "data.split_seed=7"]),
+        ({"_target_": "own.Data", "seed": 7}, ["seed=8"]),
         ({"_target_": "own.Data"}, ["seed=8"]),
         ({"_target_": "lightsweep.data.table.module.TableDataModule", "split": "time"}, ["seed=8"]),
         ({"_target_": "lightsweep.data.table.module.TableDataModule", "val_path": "a.csv"}, ["seed=8"]),
@@ -65,6 +74,12 @@ def test_a_run_has_another_seed_and_validation_split_and_the_same_test_rows(
 
 def test_a_config_without_the_group_confirms_nothing() -> None:
     assert ConfirmSettings.of(OmegaConf.create({"seed": 7, "data": {}})) is None
+
+
+def test_the_order_of_the_overrides_and_those_of_the_confirmation_make_no_other_run() -> None:
+    one = ["data=digits", "confirm.n_seeds=3", "model.n_layers=2", "seed=43"]
+    assert key_of_run(one) == key_of_run(["model.n_layers=2", "seed=43", "data=digits", "hydra.sweeper.n_trials=9"])
+    assert key_of_run(one) != key_of_run([*one[:-1], "seed=44"])
 
 
 def runs_in(cwd: Path) -> list[optuna.trial.FrozenTrial]:

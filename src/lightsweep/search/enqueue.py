@@ -85,7 +85,7 @@ def _select(config: DictConfig, name: str) -> Any:
 
 
 def _given(setting: Any, *, space: SearchSpace, storage: str) -> list[Point]:
-    if isinstance(setting, str) and Path(setting).is_dir():
+    if isinstance(setting, str) and setting and Path(setting).is_dir():
         return _of_search(setting, space=space, storage=storage)
     origin, content = KEY, setting
     if isinstance(setting, str):

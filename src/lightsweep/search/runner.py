@@ -77,6 +77,8 @@ class TrialRunner:
         self._any_worked = any(status_of(t) in ("complete", "pruned") for t in self.study.get_trials(deepcopy=False))
         self._error: BaseException | None = None
         self._lock = threading.Lock()
+        self._asking = threading.Lock()  # SQLite gives a waiting trial to both of two threads that ask at once
+        self._of_thread = threading.local()
         self._ended: list[threading.Event] = []  # one per thread
 
     def run(self) -> StopReason | None:
@@ -156,12 +158,25 @@ class TrialRunner:
     def _work(self) -> None:
         while self._may_ask():
             try:
+                self._begin_to_ask()
                 self.study.optimize(self._objective, n_trials=1, catch=(TrialFailed,), callbacks=[self._finished])
             except TrialRequeued:
                 continue
             except Exception as error:  # noqa: BLE001  (raised again by `run`, in the main thread)
                 self._error = self._error or error
                 self._stop = True
+            finally:
+                self._end_to_ask()
+
+    def _begin_to_ask(self) -> None:
+        if self.n_jobs > 1:  # else in the main thread, where a signal must not leave a lock behind
+            self._asking.acquire()
+            self._of_thread.asks = True
+
+    def _end_to_ask(self) -> None:
+        if getattr(self._of_thread, "asks", False):
+            self._of_thread.asks = False
+            self._asking.release()
 
     def _may_ask(self) -> bool:
         """Return True if one of the first `n_trials` is to be run: a new one, or one that waits.
@@ -198,6 +213,7 @@ class TrialRunner:
                 print(waiting_message(trial, self.heartbeats), file=sys.stderr, flush=True)
 
     def _objective(self, trial: optuna.Trial) -> float:
+        self._end_to_ask()
         with self._lock:
             self._in_flight[trial.number] = trial
             self._n_asking -= 1

@@ -88,6 +88,8 @@ class Closing:
             self.study, jobs=self.jobs, options=options, settings=self.settings, storage=open_storage(self.url)
         )
         if len(confirm.trials) < 2:
+            if confirm.trials:
+                print("The best trial was not confirmed: there is no other one to compare it with.", file=sys.stderr)
             return None
         try:
             problem = stop_reason.reason if stop_reason else self._run_confirmation(confirm)
@@ -97,7 +99,7 @@ class Closing:
         if len(candidates) < 2:
             print(f"The best trials were not confirmed: {problem or '; '.join(failed)}", file=sys.stderr)
             return None
-        return self._choose(candidates, failed)
+        return self._choose(candidates, [f"{text} ({problem})" if problem else text for text in failed])
 
     def _run_confirmation(self, confirm: Confirm) -> str | None:
         """Return why it ended early, if it did. Raise `Interrupted` if a signal ended it."""

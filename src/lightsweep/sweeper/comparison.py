@@ -61,17 +61,19 @@ def difference(a: Candidate, b: Candidate) -> tuple[float, float]:
 
 
 def decide(candidates: Sequence[Candidate], *, direction: StudyDirection) -> Decision:
-    """Return the best mean, or the smallest model among those whose difference from it may be 0.
+    """Return the best mean, or the smallest model whose mean is within one standard error of it.
 
-    Of equal means the first one is the best. If the size of a tied model is unknown, the best mean wins.
+    That is the rule of Breiman et al. (Classification and Regression Trees, 1984), with the standard error of the
+    paired differences. With few seeds the 95 % interval of almost any difference holds 0, so that alone is no reason to
+    export a model that looks worse. Of equal means the first one is the best. If a size is unknown, the best mean wins.
     """
     sign = 1 if direction == StudyDirection.MAXIMIZE else -1
     best = max(candidates, key=lambda candidate: sign * candidate.mean)
     tied = tuple(candidate for candidate in candidates if candidate is not best and _may_be_equal(best, candidate))
-    sizes = [candidate.n_params for candidate in (best, *tied)]
-    if None in sizes:
+    close = [best, *(candidate for candidate in tied if _is_within_standard_error(best, candidate))]
+    if any(candidate.n_params is None for candidate in close):
         return Decision(best, best, tied)
-    winner = min((best, *tied), key=lambda candidate: candidate.n_params or 0)
+    winner = min(close, key=lambda candidate: candidate.n_params or 0)
     return Decision(winner, best, tied)
 
 
@@ -108,13 +110,11 @@ def why(decision: Decision) -> str:
         return f"trial {winner.number}: its mean is the best, by more than chance"
     tied = ", ".join(str(candidate.number) for candidate in decision.tied)
     if winner is best:
-        size = "" if winner.n_params is None else f", and it is the smallest of them ({winner.n_params:,} weights)"
-        return f"trial {winner.number}: its mean is the best; the difference from {tied} may be chance{size}"
+        return f"trial {winner.number}: its mean is the best; the difference from {tied} may be chance"
     mean, width = difference(best, winner)
     return (
-        f"trial {winner.number}: trial {best.number} has a better mean, but the difference of {abs(mean):.4f} ±"
-        f" {width:.4f} may be chance, and this is the smaller model ({winner.n_params:,} weights against"
-        f" {best.n_params:,})"
+        f"trial {winner.number}: the mean of trial {best.number} is better by {abs(mean):.4f} ± {width:.4f}, less than"
+        f" one standard error, and this is the smaller model ({winner.n_params:,} weights against {best.n_params:,})"
     )
 
 
@@ -138,3 +138,8 @@ def record_of(decision: Decision, candidates: Sequence[Candidate]) -> dict[str, 
 def _may_be_equal(best: Candidate, other: Candidate) -> bool:
     mean, width = difference(best, other)
     return abs(mean) <= width
+
+
+def _is_within_standard_error(best: Candidate, other: Candidate) -> bool:
+    differences = [x - y for x, y in zip(best.values, other.values, strict=True)]
+    return abs(statistics.fmean(differences)) <= statistics.stdev(differences) / sqrt(len(differences))

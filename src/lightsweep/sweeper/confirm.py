@@ -5,10 +5,11 @@ compared without that luck ("Overtuning in Hyperparameter Optimization", AutoML 
 the trials of a second study in the same storage, so they are started, interrupted and resumed like those of the search.
 """
 
+import re
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -39,16 +40,22 @@ from lightsweep.trial.stop import StopReason, clear_stop_request, request_stop
 
 OVERRIDES, OF_TRIAL, SEED = "overrides", "confirms", "seed"  # user attributes of a run
 SECONDS_TO_ENQUEUE = 2.0
+VAL_SEEDS = 1_000_000  # added to the seed: no trial of the search has such a split, see `val_seed_of_trial`
+OF_SEED = re.compile(r"\$\{[^}]*\bseed\}")
+NO_PART_OF_KEY = ("confirm.", "confirm=", "hydra.", "hydra/")  # overrides that do not change a run
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmSettings:
-    """The config group `confirm`, and the seeds of the search: `data_seed` stays, because it draws the test rows."""
+    """The config group `confirm`, and the seeds of the search.
+
+    `data_seeds` are the values of `data` that follow the seed. They stay, because they may draw the test rows.
+    """
 
     top_k: int
     n_seeds: int
     seed: int
-    data_seed: int | None
+    data_seeds: Mapping[str, Any]
     resamples: bool
 
     @classmethod
@@ -61,7 +68,7 @@ class ConfirmSettings:
             top_k=top_k,
             n_seeds=n_seeds,
             seed=config.seed,
-            data_seed=OmegaConf.select(config, "data.seed"),
+            data_seeds=seeds_of_data(config),
             resamples=can_resample(config),
         )
 
@@ -71,8 +78,8 @@ class ConfirmSettings:
 
     def overrides(self, seed: int) -> list[str]:
         """Return the overrides of a run with this seed."""
-        kept = [] if self.data_seed is None else [f"data.seed={self.data_seed}"]
-        return [f"seed={seed}", *kept, *([f"data.val_seed={seed}"] if self.resamples else [])]
+        kept = [f"{key}={value}" for key, value in self.data_seeds.items()]
+        return [f"seed={seed}", *kept, *([f"data.val_seed={VAL_SEEDS + seed}"] if self.resamples else [])]
 
 
 class Confirm:
@@ -179,10 +186,13 @@ class Confirm:
         return sum(not trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
 
     def _keys(self, trial: FrozenTrial) -> list[tuple[str, ...]]:
-        return [(*self.jobs.overrides(trial.params), *self.options.overrides(seed)) for seed in self.options.seeds]
+        return [
+            key_of_run([*self.jobs.overrides(trial.params), *self.options.overrides(seed)])
+            for seed in self.options.seeds
+        ]
 
     def _key(self, run: FrozenTrial) -> tuple[str, ...]:
-        return tuple(run.user_attrs.get(OVERRIDES, ()))
+        return key_of_run(run.user_attrs.get(OVERRIDES, ()))
 
     def _run_job(self, trial: optuna.Trial) -> Outcome:
         trial.set_user_attr(OWNER, owner_here().to_record())  # the job's own process replaces it
@@ -194,11 +204,13 @@ class Confirm:
             return Outcome.failure(str(failure), failure.kind)
 
     def _announcement(self, missing: int) -> str:
-        seconds = statistics.median(_seconds(trial) for trial in self.trials) * missing / (self.settings.n_jobs or 1)
+        trials = [t for t in self.search.get_trials(deepcopy=False) if status_of(t) == "complete"]
+        seconds = statistics.median(_seconds(trial) for trial in trials) * missing / (self.settings.n_jobs or 1)
         splits = "validation splits and " if self.options.resamples else ""
         numbers = ", ".join(str(trial.number) for trial in self.trials)
+        defaults = " and the defaults" if any(map(is_defaults, self.trials)) else ""
         return (
-            f"Confirming the best trials and the defaults ({numbers}) with {self.options.n_seeds} other {splits}seeds:"
+            f"Confirming the best trials{defaults} ({numbers}) with {self.options.n_seeds} other {splits}seeds:"
             f" {missing} trainings, about {seconds:.0f} s. confirm=off leaves this out."
         )
 
@@ -216,10 +228,23 @@ def candidates_of(study: optuna.Study, *, top_k: int) -> list[FrozenTrial]:
     trials = study.get_trials(deepcopy=False)
     complete = [trial for trial in trials if status_of(trial) == "complete"]
     sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
-    best = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))[:top_k]
-    defaults = [trial for trial in trials if is_defaults(trial) and trial.state.is_finished() and trial not in best]
+    complete.sort(key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+    best = [trial for i, trial in enumerate(complete) if trial.params not in [t.params for t in complete[:i]]][:top_k]
+    defaults = [trial for trial in trials if is_defaults(trial) and trial.params not in [t.params for t in best]]
     worked = [trial for trial in defaults if status_of(trial) in ("complete", "pruned")]
     return [*best, *worked[:1]] if best else []
+
+
+def key_of_run(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Return what makes a run another one, whatever the order of the overrides."""
+    return tuple(sorted(override for override in overrides if not override.startswith(NO_PART_OF_KEY)))
+
+
+def seeds_of_data(config: DictConfig) -> dict[str, Any]:
+    """Return the values of `data` that are interpolations of the seed, by their keys."""
+    unresolved: Any = OmegaConf.to_container(config.data, resolve=False)
+    keys = [f"data.{key}" for key, value in unresolved.items() if isinstance(value, str) and OF_SEED.search(value)]
+    return {key: OmegaConf.select(config, key) for key in keys}
 
 
 def is_defaults(trial: FrozenTrial) -> bool:
