@@ -5,7 +5,7 @@
 Each way trains about as many models: `plain` exports the best of 40 trials; `confirm` runs 20 trials, and trains the
 best three and the defaults again with five seeds each; `reshuffle` does that with another validation split for each
 trial. `defaults` is no search. All are tested on the same rows, which none of them has seen. With `--save` the table is
-kept as benchmarks/overtuning.md, which docs/search.md shows.
+kept as benchmarks/overtuning.md.
 """
 
 import argparse
