@@ -139,6 +139,7 @@ def test_the_first_ctrl_c_cancels_what_is_queued_and_lets_the_running_trials_end
     assert all("retries" not in trial.user_attrs for trial in trials)
 
 
+@pytest.mark.long  # beside other tests the job may take longer than this to leave the queue
 def test_the_second_ctrl_c_kills_what_runs_and_what_is_queued(slurm: dict[str, str], tmp_path: Path) -> None:
     options = ("hydra.sweeper.n_jobs=2", "hydra.sweeper.n_trials=4", WHOLE_NODE)
     search = start(*SLURM, *SLEEPY, *options, cwd=tmp_path, SLEEP_S="100", **slurm)

@@ -80,8 +80,12 @@ class SlurmJobs:
         do not handle SIGHUP, which must reach them before: Slurm sends no signal to a job that it is ending.
         """
         _run("scancel", "--quiet", "--state=PENDING", f"--name={self.name}")
-        _run("scancel", "--quiet", "--full", "--signal=HUP", f"--name={self.name}")
-        if not self._queue_is_empty_within(SIGNAL_S):
+        deadline = time.monotonic() + SIGNAL_S
+        while time.monotonic() < deadline:  # a job that is about to begin gets no signal either
+            _run("scancel", "--quiet", "--full", "--signal=HUP", f"--name={self.name}")
+            if self._queue_is_empty_within(1.0):
+                break
+        else:
             _run("scancel", "--quiet", f"--name={self.name}")
             self._queue_is_empty_within(KILL_S)
         self._looked_at = float("-inf")

@@ -31,8 +31,6 @@ ABORT_TIMEOUT_S = 5  # for the threads to see that their jobs were killed
 STOP_TIMEOUT_S = 10  # for the jobs to stop by themselves after the timeout of the search
 POLL_INTERVAL_S = 0.1
 WAIT_INTERVAL_S = 0.5  # between two looks at the trials of other drivers
-
-
 INTERRUPTED = Outcome(interrupted=True)
 
 
@@ -158,7 +156,9 @@ class TrialRunner:
     def _work(self) -> None:
         while self._may_ask():
             try:
-                self._begin_to_ask()
+                if self.n_jobs > 1:  # else in the main thread, where a signal must not leave a lock behind
+                    self._asking.acquire()
+                    self._of_thread.asks = True
                 self.study.optimize(self._objective, n_trials=1, catch=(TrialFailed,), callbacks=[self._finished])
             except TrialRequeued:
                 continue
@@ -166,14 +166,9 @@ class TrialRunner:
                 self._error = self._error or error
                 self._stop = True
             finally:
-                self._end_to_ask()
+                self._has_asked()
 
-    def _begin_to_ask(self) -> None:
-        if self.n_jobs > 1:  # else in the main thread, where a signal must not leave a lock behind
-            self._asking.acquire()
-            self._of_thread.asks = True
-
-    def _end_to_ask(self) -> None:
+    def _has_asked(self) -> None:
         if getattr(self._of_thread, "asks", False):
             self._of_thread.asks = False
             self._asking.release()
@@ -213,7 +208,7 @@ class TrialRunner:
                 print(waiting_message(trial, self.heartbeats), file=sys.stderr, flush=True)
 
     def _objective(self, trial: optuna.Trial) -> float:
-        self._end_to_ask()
+        self._has_asked()
         with self._lock:
             self._in_flight[trial.number] = trial
             self._n_asking -= 1
