@@ -37,6 +37,7 @@ class FakeRay(ModuleType):
         self.settings: dict[str, Any] = {}
         self.cluster = [{"Alive": True, "Resources": {"CPU": 8.0}}]
         self.seconds_per_job = 0.0
+        self.seconds_to_start = 0.0
         self.actors: list[Actor] = []
         self.room = 100
         self.on_init: Callable[[], Any] = lambda: None
@@ -71,9 +72,10 @@ class FakeRay(ModuleType):
     def living(self) -> list["Actor"]:
         return [actor for actor in self.actors if not actor.killed.is_set()]
 
-    def wait(self, started: list["Actor"], **_: float) -> tuple[list["Actor"], list["Actor"]]:
+    def wait(self, started: list["Actor"], *, timeout: float) -> tuple[list["Actor"], list["Actor"]]:
         [actor] = started
-        if actor.has_room or actor.killed.is_set():
+        is_ready = actor.has_room and time.monotonic() >= actor.begun + self.seconds_to_start
+        if is_ready or actor.killed.wait(timeout=timeout / 10):
             return started, []
         return [], started
 
@@ -92,6 +94,7 @@ class Actor:
     def __init__(self, arguments: tuple[Any, ...], *, has_room: bool) -> None:
         self.arguments = arguments
         self.has_room = has_room
+        self.begun = time.monotonic()
         self.killed = threading.Event()
         self.jobs: list[Job] = []
         self.run = SimpleNamespace(remote=self._run)
@@ -177,6 +180,14 @@ def test_a_worker_gets_the_driver_and_the_variables_of_the_storage_and_ray_is_to
     assert [(job.number, job.overrides) for job in actor.jobs] == [(7, ["a=1"])]
 
 
+def test_the_jobs_run_in_the_folder_that_is_chosen_after_the_session_has_begun(fake_ray: FakeRay) -> None:
+    with session() as launcher:
+        launcher.config.hydra.sweep = {"dir": "/search_2"}
+        launcher.launch([["a=1"]], initial_job_idx=0)
+    app = cloudpickle.loads(fake_ray.actors[0].arguments[0])
+    assert app.config.hydra.sweep.dir == "/search_2"
+
+
 def test_a_worker_runs_one_job_after_the_other_and_a_lost_one_is_replaced(fake_ray: FakeRay) -> None:
     with session() as launcher:
         for number in range(3):
@@ -188,7 +199,20 @@ def test_a_worker_runs_one_job_after_the_other_and_a_lost_one_is_replaced(fake_r
     assert [[job.number for job in actor.jobs] for actor in fake_ray.actors] == [[0, 1, 2, 3], [4]]
 
 
-def test_jobs_that_find_no_room_for_a_worker_run_in_one_that_becomes_idle(fake_ray: FakeRay) -> None:
+def test_a_worker_that_is_starting_is_waited_for_although_another_one_is_idle(fake_ray: FakeRay) -> None:
+    with session() as launcher, ThreadPoolExecutor(2) as threads:
+        launcher.launch([["a=1"]], initial_job_idx=0)
+        fake_ray.seconds_per_job = fake_ray.seconds_to_start = 0.3
+        launches = [threads.submit(launcher.launch, [["a=1"]], initial_job_idx=n) for n in (1, 2)]
+        assert all(launch.result(timeout=30) for launch in launches)
+    assert [len(actor.jobs) for actor in fake_ray.actors] == [2, 1]
+    assert len(fake_ray.living()) == 2
+
+
+def test_jobs_that_find_no_room_for_a_worker_run_in_one_that_becomes_idle(
+    fake_ray: FakeRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightsweep.launcher.ray.SECONDS_TO_START", 0)
     fake_ray.room = 1
     fake_ray.seconds_per_job = 0.05
     with session() as launcher, ThreadPoolExecutor(3) as threads:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, Queue
@@ -29,6 +30,7 @@ from lightsweep.storage.password import variables_of_storage
 from lightsweep.sweeper.config import DRIVER
 
 SECONDS_BETWEEN_CHECKS = 0.2
+SECONDS_TO_START = 20.0  # of a worker: Ray starts its process, which imports torch
 
 
 class RayJobs(Launcher):
@@ -40,14 +42,16 @@ class RayJobs(Launcher):
 
     def __init__(self, remote: Mapping[str, Any]) -> None:
         self.remote = {"num_cpus": 1, **remote}  # Ray's own default for an actor is none
+        self._app: bytes | None = None
         self._idle: Queue[Any] = Queue()
         self._actors: set[Any] = set()
         self._aborted = False
         self._lock = threading.Lock()
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.hydra_context = hydra_context
+        self.task_function = task_function
         self.config = config
-        self.app = App(hydra_context, config, task_function, Singleton.get_state()).pickled()
         # The workers of a cluster do not inherit them. A password among them stays in memory: it travels with the app,
         # while Ray writes `runtime_env` into its logs and shows it in its dashboard.
         self.variables = {DRIVER: os.environ[DRIVER], **variables_of_storage(config)}
@@ -81,14 +85,22 @@ class RayJobs(Launcher):
         return unpickled(result, overrides)
 
     def _new_actor(self) -> Any:
-        """Start an actor and return it, or return another one that becomes idle while Ray has no room for a new one."""
+        """Start an actor and return it, or return another one that becomes idle while Ray has no room for a new one.
+
+        An actor needs `SECONDS_TO_START` even with room. Short trials would otherwise all run in the first one.
+        """
         with self._lock:
             if self._aborted:
                 raise RuntimeError("the search was stopped")
-            new = self._actor_class().remote(self.app, self.variables)
+            if self._app is None:  # not before: the folder of the search is chosen when the session has begun
+                app = App(self.hydra_context, self.config, self.task_function, Singleton.get_state())
+                self._app = app.pickled()
+            new = self._actor_class().remote(self._app, self.variables)
             self._actors.add(new)
-        started = [new.is_ready.remote()]
-        while not ray.wait(started, timeout=0)[0]:
+        started, deadline = [new.is_ready.remote()], time.monotonic() + SECONDS_TO_START
+        while not ray.wait(started, timeout=SECONDS_BETWEEN_CHECKS)[0]:
+            if time.monotonic() < deadline:
+                continue
             with suppress(Empty):
                 idle = self._idle.get(timeout=SECONDS_BETWEEN_CHECKS)
                 self._end(new)
