@@ -1,10 +1,9 @@
 """Compare searches: python -m lightsweep.compare outputs/mlp/<date_time> outputs/mlp/<another> -o comparison.html"""
 
 import argparse
-import sys
 from pathlib import Path
 
-from lightsweep.errors import ConfigError
+from lightsweep.errors import ConfigError, exits_on_error
 from lightsweep.files import shown
 from lightsweep.opened.compared import ComparedSearch
 from lightsweep.opened.comparison import problem_of, tables_of
@@ -14,13 +13,8 @@ from lightsweep.opened.page_file import page_file
 
 def main() -> None:
     arguments = _parser().parse_args()
-    try:
+    with exits_on_error():
         compare(arguments.searches, output=arguments.output)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:

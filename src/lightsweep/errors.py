@@ -1,6 +1,8 @@
 """Errors that the user can fix, and the layout of their messages."""
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hydra.errors import CompactHydraException
@@ -32,6 +34,20 @@ class DiskFullError(ConfigError):
 
 # Hydra and OmegaConf explain errors in a config well enough to show their messages as they are.
 USER_ERRORS = (ConfigError, CompactHydraException, OmegaConfBaseException)
+
+
+@contextmanager
+def exits_on_error(*, stopped: str | None = None) -> Iterator[None]:
+    """Let a command end with an error of the user as one message, and on Ctrl-C with the message `stopped`."""
+    try:
+        yield
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        if stopped:
+            print(stopped, file=sys.stderr)
+        sys.exit(130)
 
 
 def first_few(names: Sequence[object], *, between: str = ", ") -> str:

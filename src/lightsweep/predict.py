@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightsweep.data.unseen_levels import UnseenLevels
-from lightsweep.errors import ConfigError
+from lightsweep.errors import ConfigError, exits_on_error
 from lightsweep.files import replacing, shown
 
 if TYPE_CHECKING:
@@ -30,15 +30,8 @@ OUTPUTS = (".csv", ".parquet")
 
 def main() -> None:
     arguments = _parser().parse_args()
-    try:
-        with _warnings_on_one_line():
-            n_rows = predict_file(arguments.model, arguments.data, arguments.output)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        sys.exit(130)
+    with exits_on_error(stopped="stopped; nothing was written"), _warnings_on_one_line():
+        n_rows = predict_file(arguments.model, arguments.data, arguments.output)
     print(f"{n_rows} predictions, in {shown(arguments.output)}")
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
-from lightsweep.errors import ConfigError, aligned
+from lightsweep.errors import ConfigError, aligned, exits_on_error
 from lightsweep.opened.location import Location
 from lightsweep.opened.study_status import StudyStatus
 from lightsweep.search.study import N_TRIALS, fingerprint_of, monitor_of
@@ -24,7 +23,7 @@ SECONDS_BETWEEN_UPDATES = 5.0
 
 def main() -> None:
     arguments = _parser().parse_args()
-    try:
+    with exits_on_error():
         location = Location.of(arguments.search)
         storage, name = open_to_read(location.url), arguments.study or location.name
         while True:
@@ -33,11 +32,6 @@ def main() -> None:
             if not arguments.watch:
                 return
             time.sleep(SECONDS_BETWEEN_UPDATES)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _parser() -> argparse.ArgumentParser:

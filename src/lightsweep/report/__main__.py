@@ -1,10 +1,9 @@
 """Write the report of any study of Optuna: python -m lightsweep.report outputs/mlp/<date_time>, or a storage's URL."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from lightsweep.errors import ConfigError
+from lightsweep.errors import exits_on_error
 from lightsweep.files import shown
 from lightsweep.opened.location import Location
 from lightsweep.opened.page_file import file_name, page_file
@@ -15,14 +14,8 @@ from lightsweep.search.study import monitor_of, step_of
 
 def main() -> None:
     arguments = _parser().parse_args()
-    try:
+    with exits_on_error(stopped="stopped; nothing was written"):
         path = report(arguments.search, study=arguments.study, output=arguments.output)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        sys.exit(130)
     print(shown(path))
 
 

@@ -58,14 +58,22 @@ class TrialJobs:
 
         Raises `ConfigError` if the config is at fault, and `DiskFullError`.
         """
-        trial.set_user_attr(OWNER, owner_here().to_record())  # the job's own process replaces it
-        trial.set_user_attr("folder", str(self.sweep_dir / str(trial.number)))
+        self.sign(trial, folder=self.sweep_dir / str(trial.number))
         overrides = self.overrides(self.space.suggest(trial))
         if self.reshuffle:
             trial.set_user_attr(VAL_SEED, val_seed_of_trial(trial.number))  # a fork keeps it under another number
             overrides += val_seed_overrides(trial.user_attrs)
+        return self.outcome(overrides, number=trial.number)
+
+    def sign(self, trial: optuna.Trial, *, folder: Path) -> None:
+        """Record who runs the trial and where, first of all: a trial without an owner is soon taken for stale."""
+        trial.set_user_attr(OWNER, owner_here().to_record())  # the job's own process replaces it
+        trial.set_user_attr("folder", str(folder))
+
+    def outcome(self, overrides: Sequence[str], *, number: int) -> Outcome:
+        """Run one job and return its outcome; a failure is one, too."""
         try:
-            return outcome_of(self.launch(overrides, number=trial.number))
+            return outcome_of(self.launch(overrides, number=number))
         except TrialFailed as failure:
             return Outcome.failure(str(failure), failure.kind)
 

@@ -55,9 +55,14 @@ def half_width(values: Sequence[float]) -> float:
 
 
 def difference(a: Candidate, b: Candidate) -> tuple[float, float]:
-    """Return the mean difference `a - b` and half the width of its interval, from the pairs with the same seed."""
-    differences = [x - y for x, y in zip(a.values, b.values, strict=True)]
+    """Return the mean difference `a - b` and half the width of its interval."""
+    differences = _differences(a, b)
     return statistics.fmean(differences), half_width(differences)
+
+
+def _differences(a: Candidate, b: Candidate) -> list[float]:
+    """Return those of the pairs with the same seed."""
+    return [x - y for x, y in zip(a.values, b.values, strict=True)]
 
 
 def decide(candidates: Sequence[Candidate], *, direction: StudyDirection) -> Decision:
@@ -141,5 +146,5 @@ def _may_be_equal(best: Candidate, other: Candidate) -> bool:
 
 
 def _is_within_standard_error(best: Candidate, other: Candidate) -> bool:
-    differences = [x - y for x, y in zip(best.values, other.values, strict=True)]
+    differences = _differences(best, other)
     return abs(statistics.fmean(differences)) <= statistics.stdev(differences) / sqrt(len(differences))

@@ -24,19 +24,17 @@ from lightsweep.config.resampling import can_resample
 from lightsweep.direction import Direction
 from lightsweep.search.checkpoints import CheckpointKeeper
 from lightsweep.search.enqueue import DEFAULTS, ENQUEUED
-from lightsweep.search.jobs import TrialFailed, TrialJobs, outcome_of
-from lightsweep.search.runner import TrialRunner
+from lightsweep.search.jobs import TrialJobs
 from lightsweep.search.study import FINGERPRINT, open_study, record_n_trials
 from lightsweep.sweeper.comparison import Candidate
 from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.refit import epochs_to_refit
+from lightsweep.sweeper.trials import runner_of_trials
 from lightsweep.trial.context import CONFIRM, confirm_study_of
-from lightsweep.trial.driver import owner_here
-from lightsweep.trial.heartbeat import Heartbeat, HeartbeatMonitor, has_other_drivers
-from lightsweep.trial.identity import OWNER
+from lightsweep.trial.heartbeat import Heartbeat, has_other_drivers
 from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.status import FAIL_REASON, status_of
-from lightsweep.trial.stop import StopReason, clear_stop_request, request_stop
+from lightsweep.trial.stop import StopReason
 
 OVERRIDES, OF_TRIAL, SEED = "overrides", "confirms", "seed"  # user attributes of a run
 SECONDS_TO_ENQUEUE = 2.0
@@ -114,40 +112,26 @@ class Confirm:
         record_n_trials(self.study, len(self.study.get_trials(deepcopy=False)))
         print(self._announcement(missing), file=sys.stderr, flush=True)
         self._n_left, self._n_to_run = missing, missing
-        heartbeat = Heartbeat(self.study, interval=self.settings.heartbeat_interval)
-        try:
-            with heartbeat.beating():
-                return self._runner(heartbeat, timeout=timeout).run()
-        finally:
-            clear_stop_request(self.jobs.sweep_dir)
-            self.jobs.open_queue()  # for the refit
-
-    def _runner(self, heartbeat: Heartbeat, *, timeout: float | None) -> TrialRunner:
         keeper = CheckpointKeeper(self.folder, keep=0, direction=self.search.direction)
 
         def on_finished(trial: FrozenTrial) -> None:
             keeper.add(trial)
             self._print(trial)
 
-        def ask_jobs_to_stop(at_once: bool) -> None:
-            request_stop(self.jobs.sweep_dir, at_once=at_once)
-            heartbeat.request_stop(at_once=at_once)
-            self.jobs.close_queue()
-
-        return TrialRunner(
-            self.study,
-            self._run_job,
-            n_trials=len(self.study.get_trials(deepcopy=False)),
-            n_jobs=self.settings.n_jobs or 1,
-            timeout=timeout,
-            trial_timeout=self.settings.trial_timeout,
-            max_consecutive_failures=self.settings.max_consecutive_failures,
-            max_retries=self.settings.max_retries,
-            heartbeats=HeartbeatMonitor(self.study),
-            on_finished=on_finished,
-            request_stop=ask_jobs_to_stop,
-            abort_jobs=self.jobs.abort,
-        )
+        heartbeat = Heartbeat(self.study, interval=self.settings.heartbeat_interval)
+        with (
+            heartbeat.beating(),
+            runner_of_trials(
+                self._run_job,
+                heartbeat=heartbeat,
+                jobs=self.jobs,
+                settings=self.settings,
+                n_trials=len(self.study.get_trials(deepcopy=False)),
+                timeout=timeout,
+                on_finished=on_finished,
+            ) as runner,
+        ):
+            return runner.run()
 
     def result(self) -> tuple[list[Candidate], list[str]]:
         """Return the candidates whose runs all ended with a value, and a text on each of the others."""
@@ -195,13 +179,9 @@ class Confirm:
         return key_of_run(run.user_attrs.get(OVERRIDES, ()))
 
     def _run_job(self, trial: optuna.Trial) -> Outcome:
-        trial.set_user_attr(OWNER, owner_here().to_record())  # the job's own process replaces it
-        trial.set_user_attr("folder", str(self.folder / str(trial.number)))
+        self.jobs.sign(trial, folder=self.folder / str(trial.number))
         overrides = [*trial.user_attrs[OVERRIDES], f"hydra.sweep.subdir={CONFIRM}/{trial.number}"]
-        try:
-            return outcome_of(self.jobs.launch(overrides, number=trial.number))
-        except TrialFailed as failure:
-            return Outcome.failure(str(failure), failure.kind)
+        return self.jobs.outcome(overrides, number=trial.number)
 
     def _announcement(self, missing: int) -> str:
         trials = [t for t in self.search.get_trials(deepcopy=False) if status_of(t) == "complete"]
@@ -229,7 +209,12 @@ def candidates_of(study: optuna.Study, *, top_k: int) -> list[FrozenTrial]:
     complete = [trial for trial in trials if status_of(trial) == "complete"]
     sign = -1 if study.direction == optuna.study.StudyDirection.MAXIMIZE else 1
     complete.sort(key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-    best = [trial for i, trial in enumerate(complete) if trial.params not in [t.params for t in complete[:i]]][:top_k]
+    best: list[FrozenTrial] = []
+    for trial in complete:
+        if len(best) == top_k:
+            break
+        if trial.params not in [t.params for t in best]:
+            best.append(trial)
     defaults = [trial for trial in trials if is_defaults(trial) and trial.params not in [t.params for t in best]]
     worked = [trial for trial in defaults if status_of(trial) in ("complete", "pruned")]
     return [*best, *worked[:1]] if best else []

@@ -40,7 +40,6 @@ from lightsweep.search.folder import release_folder, reserve_folder
 from lightsweep.search.fork import open_source, take_over
 from lightsweep.search.jobs import TrialJobs, session_of
 from lightsweep.search.request import Request, parse_request
-from lightsweep.search.runner import TrialRunner
 from lightsweep.search.space import SearchSpace, group_names
 from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint, record_n_trials
 from lightsweep.storage.grpc_proxy import lost_server_as_error
@@ -48,10 +47,11 @@ from lightsweep.storage.password import hide_password, masked
 from lightsweep.storage.storage import open_storage, storage_url
 from lightsweep.sweeper.closing import Closing
 from lightsweep.sweeper.config import LightsweepConf
+from lightsweep.sweeper.trials import runner_of_trials
 from lightsweep.trial.driver import register_driver
-from lightsweep.trial.heartbeat import Heartbeat, HeartbeatMonitor, has_other_drivers, key_of
+from lightsweep.trial.heartbeat import Heartbeat, has_other_drivers, key_of
 from lightsweep.trial.identity import ProcessIdentity
-from lightsweep.trial.stop import StopReason, clear_stop_request, request_stop
+from lightsweep.trial.stop import StopReason, clear_stop_request
 
 MAX_SEED_OFFSET = 1_000_000
 
@@ -293,35 +293,20 @@ class Search:
             sync()
             results.write(durable=False)
 
-        def ask_jobs_to_stop(at_once: bool) -> None:
-            request_stop(results.folder, at_once=at_once)
-            heartbeat.request_stop(at_once=at_once)
-            jobs.close_queue()
-
-        assert self.settings.n_jobs is not None  # see `_set_n_jobs`
-        runner = TrialRunner(
-            study,
-            jobs.run,
-            n_trials=total,
-            n_jobs=self.settings.n_jobs,
-            timeout=self.settings.timeout,
-            trial_timeout=self.settings.trial_timeout,
-            max_consecutive_failures=self.settings.max_consecutive_failures,
-            max_retries=self.settings.max_retries,
-            heartbeats=HeartbeatMonitor(study),
-            on_finished=on_finished,
-            request_stop=ask_jobs_to_stop,
-            abort_jobs=jobs.abort,
-        )
         verbose = OmegaConf.select(self.config, "verbose", default=False)  # then the terminal is Lightning's
-        try:
+        with runner_of_trials(
+            jobs.run,
+            heartbeat=heartbeat,
+            jobs=jobs,
+            settings=self.settings,
+            n_trials=total,
+            timeout=self.settings.timeout,
+            on_finished=on_finished,
+        ) as runner:
             with nullcontext() if verbose else progress.live(runner.running_trials):
                 stop_reason = runner.run()
                 sync()  # what other drivers have run in the meantime
             return stop_reason
-        finally:
-            clear_stop_request(results.folder)
-            jobs.open_queue()  # for the refit
 
 
 def _check_names(settings: dict[str, Any]) -> None:
