@@ -54,6 +54,10 @@ def test_the_reason_names_the_tie_and_the_sizes() -> None:
         "trial 0: the mean of trial 1 is better by 0.0100 ± 1.1436, less than one standard error, and this is the"
         " smaller model (50 weights against 1,000)"
     )
+    equal = decide([candidate(1, 0.8, 0.9, n_params=1000), candidate(0, 0.9, 0.8, n_params=50)], direction=MAX)
+    assert (
+        why(equal) == "trial 0: its mean is that of trial 1, and this is the smaller model (50 weights against 1,000)"
+    )
     rows = dict(rows_of(decision, [large, small]))
     assert rows["trial 0"].endswith("(searched 0.9000, the defaults)")
     record = record_of(decision, [large, small])

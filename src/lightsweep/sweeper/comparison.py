@@ -117,10 +117,11 @@ def why(decision: Decision) -> str:
     if winner is best:
         return f"trial {winner.number}: its mean is the best; the difference from {tied} may be chance"
     mean, width = difference(best, winner)
-    return (
-        f"trial {winner.number}: the mean of trial {best.number} is better by {abs(mean):.4f} ± {width:.4f}, less than"
-        f" one standard error, and this is the smaller model ({winner.n_params:,} weights against {best.n_params:,})"
-    )
+    better = f"the mean of trial {best.number} is better by {abs(mean):.4f} ± {width:.4f}, less than one standard error"
+    if f"{mean:.4f}".strip("-") == "0.0000":
+        better = f"its mean is that of trial {best.number}"
+    smaller = f"this is the smaller model ({winner.n_params:,} weights against {best.n_params:,})"
+    return f"trial {winner.number}: {better}, and {smaller}"
 
 
 def record_of(decision: Decision, candidates: Sequence[Candidate]) -> dict[str, Any]:
