@@ -76,11 +76,7 @@ class ComparedSearch:
 
     @cached_property
     def statistics(self) -> StudyStatistics:
-        statistics = StudyStatistics(direction=self.direction)
-        for trial in self.trials:
-            if trial.state.is_finished():
-                statistics.add(trial)
-        return statistics
+        return StudyStatistics.of(self.trials, direction=self.direction)
 
     @property
     def counts(self) -> Counter[str]:

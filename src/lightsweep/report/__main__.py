@@ -39,6 +39,7 @@ def report(search: str, *, study: str | None, output: Path | None) -> Path:
     """Write the page and return its path. Raises `ConfigError` if the study can't be read, or the page not written."""
     location = Location.of(search)
     opened = location.open_study(study, option="--study")
+    statistics = StudyStatistics.of(opened.get_trials(deepcopy=False), direction=opened.direction)
     path = output or (location.folder / REPORT if location.folder else Path(file_name(opened.study_name)))
     with page_file(path):
         write_report(
@@ -46,7 +47,7 @@ def report(search: str, *, study: str | None, output: Path | None) -> Path:
             path,
             title=opened.study_name,
             monitor=monitor_of(opened),
-            overview=StudyStatistics.of(opened).overview(monitor_of(opened)),
+            overview=statistics.overview(monitor_of(opened)),
             step=step_of(opened),
         )
     return path

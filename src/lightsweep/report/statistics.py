@@ -1,10 +1,9 @@
 """Running counts of the finished trials of a study."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import sqrt
 
-import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
@@ -28,10 +27,10 @@ class StudyStatistics:
         self.epochs_saved = 0
 
     @classmethod
-    def of(cls, study: optuna.Study) -> "StudyStatistics":
-        """Count all finished trials of a study."""
-        statistics = cls(direction=study.direction)
-        for trial in study.get_trials(deepcopy=False):
+    def of(cls, trials: Iterable[FrozenTrial], *, direction: StudyDirection) -> "StudyStatistics":
+        """Count those that are finished."""
+        statistics = cls(direction=direction)
+        for trial in trials:
             if trial.state.is_finished():
                 statistics.add(trial)
         return statistics

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 import optuna
@@ -43,9 +43,7 @@ class Closing:
     url: str
     started: float
     compose: Callable[[Sequence[str]], DictConfig]
-
-    def __post_init__(self) -> None:
-        self.confirmed_in_words: dict[str, str] = {}
+    confirmed_in_words: dict[str, str] = field(default_factory=dict, init=False)
 
     @property
     def folder(self) -> Path:
