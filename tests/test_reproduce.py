@@ -55,6 +55,18 @@ def reproduce(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     return call
 
 
+def test_each_fold_is_trained_again_up_to_the_first_that_differs(tmp_path: Path, reproduce: Command) -> None:
+    folder = tmp_path / "folds"
+    run(folder, *RUN, "data.resampling=kfold", "data.n_folds=3")
+    assert [line.split(":")[:2] for line in reproduce(folder).splitlines() if line.startswith("fold")] == [
+        [f"fold_{fold}", " identical"] for fold in range(3)
+    ]
+    path = folder / "fold_1" / "csv" / "metrics.csv"
+    path.write_text(re.sub(r"0\.\d{6}", "0.123456", path.read_text()))
+    lines = [line for line in reproduce(folder, code=1).splitlines() if line.startswith("fold")]
+    assert [line.split(":")[1] for line in lines] == [" identical", " different"]
+
+
 def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightsweep.config.resampling import fold_folders
 from lightsweep.config.suggestions import message_of
 from lightsweep.errors import USER_ERRORS, ConfigError
 from lightsweep.files import shown
@@ -69,8 +70,23 @@ def _folder_for(output: Path | None) -> Iterator[Path]:
 def reproduce(folder: Path, output: Path, *, changes: Sequence[str] = ()) -> tuple[bool, list[str]]:
     """Train again in `output`. Return whether all that was recorded is the same now, and the report.
 
-    Raises `ConfigError` if the folder is not that of a training that ended, or the training can't start.
+    Of a training with several folds each one is trained again, up to the first that differs. Raises `ConfigError` if
+    the folder is not that of a training that ended, or the training can't start.
     """
+    folds = fold_folders(folder)
+    if not folds:
+        return _reproduce(folder, output, changes=changes)
+    lines = []
+    for fold in folds:
+        (output / fold.name).mkdir()
+        identical, more = _reproduce(fold, output / fold.name, changes=changes)
+        lines += [f"{fold.name}: {more[0]}", *more[1:]]
+        if not identical:
+            return False, lines
+    return True, lines
+
+
+def _reproduce(folder: Path, output: Path, *, changes: Sequence[str]) -> tuple[bool, list[str]]:
     from lightsweep.training.again import train_again
     from lightsweep.training.recorded import Recorded, causes, first_difference
 

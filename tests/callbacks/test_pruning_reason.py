@@ -73,12 +73,12 @@ def test_the_reason_names_the_value_the_pruner_and_what_the_value_was_compared_w
     study = study_with_others(build_pruner(node), direction=direction)
     trial = study.ask()
     assert is_pruned(trial, *values)
-    text = pruning_reason(trial, epoch=1, monitor="val/acc", settings=node)
+    text = pruning_reason(trial, step=1, monitor="val/acc", settings=node)
     assert text == f"val/acc {values[1]:.4f} at epoch 1, {reason}"
 
 
 def test_a_trial_may_be_the_first_to_reach_an_epoch() -> None:
     trial = optuna.create_study(pruner=optuna.pruners.HyperbandPruner()).ask()
     trial.report(0.5, 0)
-    text = pruning_reason(trial, epoch=0, monitor="val/acc", settings=OmegaConf.create())
+    text = pruning_reason(trial, step=0, monitor="val/acc", settings=OmegaConf.create())
     assert text == "val/acc 0.5000 at epoch 0, HyperbandPruner: no other trial reached this epoch"

@@ -1,11 +1,18 @@
 """Which searches give each trial validation rows of its own."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from lightsweep.config.resampling import is_reshuffled, resampling_problems_of, search_problems_of
+from lightsweep.config.resampling import (
+    fold_folders,
+    is_reshuffled,
+    n_folds_of,
+    resampling_problems_of,
+    search_problems_of,
+)
 from tests.conftest import Compose
 
 OURS = "lightsweep.data.table.module.TableDataModule"
@@ -24,6 +31,26 @@ OURS = "lightsweep.data.table.module.TableDataModule"
 )
 def test_only_our_data_modules_are_reshuffled(data: dict[str, Any], is_so: bool) -> None:
     assert is_reshuffled(OmegaConf.create({"data": data})) is is_so
+
+
+@pytest.mark.parametrize(
+    ("data", "n_folds"),
+    [
+        ({"_target_": OURS, "resampling": "kfold", "n_folds": 3}, 3),
+        ({"_target_": OURS, "resampling": "kfold"}, 5),
+        ({"_target_": OURS, "resampling": "holdout", "n_folds": 3}, 1),
+        ({"_target_": "mine.Data", "resampling": "kfold", "n_folds": 3}, 1),
+        ({}, 1),
+    ],
+)
+def test_a_training_has_folds_only_with_kfold(data: dict[str, Any], n_folds: int) -> None:
+    assert n_folds_of(OmegaConf.create({"data": data})) == n_folds
+
+
+def test_the_folders_of_folds_are_in_their_order(tmp_path: Path) -> None:
+    for name in ("fold_10", "fold_9", "fold_x", "fold_1a", "best"):
+        (tmp_path / name).mkdir()
+    assert fold_folders(tmp_path) == [tmp_path / "fold_9", tmp_path / "fold_10"]
 
 
 @pytest.mark.parametrize("target", ["mine.Data", None])

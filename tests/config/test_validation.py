@@ -54,7 +54,7 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "data.val_seed": ([None, 0, 1, 2**40], [v for v in [*NOT_NUMBERS, -1, 1.5] if v is not None]),
     "data.fold": ([None, 0, 4], [v for v in [*NOT_NUMBERS, -1, 1.5] if v is not None]),
     "data.n_folds": ([2, 10], [*NOT_NUMBERS, 1, 0, 2.0]),
-    "data.resampling": (["holdout", "reshuffle"], [None, "", "folds"]),
+    "data.resampling": (["holdout", "reshuffle", "kfold"], [None, "", "folds"]),
     "data.decimal": (["point", "comma"], [None, "", ".", ","]),
     "data.thousands": ([None, "comma", "point", "space", "apostrophe"], ["", ",", "dot"]),
     "data.encoding": ([None, "latin-1", "utf-16", "cp1252"], ["latin-99", "hex", 1, "\0"]),

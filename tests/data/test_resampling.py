@@ -212,6 +212,11 @@ def test_the_key_of_the_cache_is_that_of_earlier_versions(tmp_path: Path, monkey
             " data.split=random, group or stratified.",
         ),
         (
+            {"resampling": "kfold", "fold": 1},
+            "data.fold is 1, but data.resampling=kfold trains all folds. Set data.fold=null, or"
+            " data.resampling=holdout.",
+        ),
+        (
             {"val_seed": 0, "fold": 1, "val_path": "b.csv"},
             "data.val_seed is 0 and data.fold is 1, but data.val_path gives the validation rows, so there is no other"
             " split. Set data.val_seed=null data.fold=null, or leave out data.val_path.",

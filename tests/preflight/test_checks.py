@@ -113,7 +113,7 @@ BAD_SEARCHES = {
     "optimizer=glob(x*)": "the search space of optimizer is 'optimizer=glob(x*)': no option of a config group fits it.",
     "model.hidden_size=glob(*)": "List the choices, such as optimizer=choice(adam,sgd).",
     "data.fold=5": "data.fold is 5, but data.n_folds is 5.",
-    "data.resampling=shuffle": "data.resampling is 'shuffle'; it must be holdout or reshuffle.",
+    "data.resampling=shuffle": "data.resampling is 'shuffle'; it must be holdout, reshuffle or kfold.",
     "logger=choice(csv,wandbb)": "Could not find 'logger/wandbb'",
 }
 

@@ -1,6 +1,5 @@
 """Reports each epoch to the study, and stops the fit if the pruner says so."""
 
-import logging
 import math
 import time
 from collections.abc import Collection
@@ -11,21 +10,18 @@ import pytorch_lightning as L
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from lightsweep.callbacks.pruning_reason import pruning_reason
+from lightsweep.callbacks.pruning_decision import reason_to_prune, report
 from lightsweep.direction import Direction, is_better
 from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind, TrialStoppedError
 from lightsweep.model.objectives import check_monitor
-from lightsweep.trial.context import audited_share, current_trial, folder_of_search, pruner_settings
+from lightsweep.trial.context import current_trial, folder_of_search
 from lightsweep.trial.driver import restore_sigterm_handler
-from lightsweep.trial.pruner import AUDITED, is_audited
 from lightsweep.trial.stop import StopCheck
 from lightsweep.trial.time_limit import check_time
 
 SECONDS_BETWEEN_CHECKS = 1.0
-RESUMED = ("best_value", "best_epoch", "n_epochs")  # attributes kept in a checkpoint
-
-log = logging.getLogger(__name__)
+RESUMED = ("best_value", "best_epoch", "n_epochs", "values")  # attributes kept in a checkpoint
 
 
 class PruningCallback(Callback):
@@ -35,7 +31,7 @@ class PruningCallback(Callback):
     the same way if the search was asked to stop (`interrupted`), and at the first monitored value or loss that is not
     finite (`failed`, of `kind` diverged). The pruner is not asked after the last epoch: that would save no time, and a
     complete trial can be the best one. Of several validations in one epoch only the best value is reported.
-    Without a trial the callback only records the best value.
+    Without a trial the callback only records the values. It also does if `reports` is False: of one fold of several.
 
     A value counts only if the validation logged it at its end. `trainer.callback_metrics` also holds values of training
     and of earlier validations.
@@ -53,6 +49,8 @@ class PruningCallback(Callback):
         self.best_value: float | None = None
         self.best_epoch: int | None = None
         self.n_epochs = 0
+        self.values: dict[int, float] = {}
+        self.reports = True
         self.pruned: str | None = None
         self.interrupted = False
         self.failed: str | None = None
@@ -109,30 +107,22 @@ class PruningCallback(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.n_epochs = trainer.current_epoch + 1
         value, self._epoch_value = self._epoch_value, None
+        if value is not None:
+            self.values[trainer.current_epoch] = value
         if self._has_failed(trainer) or self.trial is None:
             return
-        is_latest = _report(self.trial, value, epoch=trainer.current_epoch)
+        if value is not None and self.reports:
+            report(self.trial, value, step=trainer.current_epoch)
         if self.n_epochs == trainer.max_epochs:
             return
         if self._stop_check and self._stop_check.requested():
             self.interrupted = True
             self._stop_check.requeue_if_orphaned()
             stop_fit(trainer)
-        elif value is not None and is_latest and AUDITED not in self.trial.user_attrs and self.trial.should_prune():
-            self._prune(trainer, value=value)
-
-    def _prune(self, trainer: L.Trainer, *, value: float) -> None:
-        """Stop the fit, or note that it would have been stopped if the trial is to audit the pruner."""
-        assert self.trial is not None
-        epoch = trainer.current_epoch
-        reason = pruning_reason(self.trial, epoch=epoch, monitor=self.monitor, settings=pruner_settings())
-        if is_audited(self.trial.study.study_name, self.trial.number, share=audited_share()):
-            self.trial.set_user_attr(AUDITED, {"epoch": epoch, "value": value, "reason": reason})
-            log.info("Would be pruned, and runs on to audit the pruner: %s", reason)
-            return
-        self.pruned = reason
-        log.info("Pruned: %s", reason)
-        stop_fit(trainer)
+        elif value is not None and self.reports:
+            self.pruned = reason_to_prune(self.trial, step=trainer.current_epoch, value=value, monitor=self.monitor)
+            if self.pruned:
+                stop_fit(trainer)
 
     def _check_limits(self) -> None:
         """Once a second, raise if the time of the trial or of the search is over; the unfinished epoch is lost."""
@@ -162,7 +152,8 @@ class PruningCallback(Callback):
         return {name: getattr(self, name) for name in RESUMED}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best_value, self.best_epoch, self.n_epochs = (state_dict[name] for name in RESUMED)
+        for name in RESUMED:
+            setattr(self, name, state_dict.get(name, getattr(self, name)))  # an earlier version saved no `values`
 
 
 def _why_no_validation(trainer: L.Trainer) -> str | None:
@@ -184,17 +175,6 @@ def _not_logged(monitor: str, logged: Collection[str]) -> str:
         f" It logged: {', '.join(sorted(logged)) or 'nothing'}."
         f" Set monitor to such a metric, or log this one in validation_step: self.log('{monitor}', ..., on_epoch=True)."
     )
-
-
-def _report(trial: optuna.Trial, value: float | None, *, epoch: int) -> bool:
-    """Report the value, if any. Return False if an earlier run of this trial reported a later epoch.
-
-    In that run the pruner let this epoch pass, and it would now judge the later one.
-    """
-    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
-    if value is not None and epoch not in reported:
-        trial.report(value, step=epoch)
-    return all(other <= epoch for other in reported)
 
 
 def stop_fit(trainer: L.Trainer) -> None:

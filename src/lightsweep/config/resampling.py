@@ -1,6 +1,8 @@
-"""Which settings of `data` draw another validation split, and with which others they make no sense. Imports nothing."""
+"""Which settings of `data` draw another validation split, and with which others they make no sense."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -8,7 +10,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 HOLDOUT = "holdout"
 RESHUFFLE = "reshuffle"
-WAYS = (HOLDOUT, RESHUFFLE)
+KFOLD = "kfold"
+WAYS = (HOLDOUT, RESHUFFLE, KFOLD)
 FIRST_SPLIT = {"val_seed": None, "fold": None, "resampling": HOLDOUT}  # the values that keep the first split
 FIXED_SPLITS = ("time", "column")
 
@@ -20,6 +23,11 @@ def resampling_problems(settings: dict[str, Any]) -> Iterator[str]:
         yield (
             f"data.fold is {fold}, but data.n_folds is {n_folds}. Set data.fold to a number from 0 to {n_folds - 1}, or"
             f" data.n_folds to more than {fold}."
+        )
+    if settings.get("resampling") == KFOLD and fold is not None:
+        yield (
+            f"data.fold is {fold}, but data.resampling={KFOLD} trains all folds. Set data.fold=null, or"
+            f" data.resampling={HOLDOUT}."
         )
     changed = [key for key, first in FIRST_SPLIT.items() if settings.get(key, first) != first]
     if not changed:
@@ -56,6 +64,28 @@ def search_problems_of(cfg: DictConfig) -> Iterator[str]:
 def is_reshuffled(cfg: DictConfig) -> bool:
     """True if each trial of a search is to have a validation split of its own."""
     return _is_ours(cfg) and _settings(cfg).get("resampling") == RESHUFFLE
+
+
+def n_folds_of(cfg: DictConfig) -> int:
+    """Return how many models one training of this config fits: with `kfold` one on each fold, else one."""
+    settings = _settings(cfg) if _is_ours(cfg) else {}
+    return int(settings.get("n_folds", 5)) if settings.get("resampling") == KFOLD else 1
+
+
+def settings_of_fold(fold: int) -> dict[str, Any]:
+    """Return the values of `data` with which one fold is trained alone."""
+    return {"resampling": HOLDOUT, "fold": fold}
+
+
+def fold_folder(folder: Path, fold: int) -> Path:
+    """Return the folder of one fold in the folder of a training."""
+    return folder / f"fold_{fold}"
+
+
+def fold_folders(folder: Path) -> list[Path]:
+    """Return the folders of the folds that a training has begun, in their order."""
+    found = [path for path in folder.glob("fold_*") if re.fullmatch(r"fold_\d+", path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("fold_")))
 
 
 def can_resample(cfg: DictConfig) -> bool:

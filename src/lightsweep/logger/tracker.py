@@ -32,7 +32,7 @@ def start_loggers(cfg: DictConfig, trackers: list["Tracker"]) -> list[Logger]:
     """
     if cfg.trainer.get("fast_dev_run"):
         return [DummyLogger()]
-    nodes = {f"logger.{name}": node for name, node in (cfg.get("logger") or {}).items() if node is not None}
+    nodes = _nodes(cfg)
     kinds = {key: _kind(node, key) for key, node in nodes.items()}
     is_first_process = rank_zero_only.rank == 0  # type: ignore[attr-defined]
     if not is_first_process or all(issubclass(kind, CSVLogger) for kind in kinds.values()):
@@ -48,6 +48,15 @@ def start_loggers(cfg: DictConfig, trackers: list["Tracker"]) -> list[Logger]:
             trackers.append(tracker)
             loggers.append(tracker.start())
     return loggers
+
+
+def csv_loggers(cfg: DictConfig) -> list[Logger]:
+    """Build the loggers that write a CSV file."""
+    return [build(node, key) for key, node in _nodes(cfg).items() if issubclass(_kind(node, key), CSVLogger)]
+
+
+def _nodes(cfg: DictConfig) -> dict[str, DictConfig]:
+    return {f"logger.{name}": node for name, node in (cfg.get("logger") or {}).items() if node is not None}
 
 
 def end_trackers(trackers: Sequence["Tracker"], outcome: Outcome) -> None:

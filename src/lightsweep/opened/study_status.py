@@ -18,7 +18,7 @@ from lightsweep.report.snapshot import StudySnapshot
 from lightsweep.trial.heartbeat import key_of
 from lightsweep.trial.identity import DEVICE, Owner
 from lightsweep.trial.params import params_of
-from lightsweep.trial.status import STATUSES, status_of
+from lightsweep.trial.status import STATUSES, n_folds_of, status_of
 
 UNFINISHED = ("running", "waiting")
 COLUMNS = ("trial", "host", "process", "device", "epochs", "since", "time", "", "process is")
@@ -34,6 +34,7 @@ class RunningTrial:
     device: str | None
     step: int | None
     max_epochs: int | None
+    n_folds: int | None
     since: str
     seconds: float
     value: float | None
@@ -45,7 +46,9 @@ class RunningTrial:
         known = [*map(str, (self.number, self.host, self.pid, self.device))]
         return [
             *("-" if text == "None" else text for text in known),
-            _epochs(self.step, self.max_epochs),
+            _epochs(self.step, self.max_epochs)
+            if self.n_folds is None
+            else f"{_done(self.step)} of {self.n_folds} folds",
             f"{started:%H:%M:%S}" if is_today else f"{started:%Y-%m-%d %H:%M}",
             format_duration(self.seconds),
             "-" if self.value is None else format_value(self.value),
@@ -163,6 +166,7 @@ def _running(trial: FrozenTrial, *, study_attrs: Mapping[str, Any], max_epochs: 
         device=None if device is None else str(device),
         step=trial.last_step,
         max_epochs=own_max_epochs if isinstance(own_max_epochs, int) else None,
+        n_folds=n_folds_of(trial),
         since=trial.datetime_start.isoformat(timespec="seconds"),
         # Optuna's times have no zone, and the clock of another host may be ahead.
         seconds=max(0.0, round((datetime.now() - trial.datetime_start).total_seconds(), 1)),
@@ -183,7 +187,11 @@ def _epochs(step: int | None, max_epochs: int | None) -> str:
     """Return the finished epochs; without `max_epochs` the last step, which need not be an epoch."""
     if max_epochs is None:
         return "-" if step is None else f"step {step}"
-    return f"{0 if step is None else step + 1} of {max_epochs}"
+    return f"{_done(step)} of {max_epochs}"
+
+
+def _done(step: int | None) -> int:
+    return 0 if step is None else step + 1
 
 
 def _finite(node: Any) -> Any:

@@ -15,6 +15,7 @@ from optuna.samplers import BaseSampler
 
 from lightsweep.config.extras import missing_launcher
 from lightsweep.config.fingerprint import Fingerprint
+from lightsweep.config.resampling import n_folds_of
 from lightsweep.config.validation import INT_FROM_0, POSITIVE, POSITIVE_INT, SHARE
 from lightsweep.direction import Direction
 from lightsweep.errors import USER_ERRORS, ConfigError, format_errors
@@ -197,13 +198,16 @@ def _warnings(settings: LightsweepConf, *, config: DictConfig, n_grid_points: in
             f"note: the grid has {n_grid_points} points, so the search ends after {n_grid_points} of"
             f" hydra.sweeper.n_trials={settings.n_trials} trials."
         )
-    max_epochs = OmegaConf.select(config, "trainer.max_epochs")
+    n_folds = n_folds_of(config)
+    last, max_epochs = "trainer.max_epochs", OmegaConf.select(config, "trainer.max_epochs")
+    if n_folds > 1:  # a fold is a step
+        last, max_epochs = "data.n_folds", n_folds
     values = {key: OmegaConf.select(settings.pruner, key) for key in WARM_UP_KEYS}
     key, n_epochs = next(((k, value) for k, value in values.items() if isinstance(value, int)), ("", None))
     if isinstance(max_epochs, int) and n_epochs is not None and n_epochs >= max_epochs - 1:
         lower = f"Lower {key.rsplit('.', 1)[-1]}, train" if n_epochs else "Train"
         yield (
             f"warning: no trial can be pruned: hydra.sweeper.pruner.{key} is {n_epochs}, and the last of"
-            f" trainer.max_epochs={max_epochs} epochs is never pruned. {lower} longer, or set"
+            f" {last}={max_epochs} {'folds' if n_folds > 1 else 'epochs'} is never pruned. {lower} longer, or set"
             " hydra/sweeper/pruner=none."
         )

@@ -9,6 +9,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
 
+from lightsweep.config.resampling import n_folds_of
 from lightsweep.errors import aligned
 from lightsweep.preflight.dry_run import DryRun, dry_run
 from lightsweep.preflight.estimate import Estimate, in_bytes, in_time
@@ -48,7 +49,7 @@ def run_preflight(
         launcher=config.hydra.launcher._target_,
         n_trials=max(0, n_trials - _n_finished(url, name=settings.study_name)),
         n_confirm=_n_confirm(config),
-        max_epochs=OmegaConf.select(config, "trainer.max_epochs") or 1,
+        max_epochs=(OmegaConf.select(config, "trainer.max_epochs") or 1) * n_folds_of(config),
     )
     folder = Path(config.hydra.sweep.dir).absolute()
     print("\n" + "\n".join(["Estimate", *aligned([*estimate.lines(folder).items()])]), flush=True)

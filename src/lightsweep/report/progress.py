@@ -17,7 +17,7 @@ from rich.text import Text
 from lightsweep.errors import first_few
 from lightsweep.report.formatting import format_value
 from lightsweep.report.statistics import StudyStatistics
-from lightsweep.trial.status import FAIL_REASON, status_of
+from lightsweep.trial.status import FAIL_REASON, status_of, step_of
 
 SECONDS_BETWEEN_REFRESHES = 0.5
 
@@ -102,10 +102,10 @@ def running_line(trial: FrozenTrial, *, monitor: str) -> str:
     """Return number, time, and the epochs and the value that the trial has reported."""
     assert trial.datetime_start is not None
     seconds = (datetime.now() - trial.datetime_start).total_seconds()  # Optuna's times have no zone
-    reported = "first epoch"
+    reported = f"first {step_of(trial)}"
     if trial.last_step is not None:
         value = trial.intermediate_values[trial.last_step]
-        reported = f"{_epochs(trial.last_step + 1)} · {monitor} {value:.4f}"
+        reported = f"{_counted(trial.last_step + 1, step_of(trial))} · {monitor} {value:.4f}"
     return f"trial {trial.number:>3} · {timedelta(seconds=round(seconds))} · {reported}"
 
 
@@ -114,10 +114,10 @@ def _result(trial: FrozenTrial, *, monitor: str) -> str:
         case "complete":
             return f"{monitor} {trial.value:.4f}"
         case "pruned":
-            return f"pruned after {_epochs(trial.user_attrs.get('n_epochs', '?'))}"
+            return f"pruned after {_counted(trial.user_attrs.get('n_epochs', '?'), 'epoch')}"
         case status:
             return f"{status}: {trial.user_attrs.get(FAIL_REASON, 'unknown reason')}"
 
 
-def _epochs(n: object) -> str:
-    return f"{n} epoch{'' if n == 1 else 's'}"
+def _counted(n: object, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lightsweep.trial.status import is_feasible, status_of
+from lightsweep.trial.status import is_feasible, n_folds_of, status_of
 
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
@@ -32,6 +32,8 @@ class StudySnapshot:
     @classmethod
     def of(cls, study: optuna.Study, *, monitor: str, step: str = "epoch") -> "StudySnapshot":
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state in STATES]
+        if any(n_folds_of(trial) for trial in trials):
+            step = "fold"
         return cls(trials=trials, direction=study.direction, monitor=monitor, step=step)
 
     @cached_property

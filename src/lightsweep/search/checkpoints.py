@@ -7,19 +7,21 @@ from pathlib import Path
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from lightsweep.config.resampling import fold_folders
 from lightsweep.trial.status import status_of
 
 
 def delete_last_checkpoints(sweep_dir: Path) -> None:
     """Let waiting trials start from scratch, because their last checkpoints were trained with other settings."""
-    for path in sweep_dir.glob("*/checkpoints/last.ckpt"):
-        path.unlink(missing_ok=True)
+    for pattern in ("*/checkpoints/last.ckpt", "*/fold_*/checkpoints/last.ckpt", "*/fold_*/result.yaml"):
+        for path in sweep_dir.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 class CheckpointKeeper:
     """Keeps the checkpoints of the `keep` best complete trials and deletes those of all other finished trials.
 
-    Only `<sweep_dir>/<trial number>/checkpoints/*.ckpt` is deleted; nothing if `keep` is None.
+    Only `<sweep_dir>/<trial number>/checkpoints/*.ckpt` is deleted, and those of its folds; nothing if `keep` is None.
     """
 
     def __init__(self, sweep_dir: Path, *, keep: int | None, direction: StudyDirection) -> None:
@@ -44,9 +46,10 @@ class CheckpointKeeper:
         del self._best[self.keep :]
 
     def _delete(self, number: int, pattern: str) -> None:
-        folder = self.sweep_dir / str(number) / "checkpoints"
-        with contextlib.suppress(FileNotFoundError):  # another driver of the search has deleted it
-            for path in folder.glob(pattern):
-                path.unlink()
-        with contextlib.suppress(OSError):  # it does not exist, or holds other files
-            folder.rmdir()
+        trial = self.sweep_dir / str(number)
+        for folder in (trial / "checkpoints", *(fold / "checkpoints" for fold in fold_folders(trial))):
+            with contextlib.suppress(FileNotFoundError):  # another driver of the search has deleted it
+                for path in folder.glob(pattern):
+                    path.unlink()
+            with contextlib.suppress(OSError):  # it does not exist, or holds other files
+                folder.rmdir()

@@ -335,6 +335,8 @@ def _record(trial: optuna.Trial, outcome: Outcome) -> None:
         "max_epochs": outcome.max_epochs,
         "n_params": outcome.n_params,
         "pruned_reason": outcome.pruned,
+        "fold_values": outcome.fold_values or None,
+        "refit_epochs": outcome.refit_epochs,
     }
     for name, value in attributes.items():
         if value is not None:

@@ -20,7 +20,7 @@ from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from lightsweep.config.resampling import can_resample
+from lightsweep.config.resampling import HOLDOUT, can_resample, n_folds_of
 from lightsweep.direction import Direction
 from lightsweep.search.checkpoints import CheckpointKeeper
 from lightsweep.search.enqueue import DEFAULTS, ENQUEUED
@@ -55,6 +55,7 @@ class ConfirmSettings:
     seed: int
     data_seeds: Mapping[str, Any]
     resamples: bool
+    n_folds: int = 1
 
     @classmethod
     def of(cls, config: DictConfig) -> "ConfirmSettings | None":
@@ -68,6 +69,7 @@ class ConfirmSettings:
             seed=config.seed,
             data_seeds=seeds_of_data(config),
             resamples=can_resample(config),
+            n_folds=n_folds_of(config),
         )
 
     @property
@@ -75,9 +77,10 @@ class ConfirmSettings:
         return range(self.seed + 1, self.seed + 1 + self.n_seeds)
 
     def overrides(self, seed: int) -> list[str]:
-        """Return the overrides of a run with this seed."""
+        """Return the overrides of a run with this seed, which trains one model also if a trial trains one per fold."""
         kept = [f"{key}={value}" for key, value in self.data_seeds.items()]
-        return [f"seed={seed}", *kept, *([f"data.val_seed={VAL_SEEDS + seed}"] if self.resamples else [])]
+        one_split = [f"data.resampling={HOLDOUT}"] if self.n_folds > 1 else []
+        return [f"seed={seed}", *kept, *one_split, *([f"data.val_seed={VAL_SEEDS + seed}"] if self.resamples else [])]
 
 
 class Confirm:
@@ -185,7 +188,8 @@ class Confirm:
 
     def _announcement(self, missing: int) -> str:
         trials = [t for t in self.search.get_trials(deepcopy=False) if status_of(t) == "complete"]
-        seconds = statistics.median(_seconds(trial) for trial in trials) * missing / (self.settings.n_jobs or 1)
+        of_one = statistics.median(_seconds(trial) for trial in trials) / self.options.n_folds
+        seconds = of_one * missing / (self.settings.n_jobs or 1)
         splits = "validation splits and " if self.options.resamples else ""
         numbers = ", ".join(str(trial.number) for trial in self.trials)
         defaults = " and the defaults" if any(map(is_defaults, self.trials)) else ""

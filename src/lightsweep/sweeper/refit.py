@@ -13,12 +13,11 @@ from lightsweep.files import locked, shown
 from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.report.results import Results, read_refit_record, refit_record
 from lightsweep.search.jobs import TrialFailed, TrialJobs
-from lightsweep.trial.outcome import ALL_ROWS, Outcome
+from lightsweep.trial.outcome import ALL_ROWS, Outcome, n_epochs_to_refit
 
 BEST = "best"
 LOCK = ".shipping.lock"
 METRICS = "metrics.json"  # written last, so that a folder with it is complete
-TOLERANCE = 0.05  # of the range of the trial's values
 
 
 def refit_best(
@@ -52,18 +51,10 @@ def refit_best(
 
 
 def epochs_to_refit(trial: FrozenTrial) -> int:
-    """Return the number of epochs up to the last one that was as good as the best, within `TOLERANCE`.
-
-    Over a few hundred validation rows it is chance which of nearly equal epochs is the best, and after an early one the
-    model would be left half trained. An epoch that is clearly worse, because the model overfits, is not reached.
-    """
-    values = trial.intermediate_values
-    best_epoch: int = trial.user_attrs["best_epoch"]
-    if best_epoch not in values:
-        return best_epoch + 1
-    best = values[best_epoch]
-    tolerance = TOLERANCE * max(abs(value - best) for value in values.values())
-    return 1 + max(epoch for epoch, value in values.items() if abs(value - best) <= tolerance)
+    """Return the number of epochs up to the last one that was about as good as the best."""
+    if (refit_epochs := trial.user_attrs.get("refit_epochs")) is not None:  # its values are those of folds
+        return int(refit_epochs)
+    return n_epochs_to_refit(trial.intermediate_values, best_epoch=trial.user_attrs["best_epoch"])
 
 
 def _kept(best: FrozenTrial, before: Mapping[str, Any], *, folder: Path, n_epochs: int) -> Outcome | None:

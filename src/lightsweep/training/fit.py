@@ -27,7 +27,7 @@ from lightsweep.failures import (
 from lightsweep.files import shown, write_atomically, yaml_of
 from lightsweep.trial.context import in_search
 from lightsweep.trial.driver import begin_job
-from lightsweep.trial.outcome import Outcome
+from lightsweep.trial.outcome import Outcome, n_epochs_to_refit
 from lightsweep.trial.time_limit import limit_time
 
 log = logging.getLogger(__name__)
@@ -108,12 +108,18 @@ def outcome_of(trainer: L.Trainer) -> Outcome:
         best_epoch=pruning.best_epoch,
         n_epochs=pruning.n_epochs,
         max_epochs=trainer.max_epochs or pruning.n_epochs,
+        refit_epochs=None if pruning.reports else _refit_epochs(pruning),
         n_params=sum(weights.numel() for weights in trainer.lightning_module.parameters()),
         pruned=pruning.pruned,
         interrupted=pruning.interrupted,
         failed=failed,
         kind=failed and (pruning.kind or Kind.ERROR).value,
     )
+
+
+def _refit_epochs(pruning: PruningCallback) -> int | None:
+    best_epoch = pruning.best_epoch
+    return None if best_epoch is None else n_epochs_to_refit(pruning.values, best_epoch=best_epoch)
 
 
 def outcome_of_error(error: BaseException, cfg: DictConfig) -> Outcome:
@@ -141,10 +147,16 @@ def save_failure(error: Exception, cfg: DictConfig) -> Outcome:
 
 def save_outcome(outcome: Outcome) -> Outcome:
     """Write `result.yaml` and return the outcome. Outside a search also print it, or raise if the fit failed."""
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    write_atomically(folder / RESULT, yaml_of(asdict(outcome)), durable=not in_search())
+    folder = write_outcome(outcome)
     if not in_search():
         if outcome.failed:
             raise ConfigError(f"the training failed: {outcome.failed}. Its files are in {shown(folder)}")
         print(f"{outcome.summary()}, in {shown(folder)}")
     return outcome
+
+
+def write_outcome(outcome: Outcome) -> Path:
+    """Write `result.yaml` into the folder of the job, and return the folder."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    write_atomically(folder / RESULT, yaml_of(asdict(outcome)), durable=not in_search())
+    return folder

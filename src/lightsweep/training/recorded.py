@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class Recorded:
         """
         _check(folder)
         try:
-            outcome = _outcome(OmegaConf.to_container(OmegaConf.load(folder / RESULT)))
+            outcome = read_outcome(folder)
             return cls(
                 folder=folder,
                 cfg=_mapping(OmegaConf.load(folder / CONFIG_FILE)),
@@ -99,6 +99,12 @@ class Difference:
 
     def __str__(self) -> str:
         return printable(f"{self.where}: recorded {self.recorded}, now {self.now}")
+
+
+def read_outcome(folder: Path) -> Outcome:
+    """Read `result.yaml` of a folder. Raises `OSError`, `TypeError` or `yaml.YAMLError` if that is not possible."""
+    record: Any = OmegaConf.to_container(_mapping(OmegaConf.load(folder / RESULT)))
+    return Outcome.from_record(record)
 
 
 def first_difference(recorded: Recorded, now: Recorded) -> Difference | None:
@@ -152,11 +158,6 @@ def _mapping(node: Any) -> DictConfig:
     if not isinstance(node, DictConfig):
         raise TypeError("a config is no mapping")
     return node
-
-
-def _outcome(result: Any) -> Outcome:
-    known = {field.name for field in fields(Outcome)}
-    return Outcome(**{name: value for name, value in dict(result).items() if name in known})
 
 
 def _metrics(path: Path) -> Values:

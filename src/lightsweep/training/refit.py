@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, RandomSampler, SequentialSampler
 
-from lightsweep.config.resampling import is_reshuffled, val_seed_of_trial
+from lightsweep.config.resampling import fold_folder, is_reshuffled, n_folds_of, settings_of_fold, val_seed_of_trial
 from lightsweep.errors import USER_ERRORS
 from lightsweep.failures import TrialStoppedError, full_disk, in_one_line
 from lightsweep.model.construction import build_data_and_model
@@ -100,6 +100,8 @@ def _as_in_the_trial(cfg: DictConfig) -> tuple[DictConfig, L.LightningModule, An
     cfg.refit = False  # `data.refit`, and what else follows it
     if is_reshuffled(cfg):
         cfg.data.val_seed = val_seed_of_trial(HydraConfig.get().job.num)
+    if n_folds_of(cfg) > 1:
+        cfg.data.update(settings_of_fold(0))
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     data, model = build_data_and_model(cfg)
     return cfg, model, data
@@ -128,12 +130,16 @@ def _is_limited(trainer: L.Trainer, loader: Any) -> bool:
 
 
 def best_checkpoint() -> Path | None:
-    """Return the checkpoint of the best trial, whose number is that of the refit's job; None outside a search."""
+    """Return the checkpoint of the best trial, whose number is that of the refit's job; None outside a search.
+
+    Of a trial with several folds it is that of the first.
+    """
     folder = folder_of_search()
     if folder is None:
         return None
-    path = folder / str(HydraConfig.get().job.num) / "checkpoints" / "best.ckpt"
-    return path if path.is_file() else None
+    trial = folder / str(HydraConfig.get().job.num)
+    paths = (of / "checkpoints" / "best.ckpt" for of in (trial, fold_folder(trial, 0)))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _load(checkpoint: Path, model: L.LightningModule) -> int:

@@ -76,15 +76,20 @@ def current_study() -> optuna.Study | None:
     )
 
 
-def current_trial(*, device: str, index: int | None) -> optuna.Trial | None:
-    """Return the trial that this job runs, None outside a search. The number of the job is that of the trial.
-
-    Record on it which process runs it, and on which device: torch's type and index of it.
-    """
+def job_trial() -> optuna.Trial | None:
+    """Return the trial that this job runs, None outside a search. The number of the job is that of the trial."""
     study = current_study()
-    if study is None:
+    return None if study is None else trial_of(study, HydraConfig.get().job.num)
+
+
+def current_trial(*, device: str, index: int | None) -> optuna.Trial | None:
+    """Return the trial of `job_trial`, and record on it which process runs it, and on which device.
+
+    That is torch's type and index of it.
+    """
+    trial = job_trial()
+    if trial is None:
         return None
-    trial = trial_of(study, HydraConfig.get().job.num)
     if is_worker():
         trial.set_user_attr(OWNER, owner_here().to_record())
     trial.set_user_attr(DEVICE, device_name(device, index=index))

@@ -1,10 +1,13 @@
 """The result of a job, as plain data that any launcher can transfer."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
 
 from lightsweep.failures import Kind
 
 ALL_ROWS = "training + validation data"
+TOLERANCE = 0.05  # of the range of the values of a training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +21,9 @@ class Outcome:
     means that the fit was stopped and can go on from its last checkpoint. Only a refit has `test_metrics`, which are
     empty if it could not be tested, the 95 % `test_intervals` of some of them, and `trained_on`, the rows in words.
     `refit_failed` is the reason why it failed, if its model is the best trial's checkpoint.
+
+    With several folds `value` is the mean of `fold_values`, the epochs are those of all, `n_params` of one model, and
+    `best_epoch` is unknown. `refit_epochs` are the epochs of a refit, see `n_epochs_to_refit`.
     """
 
     monitor: str = ""
@@ -34,6 +40,14 @@ class Outcome:
     test_intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     trained_on: str = ""
     refit_failed: str | None = None
+    refit_epochs: int | None = None
+    fold_values: list[float] = field(default_factory=list)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Return the outcome of a `result.yaml`; keys of other versions are left out."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in record.items() if name in known})
 
     @property
     def status(self) -> str:
@@ -58,6 +72,9 @@ class Outcome:
         if self.test_metrics is not None:
             metrics = ", ".join(self._metric(name, value) for name, value in sorted(self.test_metrics.items()))
             return f"{metrics or 'not tested,'} after {self.n_epochs} epochs on {self.trained_on}"
+        if self.fold_values:
+            spread = f", {min(self.fold_values):.4f} to {max(self.fold_values):.4f}"
+            return f"{self.monitor} {self.value:.4f}, the mean of {len(self.fold_values)} folds{spread}"
         return f"{self.monitor} {self.value:.4f} at epoch {self.best_epoch} of {self.n_epochs} (counted from 0)"
 
     def _metric(self, name: str, value: float) -> str:
@@ -65,3 +82,17 @@ class Outcome:
             return f"{name} {value:.4f}"
         low, high = self.test_intervals[name]
         return f"{name} {value:.4f} (95 % interval {low:.4f} to {high:.4f})"
+
+
+def n_epochs_to_refit(values: Mapping[int, float], *, best_epoch: int) -> int:
+    """Return the number of epochs up to the last one that was as good as the best, within `TOLERANCE`.
+
+    Over a few hundred validation rows it is chance which of nearly equal epochs is the best, and after an early one the
+    model would be left half trained. An epoch that is clearly worse, because the model overfits, is not reached.
+    `values` are those of the validations by their epochs.
+    """
+    if best_epoch not in values:
+        return best_epoch + 1
+    best = values[best_epoch]
+    tolerance = TOLERANCE * max(abs(value - best) for value in values.values())
+    return 1 + max(epoch for epoch, value in values.items() if abs(value - best) <= tolerance)

@@ -11,6 +11,8 @@ FAIL_REASON = "fail_reason"
 FAIL_KIND = "fail_kind"
 FEASIBILITY = "feasibility"  # an Optuna constraint, which a value above 0 violates
 
+N_FOLDS = "n_folds"  # of a trial that trains a model on each of several folds
+
 STATUSES = ("complete", "pruned", "infeasible", "failed")
 
 
@@ -40,6 +42,15 @@ def reason_of(trial: FrozenTrial) -> str:
 def epochs_of(trial: FrozenTrial) -> tuple[int | None, int | None]:
     """Return how many epochs were trained, of how many; None if it is not known."""
     return _count(trial.user_attrs.get("n_epochs")), _count(trial.user_attrs.get("max_epochs"))
+
+
+def step_of(trial: FrozenTrial) -> str:
+    """Return what the steps of the reported values are: epochs, or folds."""
+    return "epoch" if n_folds_of(trial) is None else "fold"
+
+
+def n_folds_of(trial: FrozenTrial) -> int | None:
+    return _count(trial.user_attrs.get(N_FOLDS))
 
 
 def _count(value: Any) -> int | None:
