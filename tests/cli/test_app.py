@@ -52,10 +52,11 @@ def test_similar_keys_are_suggested_for_an_unknown_one(key: str, closest: list[s
     assert closest_keys(key, ["model", "model.n_layers", "optimizer.lr", "data.batch_size"])[:1] == closest
 
 
-def test_a_reader_that_closes_the_output_causes_no_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("run", ["run_app(main)", "with exits_on_error(): main()"])
+def test_a_reader_that_closes_the_output_causes_no_error(run: str, tmp_path: Path) -> None:
     code = (
-        "from lightsweep.cli.app import run_app\ndef main():\n"
-        "    while True: print('a line of a long text')\nrun_app(main)"
+        "from lightsweep.cli.app import run_app\nfrom lightsweep.errors import exits_on_error\ndef main():\n"
+        f"    while True: print('a line of a long text')\n{run}"
     )
     command = f'{sys.executable} -c "{code}" | head -1; exit ${{PIPESTATUS[0]}}'
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)

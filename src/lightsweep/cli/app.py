@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import re
-import select
 import shutil
 import sys
 import traceback
@@ -21,7 +20,7 @@ from omegaconf import DictConfig
 from lightsweep.config.command_line import expand_arguments
 from lightsweep.config.suggestions import message_of
 from lightsweep.config.targets import check_user_targets
-from lightsweep.errors import USER_ERRORS, ConfigError
+from lightsweep.errors import USER_ERRORS, ConfigError, exit_if_stdout_is_closed
 from lightsweep.interrupt import Interrupted, exit_on_signals, interruptible
 from lightsweep.storage.password import hide_in_arguments
 from lightsweep.trial.outcome import Outcome
@@ -55,10 +54,8 @@ def run_app(main: Callable[[], Any]) -> None:
         print(interrupted, file=sys.stderr)
         sys.exit(interrupted.exit_code)
     except BrokenPipeError:
-        if not _stdout_is_closed():
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes the rest when it exits
-        sys.exit(1)
+        exit_if_stdout_is_closed()
+        raise
     except (HydraException, OSError, RuntimeError, TypeError, ValueError) as error:
         message = _message_of_hydra(error)
         if full_error or message is None:
@@ -100,16 +97,6 @@ def asks_for_search(arguments: Sequence[str]) -> bool:
     chosen = any(re.fullmatch(r"hparams_search=(?!null$).+", argument) for argument in arguments)
     modes = [a for a in arguments if a.startswith(("-", "hydra.mode=")) and a.split("=")[0] not in CONFIG_FLAGS]
     return chosen and not modes
-
-
-def _stdout_is_closed() -> bool:
-    """True if the reader of the output has closed it, as `head` does."""
-    output = select.poll()
-    try:
-        output.register(sys.stdout, 0)
-    except (OSError, ValueError):  # stdout is not a file
-        return False
-    return bool(output.poll(0))
 
 
 def handle_failures(task: Callable[[DictConfig], Outcome]) -> Callable[[DictConfig], Outcome]:
