@@ -85,5 +85,9 @@ def test_the_trainings_that_confirm_the_best_trials_have_a_line_of_their_own(set
     without = estimate(dry_run("only", s_per_batch=1, n_batches=1), settings=settings)
     with_confirm = replace(without, n_confirm=20)
     assert "confirm" not in without.lines(Path())
+    _, search_s = without.search_seconds() or (0.0, 0.0)
+    limited = replace(settings, timeout=search_s + 1)
+    assert without.timeout_warnings(limited) == []
+    assert [text.endswith("are confirmed.") for text in with_confirm.timeout_warnings(limited)] == [True]
     assert with_confirm.lines(Path())["confirm"].endswith("for up to 20 trainings after it")
     assert with_confirm.disk_bytes() - without.disk_bytes() == 20 * without.folder_bytes

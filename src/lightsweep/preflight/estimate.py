@@ -106,6 +106,7 @@ class Estimate:
             return []
         _, trial_s = self.seconds_per_trial
         _, search_s = self.search_seconds() or (0.0, 0.0)
+        _, confirm_s = self._seconds_of(self.n_confirm) or (0.0, 0.0)
         warnings = []
         if settings.trial_timeout is not None and trial_s > settings.trial_timeout:
             warnings.append(
@@ -115,6 +116,10 @@ class Estimate:
         if settings.timeout is not None and search_s > settings.timeout:
             warnings.append(
                 f"note: hydra.sweeper.timeout of {settings.timeout:g} s may end the search before all trials are run."
+            )
+        elif settings.timeout is not None and search_s + confirm_s > settings.timeout:
+            warnings.append(
+                f"note: hydra.sweeper.timeout of {settings.timeout:g} s may end before the best trials are confirmed."
             )
         return warnings
 
