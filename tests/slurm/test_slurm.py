@@ -181,11 +181,12 @@ def test_a_trial_whose_job_is_preempted_goes_on_in_another_job(
 def test_a_trial_longer_than_the_time_limit_of_its_job_ends_in_another_job(
     slurm: dict[str, str], tmp_path: Path
 ) -> None:
-    options = ("hydra.sweeper.n_trials=1", "trainer.max_epochs=4", "hydra.launcher.timeout_min=1")
-    search = start(*SLURM, *SLEEPY, *options, cwd=tmp_path, SLEEP_S="20", **slurm)
-    search.communicate(timeout=300)
-    assert search.returncode == 0
-    check_that_the_trial_was_resumed(tmp_path, n_epochs=4)
+    # Slurm may send the signal a minute too early; with a limit of one minute that would be before the job has begun.
+    options = ("hydra.sweeper.n_trials=1", "trainer.max_epochs=5", "hydra.launcher.timeout_min=2")
+    search = start(*SLURM, *SLEEPY, *options, cwd=tmp_path, SLEEP_S="25", **slurm)
+    _, err = search.communicate(timeout=400)
+    assert search.returncode == 0, err
+    check_that_the_trial_was_resumed(tmp_path, n_epochs=5)
 
 
 @pytest.mark.long
