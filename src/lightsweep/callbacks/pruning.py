@@ -19,6 +19,7 @@ from lightsweep.model.objectives import check_monitor
 from lightsweep.trial.context import audited_share, current_trial, folder_of_search, pruner_settings
 from lightsweep.trial.driver import restore_sigterm_handler
 from lightsweep.trial.pruner import AUDITED, is_audited
+from lightsweep.trial.status import SECONDS_PER_EPOCH
 from lightsweep.trial.stop import StopCheck
 from lightsweep.trial.time_limit import check_time
 
@@ -60,6 +61,8 @@ class PruningCallback(Callback):
         self._epoch_value: float | None = None
         self._metrics_before: dict[str, Tensor] = {}
         self._next_check_s = 0.0
+        self._start_s = 0.0  # of this fit, which began with `_first_epoch`
+        self._first_epoch = 0
         self._stop_check: StopCheck | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -78,6 +81,7 @@ class PruningCallback(Callback):
             raise ConfigError(f"no validation would run, so {self.monitor} would have no value: {reason}.")
         if self.trial is not None:
             restore_sigterm_handler()
+        self._start_s, self._first_epoch = time.monotonic(), trainer.current_epoch
 
     def on_train_batch_end(self, *_: Any) -> None:
         self._check_limits()
@@ -130,6 +134,8 @@ class PruningCallback(Callback):
             self.trial.set_user_attr(AUDITED, {"epoch": epoch, "value": value, "reason": reason})
             log.info("Would be pruned, and runs on to audit the pruner: %s", reason)
             return
+        seconds = (time.monotonic() - self._start_s) / (epoch + 1 - self._first_epoch)
+        self.trial.set_user_attr(SECONDS_PER_EPOCH, seconds)
         self.pruned = reason
         log.info("Pruned: %s", reason)
         stop_fit(trainer)

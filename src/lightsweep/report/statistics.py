@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from lightsweep.report.formatting import format_duration
 from lightsweep.trial.pruner import AUDITED
-from lightsweep.trial.status import FAIL_KIND, STATUSES, epochs_of, is_feasible, status_of
+from lightsweep.trial.status import FAIL_KIND, STATUSES, epochs_of, is_feasible, seconds_per_epoch_of, status_of
 
 Z = 1.96  # the normal 97.5 % quantile
 
@@ -52,7 +52,7 @@ class StudyStatistics:
         if status == "pruned":
             n_saved = max(0, (max_epochs or 0) - n_epochs)
             self.epochs_saved += n_saved
-            self.seconds_saved += n_saved * _seconds_per_epoch(trial, n_epochs)
+            self.seconds_saved += n_saved * seconds_per_epoch_of(trial)
         if status != "complete" or not is_feasible(trial):
             return
         if self._is_better(trial, self.best):
@@ -94,11 +94,6 @@ class StudyStatistics:
             words = audit_in_words(self.audited, self._best_of_others, direction=self.direction)
             overview["Audit of pruning"] = words
         return overview
-
-
-def _seconds_per_epoch(trial: FrozenTrial, n_epochs: int) -> float:
-    """Estimate it by the time of the whole trial, which includes its start and its end."""
-    return trial.duration.total_seconds() / n_epochs if trial.duration and n_epochs else 0.0
 
 
 def wilson_interval(k: int, n: int) -> tuple[float, float]:

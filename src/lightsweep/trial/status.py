@@ -3,12 +3,14 @@
 Another tool may have written the study, with user attributes of any type under the same names.
 """
 
+import math
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 FAIL_REASON = "fail_reason"
 FAIL_KIND = "fail_kind"
+SECONDS_PER_EPOCH = "seconds_per_epoch"  # of a pruned trial
 FEASIBILITY = "feasibility"  # an Optuna constraint, which a value above 0 violates
 
 STATUSES = ("complete", "pruned", "infeasible", "failed")
@@ -40,6 +42,12 @@ def reason_of(trial: FrozenTrial) -> str:
 def epochs_of(trial: FrozenTrial) -> tuple[int | None, int | None]:
     """Return how many epochs were trained, of how many; None if it is not known."""
     return _count(trial.user_attrs.get("n_epochs")), _count(trial.user_attrs.get("max_epochs"))
+
+
+def seconds_per_epoch_of(trial: FrozenTrial) -> float:
+    """Return how long the epochs of a pruned trial took on average, 0 if it was not measured."""
+    seconds = trial.user_attrs.get(SECONDS_PER_EPOCH)
+    return float(seconds) if isinstance(seconds, int | float) and 0 < seconds < math.inf else 0.0
 
 
 def _count(value: Any) -> int | None:
