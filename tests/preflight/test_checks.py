@@ -114,6 +114,7 @@ BAD_SEARCHES = {
     "model.hidden_size=glob(*)": "List the choices, such as optimizer=choice(adam,sgd).",
     "data.fold=5": "data.fold is 5, but data.n_folds is 5.",
     "data.resampling=shuffle": "data.resampling is 'shuffle'; it must be holdout or reshuffle.",
+    "hydra/sweeper/pruner=wilcoxon": "data.resampling is holdout, whose steps are epochs. Set data.resampling=kfold",
     "logger=choice(csv,wandbb)": "Could not find 'logger/wandbb'",
 }
 

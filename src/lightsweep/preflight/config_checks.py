@@ -17,6 +17,7 @@ from lightsweep.search.space import group_names
 
 OVERRIDE_ERRORS = (CompactHydraException, OmegaConfBaseException, ValueError)  # Hydra's errors for a wrong override
 ONE_PROCESS_STRATEGIES = ("auto", "single_device")
+PRUNER_OF_FOLDS = "optuna.pruners.WilcoxonPruner"
 
 
 def config_problems(request: Request, *, config_loader: ConfigLoader, config: DictConfig) -> list[str]:
@@ -98,6 +99,7 @@ class _ConfigChecker:
             yield f"the search space: {problem}" if problem.startswith(searched) else problem
         yield from search_problems_of(cfg)
         yield from _several_processes(cfg)
+        yield from _steps_are_no_folds(cfg)
         self.compared.append(compared_values(cfg))
 
     def _rejections(self, groups: Sequence[str], sample: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
@@ -143,6 +145,17 @@ def _is_same(expected: Any, actual: Any) -> bool:
 
 def _with_type(value: Any) -> str:
     return f"{value!r} ({type(value).__name__})"
+
+
+def _steps_are_no_folds(cfg: DictConfig) -> list[str]:
+    resampling = OmegaConf.select(cfg, "data.resampling", default="holdout")
+    if OmegaConf.select(cfg, "hydra.sweeper.pruner._target_") != PRUNER_OF_FOLDS or resampling == "kfold":
+        return []
+    return [
+        f"hydra.sweeper.pruner is a WilcoxonPruner, which compares trials fold by fold, but data.resampling is"
+        f" {resampling}, whose steps are epochs. Set data.resampling=kfold, or choose another pruner:"
+        " hydra/sweeper/pruner=median."
+    ]
 
 
 def _several_processes(cfg: DictConfig) -> list[str]:
