@@ -21,7 +21,16 @@ from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lightsweep.pruners.replay import MAX_TRIALS, Replay, as_recorded, max_epochs_of, recorded_trials, replay
+from lightsweep.pruners.replay import (
+    MAX_STEPS,
+    MAX_TRIALS,
+    MAX_VALUES,
+    Replay,
+    as_recorded,
+    max_epochs_of,
+    recorded_trials,
+    replay,
+)
 
 MAXIMIZE, MINIMIZE = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
 MEDIAN = MedianPruner(n_startup_trials=2)
@@ -107,10 +116,10 @@ def test_a_pruner_is_judged_by_the_recorded_curves(
     best_left: int | None,
     direction: StudyDirection,
 ) -> None:
-    if direction == MINIMIZE:
-        if isinstance(pruner, ThresholdPruner):
-            pytest.skip("a threshold has no direction")
+    if direction == MINIMIZE and not isinstance(pruner, ThresholdPruner):  # a threshold has no direction
         curves = [tuple(-value for value in curve) for curve in curves]
+    elif isinstance(pruner, ThresholdPruner):
+        direction = MAXIMIZE
     result = replayed(study_of(*curves), pruner, direction)
     assert numbers(result) == expected
     assert (result.best and result.best.number, result.best_left and result.best_left.number) == (best, best_left)
@@ -152,8 +161,15 @@ def test_of_a_study_of_another_tool_the_longest_curve_is_what_was_planned() -> N
 def test_the_first_trials_of_a_large_study_are_replayed() -> None:
     few = study_of(*[GOOD] * (MAX_TRIALS + 1))
     assert [each.trial.number for each in recorded_trials(few)] == list(range(MAX_TRIALS))
-    long = [create_trial(value=1.0, intermediate_values=dict.fromkeys(range(9_000), 1.0)) for _ in range(3)]
-    assert len(recorded_trials(long)) == 1
+    long = study_of(*[[0.5] * MAX_STEPS] * 60, n_planned=MAX_STEPS)
+    assert len(recorded_trials(long)) == MAX_VALUES / MAX_STEPS
+
+
+def test_of_long_curves_the_same_steps_and_the_last_one_are_replayed() -> None:
+    trials = study_of([0.5] * 1000, [0.5] * 998, [], n_planned=1000)
+    curves = [[step for step, _ in each.curve] for each in recorded_trials(trials)]
+    assert curves == [[*range(0, 1000, 5), 999], [*range(0, 1000, 5), 997], []]
+    assert as_recorded(recorded_trials(trials), direction=MAXIMIZE).epochs == 3000
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])

@@ -99,7 +99,7 @@ class _ConfigChecker:
             yield f"the search space: {problem}" if problem.startswith(searched) else problem
         yield from search_problems_of(cfg)
         yield from _several_processes(cfg)
-        yield from _steps_are_no_folds(cfg)
+        yield from steps_are_no_folds(cfg)
         self.compared.append(compared_values(cfg))
 
     def _rejections(self, groups: Sequence[str], sample: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
@@ -147,7 +147,8 @@ def _with_type(value: Any) -> str:
     return f"{value!r} ({type(value).__name__})"
 
 
-def _steps_are_no_folds(cfg: DictConfig) -> list[str]:
+def steps_are_no_folds(cfg: DictConfig) -> list[str]:
+    """Return the problem if the pruner compares folds, but the steps of a trial are epochs."""
     resampling = OmegaConf.select(cfg, "data.resampling", default="holdout")
     if OmegaConf.select(cfg, "hydra.sweeper.pruner._target_") != PRUNER_OF_FOLDS or resampling == "kfold":
         return []

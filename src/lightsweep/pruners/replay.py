@@ -5,7 +5,7 @@ trial ends before another one starts if it did so then; what trials reported at 
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,6 +19,7 @@ from lightsweep.trial.status import epochs_of, is_feasible, status_of
 
 MAX_TRIALS = 500  # of a study; a pruner looks at all former trials each time, so the time grows as their square
 MAX_VALUES = 10_000
+MAX_STEPS = 200  # of all curves; a longer one is thinned out, because a report takes longer the more came before it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,9 @@ def max_epochs_of(trials: Sequence[FrozenTrial]) -> int:
 def recorded_trials(trials: Sequence[FrozenTrial]) -> list[RecordedTrial]:
     """Return the finished trials by their start: the first ones, if there are too many to replay them quickly."""
     longest = max_epochs_of(trials)
-    finished = [_recorded(trial, longest=longest) for trial in trials if trial.state.is_finished()]
+    steps = sorted({step for trial in trials for step in trial.intermediate_values})
+    kept = set(steps[:: -(-len(steps) // MAX_STEPS) or 1])
+    finished = [_recorded(trial, longest=longest, steps=kept) for trial in trials if trial.state.is_finished()]
     finished.sort(key=lambda recorded: (recorded.start, recorded.trial.number))
     n_values = 0
     for n, recorded in enumerate(finished):
@@ -96,11 +99,12 @@ def recorded_trials(trials: Sequence[FrozenTrial]) -> list[RecordedTrial]:
     return finished
 
 
-def _recorded(trial: FrozenTrial, *, longest: int) -> RecordedTrial:
+def _recorded(trial: FrozenTrial, *, longest: int, steps: Set[int]) -> RecordedTrial:
     n_epochs, max_epochs = epochs_of(trial)
     n_trained = max(n_epochs or 0, -1 if trial.last_step is None else trial.last_step + 1)
     n_planned = max(n_trained, longest if max_epochs is None else max_epochs)
-    curve = sorted(trial.intermediate_values.items())
+    values = trial.intermediate_values
+    curve = [(step, values[step]) for step in sorted(values) if step in steps or step == trial.last_step]
     if status_of(trial) != "pruned":
         n_planned = n_trained
     return RecordedTrial(trial=trial, curve=curve, n_trained=n_trained, n_planned=n_planned)
