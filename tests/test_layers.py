@@ -24,6 +24,7 @@ LAYERS = (
     ("callbacks", "logger", "trainer"),
     ("model",),
     ("data",),
+    ("pruners",),
     ("trial",),
     ("storage",),
     ("sweeper.config", "launcher.config"),

@@ -24,6 +24,7 @@ from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind, TrialStoppedError, TrialTimeoutError
 from lightsweep.model.module import MLPModule
+from lightsweep.trial.status import seconds_per_epoch_of
 from lightsweep.trial.stop import clear_stop_request, request_stop
 from lightsweep.trial.time_limit import lift_time_limit, limit_time
 from tests.callbacks.scripted import N_BATCHES, Phases, Scripted, batches, fit
@@ -121,6 +122,7 @@ def test_a_fit_reports_each_epoch_and_ends_when_the_pruner_says_so(
     assert (pruning.pruned is not None) is is_pruned
     assert pruning.failed is None
     assert (pruning.best_value, pruning.best_epoch) == (max(reported.values()), max(reported))
+    assert (seconds_per_epoch_of(pruning.trial.study.trials[0]) > 0) is is_pruned
 
 
 def test_a_pruned_fit_ends_like_any_other_and_its_last_epoch_has_a_checkpoint(tmp_path: Path, train: Train) -> None:

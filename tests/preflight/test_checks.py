@@ -17,11 +17,12 @@ from optuna.distributions import CategoricalDistribution
 from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.errors import ConfigError, format_errors
 from lightsweep.preflight.checks import check_search
+from lightsweep.preflight.config_checks import steps_are_no_folds
 from lightsweep.search.study import record_fingerprint
 from lightsweep.storage.storage import open_storage
 from lightsweep.sweeper.search import Search
 from tests.command import ROOT
-from tests.conftest import CONF
+from tests.conftest import CONF, Compose
 from tests.search.spaces import ROUND_TRIPS
 
 Check = Callable[..., None]
@@ -114,6 +115,7 @@ BAD_SEARCHES = {
     "model.hidden_size=glob(*)": "List the choices, such as optimizer=choice(adam,sgd).",
     "data.fold=5": "data.fold is 5, but data.n_folds is 5.",
     "data.resampling=shuffle": "data.resampling is 'shuffle'; it must be holdout, reshuffle or kfold.",
+    "hydra/sweeper/pruner=wilcoxon": "data.resampling is holdout, whose steps are epochs. Set data.resampling=kfold",
     "logger=choice(csv,wandbb)": "Could not find 'logger/wandbb'",
 }
 
@@ -127,6 +129,14 @@ def test_an_invalid_search_is_rejected_before_anything_is_written(argument: str,
     except Exception as error:  # noqa: BLE001  (Hydra's own error, raised before the sweeper runs)
         message = str(error)
     assert sentence in message
+
+
+def test_the_pruner_of_folds_is_accepted_with_folds(composed: Compose) -> None:
+    overrides = ("hparams_search=mlp", "hydra/sweeper/pruner=wilcoxon")
+    [problem] = steps_are_no_folds(composed(*overrides))
+    assert problem.startswith("hydra.sweeper.pruner is a WilcoxonPruner")
+    assert steps_are_no_folds(composed(*overrides, "data.resampling=kfold")) == []
+    assert steps_are_no_folds(composed("hparams_search=mlp")) == []
 
 
 @pytest.mark.parametrize(

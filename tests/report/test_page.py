@@ -28,6 +28,7 @@ SPACE: dict[str, BaseDistribution] = {
     "optimizer.lr": FloatDistribution(1e-5, 1, log=True),
 }
 STATES = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
+EPOCHS = {"n_epochs": 3, "max_epochs": 3}
 FIGURES = {"history", "curves", "importances", "parallel", "slices", "timeline"}
 
 
@@ -296,6 +297,25 @@ def test_durations_are_readable(seconds: float, text: str, tmp_path: Path) -> No
     html = report(make_study([trial]), tmp_path)
     assert f"<td>{text}</td>" in section(html, "trials")
     assert figure_of(html, "timeline")["data"][0]["customdata"] == [text]
+
+
+def test_the_table_of_pruners_shows_what_each_would_have_done(tmp_path: Path) -> None:
+    """Six trials of three epochs, the last of them the best one at the end but not at the start."""
+    heights = [0.6, 0.7, 0.8, 0.65, 0.75]
+    trials = [
+        create_trial(value=height, intermediate_values={0: height, 1: height, 2: height}, user_attrs=EPOCHS)
+        for height in heights
+    ]
+    trials.append(create_trial(value=0.9, intermediate_values={0: 0.1, 1: 0.2, 2: 0.9}, user_attrs=EPOCHS))
+    html = section(report(make_study(trials), tmp_path), "pruners")
+    rows = [re.findall("<td>(.*?)</td>", row) for row in html.split("</tr>")[1:-1]]
+    by_name = {row[0]: row[1:] for row in rows}
+    assert by_name["this search"] == ["0", "0 of 18 (0%)", "kept (5)", "0.9", ""]
+    assert by_name["none"] == by_name["this search"]
+    assert by_name["median"] == ["1", "2 of 18 (11%)", "lost (5)", "0.8", ""]
+    assert by_name["threshold"] == by_name["none"]  # its warm-up is an epoch, and 0.2 is its limit
+    assert set(by_name) > {"percentile", "successive_halving", "hyperband", "patient"}
+    assert "curves of all 6 trials" in html
 
 
 def test_report_of_a_thousand_trials_is_limited_in_size(tmp_path: Path) -> None:

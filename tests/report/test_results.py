@@ -5,7 +5,15 @@ from pathlib import Path
 import optuna
 import pytest
 
-from lightsweep.report.results import RESULTS, TABLE, Results, read_refit_record, read_results, refit_record
+from lightsweep.report.results import (
+    RESULTS,
+    TABLE,
+    Results,
+    read_record,
+    read_refit_record,
+    read_results,
+    refit_record,
+)
 from lightsweep.report.statistics import StudyStatistics
 from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.params import VAL_SEED
@@ -42,6 +50,19 @@ def test_the_command_repeats_a_trial_on_its_own_validation_rows(tmp_path: Path) 
     of_its_own, as_all = map(results.command, study.trials)
     assert of_its_own.endswith(" data.val_seed=8 hydra.mode=RUN")
     assert "val_seed" not in as_all
+
+
+def test_the_results_hold_what_pruning_saved(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    results = results_of(study, tmp_path)
+    attrs = {"n_epochs": 2, "max_epochs": 5, "seconds_per_epoch": 0.25}
+    for n_trials, saved in enumerate([(3, 0.8), (6, 1.5)]):
+        assert ("epochs_saved" in read_record(tmp_path)) == (n_trials > 0)
+        study.add_trial(optuna.create_trial(state=optuna.trial.TrialState.PRUNED, user_attrs=attrs))
+        results.sync(study)
+        results.write()
+        record = read_record(tmp_path)
+        assert (record["epochs_saved"], record["seconds_saved"]) == saved
 
 
 def test_the_record_of_a_refit_is_read_back(tmp_path: Path) -> None:

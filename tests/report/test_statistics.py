@@ -1,5 +1,7 @@
 """Counts, epochs and the best of the finished trials."""
 
+from typing import Any
+
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
@@ -9,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from lightsweep.report.statistics import StudyStatistics
 
 
-def finished(number: int, value: float | None, state: TrialState = TrialState.COMPLETE, **attrs: int) -> FrozenTrial:
+def finished(number: int, value: float | None, state: TrialState = TrialState.COMPLETE, **attrs: Any) -> FrozenTrial:
     trial = optuna.trial.create_trial(
         state=state, value=value, params={"x": 0.5}, distributions={"x": FloatDistribution(0, 1)}, user_attrs=attrs
     )
@@ -48,3 +50,23 @@ def test_pruned_and_failed_trials_are_counted_but_never_the_best() -> None:
     assert statistics.best.number == 2
     assert statistics.counts == {"complete": 1, "pruned": 1, "infeasible": 0, "failed": 1}
     assert (statistics.epochs_run, statistics.epochs_saved) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.5, "5 of 14 epochs, about 2.5 s of training"),
+        (30, "5 of 14 epochs, about 2 min 30 s of training"),
+        (None, "5 of 14 epochs"),  # of an earlier version, which did not measure them
+        ("fast", "5 of 14 epochs"),
+        (float("nan"), "5 of 14 epochs"),
+    ],
+)
+def test_the_seconds_saved_are_those_of_the_trials_own_epochs(seconds: Any, text: str) -> None:
+    trials = [
+        finished(0, 0.1, n_epochs=5, max_epochs=5),
+        finished(1, 0.2, TrialState.PRUNED, n_epochs=2, max_epochs=5, seconds_per_epoch=seconds),
+        finished(2, 0.3, TrialState.PRUNED, n_epochs=2, max_epochs=4, seconds_per_epoch=seconds),
+    ]
+    statistics = StudyStatistics.of(trials, direction=StudyDirection.MAXIMIZE)
+    assert statistics.overview("val/acc")["Saved by pruning"] == text

@@ -17,6 +17,7 @@ from lightsweep.failures import Kind, TrialStoppedError
 from lightsweep.model.objectives import check_monitor
 from lightsweep.trial.context import current_trial, folder_of_search
 from lightsweep.trial.driver import restore_sigterm_handler
+from lightsweep.trial.status import SECONDS_PER_EPOCH
 from lightsweep.trial.stop import StopCheck
 from lightsweep.trial.time_limit import check_time
 
@@ -58,6 +59,8 @@ class PruningCallback(Callback):
         self._epoch_value: float | None = None
         self._metrics_before: dict[str, Tensor] = {}
         self._next_check_s = 0.0
+        self._start_s = 0.0  # of this fit, which began with `_first_epoch`
+        self._first_epoch = 0
         self._stop_check: StopCheck | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -76,6 +79,7 @@ class PruningCallback(Callback):
             raise ConfigError(f"no validation would run, so {self.monitor} would have no value: {reason}.")
         if self.trial is not None:
             restore_sigterm_handler()
+        self._start_s, self._first_epoch = time.monotonic(), trainer.current_epoch
 
     def on_train_batch_end(self, *_: Any) -> None:
         self._check_limits()
@@ -122,6 +126,8 @@ class PruningCallback(Callback):
         elif value is not None and self.reports:
             self.pruned = reason_to_prune(self.trial, step=trainer.current_epoch, value=value, monitor=self.monitor)
             if self.pruned:
+                seconds = (time.monotonic() - self._start_s) / (self.n_epochs - self._first_epoch)
+                self.trial.set_user_attr(SECONDS_PER_EPOCH, seconds)
                 stop_fit(trainer)
 
     def _check_limits(self) -> None:

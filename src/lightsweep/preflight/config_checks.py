@@ -8,7 +8,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lightsweep.config.resampling import search_problems_of
+from lightsweep.config.resampling import KFOLD, search_problems_of
 from lightsweep.config.suggestions import keys_of, message_of
 from lightsweep.config.validation import problems_of
 from lightsweep.preflight.comparable import compared_values, comparison_problems
@@ -17,6 +17,7 @@ from lightsweep.search.space import group_names
 
 OVERRIDE_ERRORS = (CompactHydraException, OmegaConfBaseException, ValueError)  # Hydra's errors for a wrong override
 ONE_PROCESS_STRATEGIES = ("auto", "single_device")
+PRUNER_OF_FOLDS = "optuna.pruners.WilcoxonPruner"
 
 
 def config_problems(request: Request, *, config_loader: ConfigLoader, config: DictConfig) -> list[str]:
@@ -98,6 +99,7 @@ class _ConfigChecker:
             yield f"the search space: {problem}" if problem.startswith(searched) else problem
         yield from search_problems_of(cfg)
         yield from _several_processes(cfg)
+        yield from steps_are_no_folds(cfg)
         self.compared.append(compared_values(cfg))
 
     def _rejections(self, groups: Sequence[str], sample: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
@@ -143,6 +145,18 @@ def _is_same(expected: Any, actual: Any) -> bool:
 
 def _with_type(value: Any) -> str:
     return f"{value!r} ({type(value).__name__})"
+
+
+def steps_are_no_folds(cfg: DictConfig) -> list[str]:
+    """Return the problem if the pruner compares folds, but the steps of a trial are epochs."""
+    resampling = OmegaConf.select(cfg, "data.resampling", default="holdout")
+    if OmegaConf.select(cfg, "hydra.sweeper.pruner._target_") != PRUNER_OF_FOLDS or resampling == KFOLD:
+        return []
+    return [
+        f"hydra.sweeper.pruner is a WilcoxonPruner, which compares trials fold by fold, but data.resampling is"
+        f" {resampling}, whose steps are epochs. Set data.resampling=kfold, or choose another pruner:"
+        " hydra/sweeper/pruner=median."
+    ]
 
 
 def _several_processes(cfg: DictConfig) -> list[str]:

@@ -26,6 +26,7 @@ SECTIONS: dict[str, tuple[str, Callable[[StudySnapshot], str | Drawing]]] = {  #
     "parallel": ("Parallel coordinates", figures.parallel),
     "slices": ("Slices", figures.slices),
     "timeline": ("Timeline", figures.timeline),
+    "pruners": ("What other pruners would have done on this study", tables.pruners),
     "trials": ("Trials", tables.trials),
 }
 

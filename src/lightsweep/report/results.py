@@ -85,8 +85,12 @@ class Results:
 
     def _counts(self) -> dict[str, Any]:
         counts: dict[str, Any] = {"n_trials": {"finished": self.statistics.n_finished, **self.statistics.counts}}
-        kinds = self.statistics.failure_kinds
-        return {**counts, "failures": dict(kinds)} if kinds else counts
+        if kinds := self.statistics.failure_kinds:
+            counts["failures"] = dict(kinds)
+        if self.statistics.epochs_saved:
+            counts["epochs_saved"] = self.statistics.epochs_saved
+            counts["seconds_saved"] = round(self.statistics.seconds_saved, 1)
+        return counts
 
     def _best(self) -> dict[str, Any]:
         best = self.best

@@ -28,13 +28,14 @@ class StudySnapshot:
     direction: StudyDirection
     monitor: str
     step: str  # what the steps of the reported values are
+    study_name: str
 
     @classmethod
     def of(cls, study: optuna.Study, *, monitor: str, step: str = "epoch") -> "StudySnapshot":
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state in STATES]
         if any(n_folds_of(trial) for trial in trials):
             step = "fold"
-        return cls(trials=trials, direction=study.direction, monitor=monitor, step=step)
+        return cls(trials=trials, direction=study.direction, monitor=monitor, step=step, study_name=study.study_name)
 
     @cached_property
     def complete(self) -> list[FrozenTrial]:

@@ -7,14 +7,15 @@ from math import sqrt
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from lightsweep.report.formatting import format_duration
 from lightsweep.trial.pruner import AUDITED
-from lightsweep.trial.status import FAIL_KIND, STATUSES, epochs_of, is_feasible, status_of
+from lightsweep.trial.status import FAIL_KIND, STATUSES, epochs_of, is_feasible, seconds_per_epoch_of, status_of
 
 Z = 1.96  # the normal 97.5 % quantile
 
 
 class StudyStatistics:
-    """Trials by status, failures by kind, the best trial, and the epochs that pruning saved."""
+    """Trials by status, failures by kind, the best trial, and the epochs and seconds that pruning saved."""
 
     def __init__(self, *, direction: StudyDirection) -> None:
         self.direction = direction
@@ -25,6 +26,7 @@ class StudyStatistics:
         self._best_of_others: FrozenTrial | None = None
         self.epochs_run = 0
         self.epochs_saved = 0
+        self.seconds_saved = 0.0
 
     @classmethod
     def of(cls, trials: Iterable[FrozenTrial], *, direction: StudyDirection) -> "StudyStatistics":
@@ -48,7 +50,9 @@ class StudyStatistics:
         n_epochs = n_epochs or 0
         self.epochs_run += n_epochs
         if status == "pruned":
-            self.epochs_saved += max(0, (max_epochs or 0) - n_epochs)
+            n_saved = max(0, (max_epochs or 0) - n_epochs)
+            self.epochs_saved += n_saved
+            self.seconds_saved += n_saved * seconds_per_epoch_of(trial)
         if status != "complete" or not is_feasible(trial):
             return
         if self._is_better(trial, self.best):
@@ -84,7 +88,8 @@ class StudyStatistics:
         if self.best is not None:
             overview[f"Best {monitor}"] = f"{self.best.value:.4f} (trial {self.best.number})"
         if total := self.epochs_run + self.epochs_saved:
-            overview["Saved by pruning"] = f"{self.epochs_saved} of {total} epochs"
+            seconds = f", about {format_duration(self.seconds_saved)} of training" if self.seconds_saved else ""
+            overview["Saved by pruning"] = f"{self.epochs_saved} of {total} epochs{seconds}"
         if self.audited:
             words = audit_in_words(self.audited, self._best_of_others, direction=self.direction)
             overview["Audit of pruning"] = words

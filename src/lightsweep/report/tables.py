@@ -1,4 +1,4 @@
-"""The tables of the report, as HTML: the best hyperparameters and all trials."""
+"""The tables of the report, as HTML: the best hyperparameters, other pruners, and all trials."""
 
 from collections.abc import Sequence
 from html import escape
@@ -6,6 +6,8 @@ from html import escape
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from lightsweep.pruners.replay import Replay
+from lightsweep.pruners.replays import replay_options
 from lightsweep.report.formatting import format_duration, format_value
 from lightsweep.report.plotly_figure import note_html
 from lightsweep.report.snapshot import NothingToShowError, StudySnapshot, value_of
@@ -27,6 +29,51 @@ def best_params(snapshot: StudySnapshot) -> str:
     )
     note = note_html(f"Trial {best.number} reached {snapshot.monitor} {format_value(best.value)}{at_epoch}.")
     return f'{note}<div class="scroll"><table class="params">{rows}</table></div>'
+
+
+def pruners(snapshot: StudySnapshot) -> str:
+    """Return what the pruners that the user can choose would have done on the recorded curves."""
+    if not any(trial.intermediate_values for trial in snapshot.require_trials()):
+        raise NothingToShowError("No trial reported values while it ran, so there is no curve to replay.")
+    found = replay_options(snapshot.trials, direction=snapshot.direction, study_name=snapshot.study_name)
+    if not found.by_option:
+        raise NothingToShowError("No pruners were found: run the command in the folder that holds train.py and conf.")
+    header = [
+        "pruner",
+        "trials pruned",
+        f"{snapshot.step}s saved",
+        "best trial",
+        f"best {snapshot.monitor}",
+        "not known",
+    ]
+    named = {"this search": found.recorded, **found.by_option}
+    rows = [[name, *_pruner_cells(replay)] for name, replay in named.items()]
+    n_trials = found.recorded.n_trials
+    if n_trials == len(snapshot.trials):
+        which = f"all {n_trials:,} trials"
+    else:
+        which = f"the first {n_trials:,} of {len(snapshot.trials):,} trials"
+    note = (
+        f"A replay of the curves of {which}, with the settings of the config group. A trial that was pruned has its"
+        " curve only until then; for those not known the pruner would have let it go on, and nothing of them counts as"
+        " saved. After other results the sampler would have drawn other trials."
+    )
+    left_out = "".join(note_html(f"Not replayed: {name} ({reason}).") for name, reason in found.left_out.items())
+    return f"{note_html(note)}{_table(header, rows)}{left_out}"
+
+
+def _pruner_cells(replay: Replay) -> list[str]:
+    share = f" ({replay.epochs_saved / replay.epochs:.0%})" if replay.epochs else ""
+    saved = f"{'at least ' if replay.n_unknown else ''}{replay.epochs_saved:,} of {replay.epochs:,}{share}"
+    best = "none" if replay.best is None else f"{'lost' if replay.loses_best else 'kept'} ({replay.best.number})"
+    left = "none" if replay.best_left is None else format_value(replay.best_left.value)
+    return [f"{replay.n_pruned:,}", saved, best, left, f"{replay.n_unknown:,}" if replay.n_unknown else ""]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(text)}</th>" for text in header)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def trials(snapshot: StudySnapshot) -> str:

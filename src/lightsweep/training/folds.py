@@ -4,6 +4,7 @@ The value of a trial then depends less on which rows happen to be for validation
 """
 
 import statistics
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,7 +25,7 @@ from lightsweep.training.fit import RESULT, outcome_of_error, write_outcome
 from lightsweep.training.recorded import HYDRA_FILE, read_outcome
 from lightsweep.trial.context import job_trial
 from lightsweep.trial.outcome import Outcome
-from lightsweep.trial.status import N_FOLDS
+from lightsweep.trial.status import N_FOLDS, SECONDS_PER_EPOCH
 
 
 def train_folds(
@@ -40,8 +41,11 @@ def train_folds(
         trial.set_user_attr(N_FOLDS, n_folds)
     outcomes: list[Outcome] = []
     pruned = None
+    start, n_epochs = time.monotonic(), 0
     for fold in range(n_folds):
-        outcomes.append(_finished(trial, fold) or _train(cfg, fold, train_fold=train_fold))
+        finished = _finished(trial, fold)
+        outcomes.append(finished or _train(cfg, fold, train_fold=train_fold))
+        n_epochs += 0 if finished else outcomes[-1].n_epochs or 0
         if outcomes[-1].failed or outcomes[-1].interrupted:
             break
         values = [outcome.value for outcome in outcomes if outcome.value is not None]
@@ -50,6 +54,8 @@ def train_folds(
             logger.log_metrics({cfg.monitor: mean, f"{cfg.monitor}_of_fold": values[-1]}, step=fold)
         is_last = fold == n_folds - 1
         pruned = _judge(trial, values[-1], mean=mean, fold=fold, monitor=cfg.monitor, is_last=is_last)
+        if pruned and trial is not None and n_epochs:
+            trial.set_user_attr(SECONDS_PER_EPOCH, (time.monotonic() - start) / n_epochs)
         if pruned:
             break
     return _together(outcomes, n_folds=n_folds, pruned=pruned)

@@ -3,12 +3,14 @@
 Another tool may have written the study, with user attributes of any type under the same names.
 """
 
+import math
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
 FAIL_REASON = "fail_reason"
 FAIL_KIND = "fail_kind"
+SECONDS_PER_EPOCH = "seconds_per_epoch"  # of a pruned trial
 FEASIBILITY = "feasibility"  # an Optuna constraint, which a value above 0 violates
 
 N_FOLDS = "n_folds"  # of a trial that trains a model on each of several folds
@@ -51,6 +53,12 @@ def step_of(trial: FrozenTrial) -> str:
 
 def n_folds_of(trial: FrozenTrial) -> int | None:
     return _count(trial.user_attrs.get(N_FOLDS))
+
+
+def seconds_per_epoch_of(trial: FrozenTrial) -> float:
+    """Return how long the epochs of a pruned trial took on average, 0 if it was not measured."""
+    seconds = trial.user_attrs.get(SECONDS_PER_EPOCH)
+    return float(seconds) if isinstance(seconds, int | float) and 0 < seconds < math.inf else 0.0
 
 
 def _count(value: Any) -> int | None:

@@ -1,0 +1,1 @@
+"""What the pruners that a user can choose would have done on a study."""
