@@ -26,6 +26,7 @@ HARMLESS = (
     "threads",
     "refit",
     "export",
+    "ship",
     "data.cache",
     "data.data_home",
     "data.relative_to",
@@ -66,7 +67,7 @@ class Fingerprint:
     informational: dict[str, str]
 
     @classmethod
-    def of(cls, configs: Sequence[DictConfig], *, space: Mapping[str, str], direction: str) -> "Fingerprint":
+    def of(cls, configs: Sequence[DictConfig], *, space: Mapping[str, str], directions: Sequence[str]) -> "Fingerprint":
         """Build it from configs that together show each choice of the space; the first one has priority."""
         strict: dict[str, str] = {}
         informational = environment()
@@ -81,7 +82,7 @@ class Fingerprint:
                     strict[key] = _digest(path.resolve(), size=status.st_size, modified_ns=status.st_mtime_ns)
                     informational[f"{key} (path)"] = str(path)
         strict |= {name.lstrip("+"): f"{SEARCHED}{text}" for name, text in space.items()}
-        return cls(strict={**strict, "direction": direction}, informational=informational)
+        return cls(strict={**strict, "direction": ",".join(directions)}, informational=informational)
 
     @classmethod
     def from_record(cls, record: Any) -> "Fingerprint | None":
@@ -141,7 +142,9 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         except OmegaConfBaseException:  # known only inside a job, or missing
             unresolved: Any = OmegaConf.to_container(node, resolve=False)
             value = unresolved[key]
-        if isinstance(value, DictConfig | ListConfig):
+        if isinstance(value, ListConfig) and key in ("monitor", "direction") and len(value) == 1:
+            yield path, value[0]  # a list of one means the same as its item
+        elif isinstance(value, DictConfig | ListConfig):
             yield from _leaves(value, f"{path}.")
         else:
             yield path, value

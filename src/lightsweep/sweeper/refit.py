@@ -14,6 +14,7 @@ from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.report.results import Results, read_refit_record, refit_record
 from lightsweep.search.jobs import TrialFailed, TrialJobs
 from lightsweep.trial.outcome import ALL_ROWS, Outcome
+from lightsweep.trial.status import reported_by
 
 BEST = "best"
 LOCK = ".shipping.lock"
@@ -57,7 +58,7 @@ def epochs_to_refit(trial: FrozenTrial) -> int:
     Over a few hundred validation rows it is chance which of nearly equal epochs is the best, and after an early one the
     model would be left half trained. An epoch that is clearly worse, because the model overfits, is not reached.
     """
-    values = trial.intermediate_values
+    values = reported_by(trial)
     best_epoch: int = trial.user_attrs["best_epoch"]
     if best_epoch not in values:
         return best_epoch + 1
