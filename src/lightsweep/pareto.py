@@ -80,7 +80,7 @@ class ParetoFront:
 def further_objectives(study: Study) -> list[str]:
     """Return the names of the objectives after the first one, which is the monitored metric."""
     n_objectives = len(study.directions)
-    names = study.metric_names or [f"value {i}" for i in range(n_objectives)]
+    names = study.metric_names or [f"value {i + 1}" for i in range(n_objectives)]
     return names[1:]
 
 

@@ -34,6 +34,8 @@ def fingerprint(composed: Compose, *overrides: str) -> Fingerprint:
         (["callbacks=early_stopping"], ["callbacks.early_stopping._target_"]),
         (["model.n_layers=3"], []),  # searched, so the space counts
         (["logger=tensorboard", "verbose=true", "threads=2", "trainer=cpu", "model.batches_per_step=1"], []),
+        (["monitor=[val/acc]", "ship=knee"], []),
+        (["monitor=[val/acc,val/loss]"], ["monitor", "callbacks.pruning.direction"]),
         (["hydra.sweeper.n_trials=7", "hydra/launcher=joblib", "hydra/sweeper/pruner=none"], []),
     ],
 )

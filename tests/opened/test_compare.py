@@ -89,7 +89,7 @@ def test_several_objectives_are_compared_by_the_first(tmp_path: Path, compare: C
     journal_study(tmp_path / "one.journal").add_trial(create_trial(value=0.3))
     rows = rows_of(compare(tmp_path / "two.journal", tmp_path / "one.journal"), "Results")
     assert rows["best value (lowest)"] == ["0.4 (trial 1)", "0.3 (trial 0)"]
-    assert rows["trials on the Pareto front"] == ["2 (also value 1)", "-"]
+    assert rows["trials on the Pareto front"] == ["2 (also value 2)", "-"]
 
 
 def test_three_searches_of_different_tools_and_metrics_are_compared(tmp_path: Path, compare: Command) -> None:

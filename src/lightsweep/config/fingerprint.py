@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.config.code import git, git_commit, versions
 from lightsweep.config.targets import current_target
+from lightsweep.direction import listed
 from lightsweep.errors import aligned
 
 SEARCHED = "searched: "
@@ -142,8 +143,8 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         except OmegaConfBaseException:  # known only inside a job, or missing
             unresolved: Any = OmegaConf.to_container(node, resolve=False)
             value = unresolved[key]
-        if isinstance(value, ListConfig) and key in ("monitor", "direction") and len(value) == 1:
-            yield path, value[0]  # a list of one means the same as its item
+        if key in ("monitor", "direction") and not isinstance(value, DictConfig):
+            yield path, ",".join(map(str, listed(value)))  # a list of one means the same as its item
         elif isinstance(value, DictConfig | ListConfig):
             yield from _leaves(value, f"{path}.")
         else:

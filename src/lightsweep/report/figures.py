@@ -77,8 +77,10 @@ def front(snapshot: StudySnapshot) -> Drawing:
     numbers = sorted(trial.number for trial in snapshot.front.trials)  # the order of the dots
     chosen = None if snapshot.best is None else snapshot.best.number
     on_front["marker"]["symbol"] = ["diamond" if number == chosen else "circle" for number in numbers]
+    if len(names) == 3:
+        update(figure["layout"], scene={"camera": {"eye": {"x": 1.6, "y": 1.6, "z": 1.0}}})  # room for the labels
     note = f"A dot per complete trial. The diamond is the trial that ship={snapshot.ship} chooses."
-    return Drawing(note=note, panels=[Panel(figure=figure, height=420)])
+    return Drawing(note=note, panels=[Panel(figure=figure, height=420 if len(names) == 2 else 560)])
 
 
 def _style_dots(trace: dict[str, Any], name: str, *, color: str, size: int) -> None:

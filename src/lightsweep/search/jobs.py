@@ -176,4 +176,4 @@ def _outcome_of_values(returned: Any, *, n_objectives: int) -> Outcome:
     """Return the outcome of a task function that does not name its values."""
     values = listed(returned) if n_objectives > 1 else [returned]
     value, *further = values or [None]
-    return Outcome(value=value, further={f"value {i}": other for i, other in enumerate(further, start=1)})
+    return Outcome(value=value, further={f"value {i}": other for i, other in enumerate(further, start=2)})

@@ -101,7 +101,7 @@ def monitor_of(study: optuna.Study) -> str:
 
     Of several objectives it is the first one.
     """
-    fingerprint = fingerprint_of(study)
+    fingerprint = None if len(study.directions) > 1 else fingerprint_of(study)
     monitor = None if fingerprint is None else fingerprint.strict.get("monitor")
     return monitor or (study.metric_names or ["value"])[0]
 
@@ -137,7 +137,7 @@ def record_n_trials(study: optuna.Study, n_trials: int) -> None:
 def objective_names(config: DictConfig, *, n: int) -> list[str]:
     """Return the names of the `n` objectives of a search: its monitored metrics, or `value` for what a task returns."""
     names = [str(name) for name in listed(OmegaConf.select(config, "monitor", default="value"))]
-    return names if len(names) == n else [names[0], *(f"value {i}" for i in range(1, n))]
+    return names if len(names) == n else [names[0], *(f"value {i + 1}" for i in range(1, n))]
 
 
 def record_objectives(study: optuna.Study, names: Sequence[str], *, ship: str) -> None:
