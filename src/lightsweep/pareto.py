@@ -1,5 +1,6 @@
 """Several objectives: the trials that no other one dominates, and the rule that chooses the one to export."""
 
+import bisect
 from collections.abc import Iterable, Sequence
 
 from optuna.study import Study, StudyDirection
@@ -22,22 +23,28 @@ class ParetoFront:
 
     def __init__(self, directions: Sequence[StudyDirection]) -> None:
         self.directions = directions
-        self.trials: list[FrozenTrial] = []
+        self._by_losses: dict[Losses, list[FrozenTrial]] = {}  # of equal trials in the order of their numbers
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        by_losses = self._by_losses
+        return [trial for losses in sorted(by_losses) for trial in by_losses[losses]]
 
     @property
     def best(self) -> FrozenTrial | None:
         """The trial with the best value of the first objective."""
-        return self.trials[0] if self.trials else None
+        return self.chosen(BEST_OF_FIRST)
 
     def add(self, trial: FrozenTrial) -> list[FrozenTrial]:
         """Add a complete trial. Return those that are not, or no longer, on the front."""
         losses = self._losses(trial)
-        if any(_dominates(self._losses(other), losses) for other in self.trials):
+        if any(_dominates(other, losses) for other in self._by_losses):
             return [trial]
-        dominated = [other for other in self.trials if _dominates(losses, self._losses(other))]
-        kept = [other for other in self.trials if other not in dominated]
-        self.trials = sorted([*kept, trial], key=lambda each: (self._losses(each), each.number))
-        return dominated
+        kept = {other: equal for other, equal in self._by_losses.items() if not _dominates(losses, other)}
+        gone = [each for other, equal in self._by_losses.items() if other not in kept for each in equal]
+        bisect.insort(kept.setdefault(losses, []), trial, key=lambda each: each.number)
+        self._by_losses = kept  # replaced as a whole, because another thread shows the progress
+        return gone
 
     def chosen(self, rule: str) -> FrozenTrial | None:
         """Return the trial that the rule `ship` chooses, None if there is no trial.
@@ -48,12 +55,14 @@ class ParetoFront:
         Intersection" (Structural Optimization 18, 1999). Of equal sums the best value of the first objective wins.
         """
         assert rule in (BEST_OF_FIRST, KNEE)
-        if rule == BEST_OF_FIRST or not self.trials:
-            return self.best
-        losses = [self._losses(trial) for trial in self.trials]
-        ends = [(min(column), max(column)) for column in zip(*losses, strict=True)]
-        sums = [sum(map(_scaled, each, ends)) for each in losses]
-        return self.trials[sums.index(min(sums))]
+        by_losses = self._by_losses
+        if not by_losses:
+            return None
+        best = min(by_losses)
+        if rule == KNEE:
+            ends = [(min(column), max(column)) for column in zip(*by_losses, strict=True)]
+            best = min(by_losses, key=lambda losses: (sum(map(_scaled, losses, ends)), losses))
+        return by_losses[best][0]
 
     def rows(self, names: Sequence[str], *, rule: str) -> list[tuple[str, ...]]:
         """Return the front as a table: a header, and a row per trial. A mark is behind the one that `rule` chooses."""

@@ -233,9 +233,9 @@ def test_the_direction_is_read_from_the_name_of_the_metric(metric: str, meant: s
         (
             ["val/acc", "val/loss"],
             "maximize",
-            "monitor has 2 objectives. Give one for each, such as direction=[maximize,mi",
+            "monitor is [val/acc,val/loss]. Give one for each metric, such as direction=[maximize,mi",
         ),
-        ("val/acc", ["maximize"] * 2, "direction is [maximize,maximize], but monitor has 1 objective"),
+        ("val/acc", ["maximize"] * 2, "direction is [maximize,maximize], but monitor is val/acc. Give one"),
         (
             ["model/n_params", "val/acc"],
             ["minimize", "maximize"],

@@ -257,7 +257,7 @@ def _wrong_objectives(cfg: DictConfig) -> Iterator[str]:
         return
     if len(names) != len(directions):
         yield (
-            f"direction is {written(directions)}, but monitor has {len(names)} objectives. Give one for each, such as"
+            f"direction is {written(directions)}, but monitor is {written(names)}. Give one for each metric, such as"
             f" direction={written([direction_of(name) or 'minimize' for name in names])}."
         )
         return
