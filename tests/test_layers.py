@@ -29,7 +29,7 @@ LAYERS = (
     ("storage",),
     ("sweeper.config", "launcher.config"),
     ("config",),
-    ("failures", "interrupt", "unofficial"),
+    ("failures", "interrupt", "unofficial", "pareto"),
     ("errors", "files", "task", "direction"),
 )
 DEPTH = {name: depth for depth, layer in enumerate(LAYERS) for name in layer}

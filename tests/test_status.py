@@ -121,7 +121,10 @@ def test_the_device_and_the_epochs_of_a_trial_are_its_own(tmp_path: Path, status
 
 @pytest.mark.parametrize(
     ("options", "text"),
-    [({}, "Best value 0.5 (trial 0)"), ({"directions": ["minimize", "maximize"]}, "2 objectives")],
+    [
+        ({}, "Best value 0.5 (trial 0)"),
+        ({"directions": ["minimize", "maximize"]}, "  trial  value   value 2\n  0      0.5000  0.5000"),
+    ],
 )
 def test_a_study_of_another_tool_is_shown(options: Any, text: str, tmp_path: Path, status: Command) -> None:
     url = f"sqlite:///{tmp_path}/study.db"

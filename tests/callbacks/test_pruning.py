@@ -14,6 +14,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial
 from pytorch_lightning.callbacks import Callback, LambdaCallback
 from pytorch_lightning.loggers import CSVLogger
+from torch import Tensor
 
 from lightsweep.callbacks.checkpoint import BestCheckpoint
 from lightsweep.callbacks.early_stopping import EarlyStopping
@@ -24,7 +25,8 @@ from lightsweep.direction import Direction
 from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind, TrialStoppedError, TrialTimeoutError
 from lightsweep.model.module import MLPModule
-from lightsweep.trial.status import seconds_per_epoch_of
+from lightsweep.training.fit import outcome_of
+from lightsweep.trial.status import reported_by, seconds_per_epoch_of
 from lightsweep.trial.stop import clear_stop_request, request_stop
 from lightsweep.trial.time_limit import lift_time_limit, limit_time
 from tests.callbacks.scripted import N_BATCHES, Phases, Scripted, batches, fit
@@ -424,3 +426,35 @@ def test_a_fit_that_would_not_validate_is_refused_before_its_first_epoch(
     with pytest.raises(ConfigError, match=f"no validation would run, so val/acc would have no value: {reason}"):
         trainer.fit(Scripted(RISING), batches(), validation)
     assert trainer.global_step == 0
+
+
+class Twofold(Scripted):
+    """Logs `val/loss`, too: 10 minus the number of the validation."""
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        self.log("val/loss", float(5 + len(self.values)), batch_size=1)
+
+
+def test_the_other_objectives_have_their_values_at_the_best_epoch_of_the_first(quiet_trainer: dict[str, Any]) -> None:
+    study = optuna.create_study(directions=["maximize", "minimize", "minimize"], pruner=PruneFrom(0))
+    callback = PruningCallback(
+        monitor=["val/acc", "val/loss", "model/n_params"],
+        direction=["maximize", "minimize", "minimize"],
+        trial=study.ask(),
+    )
+    values = (0.1, 0.5, 0.3)
+    trainer = fit(values, callbacks=[callback], model=Twofold(values), **quiet_trainer)
+    outcome = outcome_of(trainer)
+    assert (outcome.best_epoch, outcome.values) == (1, [0.5, 6.0, 1.0])
+    assert (outcome.pruned, outcome.n_epochs) == (None, 3)
+    assert reported_by(study.trials[0]) == {0: 0.1, 1: 0.5, 2: 0.3}
+    again = PruningCallback(monitor=["val/acc", "val/loss"], direction=["maximize", "minimize"])
+    again.load_state_dict(callback.state_dict())
+    assert again.further == {"val/loss": 6.0, "model/n_params": 1.0}
+
+
+def test_each_objective_must_be_logged(quiet_trainer: dict[str, Any]) -> None:
+    callback = PruningCallback(monitor=["val/acc", "val/f2"], direction=["maximize", "maximize"])
+    with pytest.raises(ConfigError, match="'val/f2', which the model did not log at the end of its validation"):
+        fit(RISING, callbacks=[callback], **quiet_trainer)

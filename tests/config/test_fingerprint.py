@@ -18,7 +18,7 @@ SPACE = {"model.n_layers": "1 to 3", "optimizer": "choice('adam', 'sgd')"}
 
 def fingerprint(composed: Compose, *overrides: str) -> Fingerprint:
     configs = [composed("hparams_search=mlp", "optimizer=sgd", *overrides), composed("hparams_search=mlp", *overrides)]
-    return Fingerprint.of(configs, space=SPACE, direction="maximize")
+    return Fingerprint.of(configs, space=SPACE, directions=["maximize"])
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,8 @@ def fingerprint(composed: Compose, *overrides: str) -> Fingerprint:
         (["callbacks=early_stopping"], ["callbacks.early_stopping._target_"]),
         (["model.n_layers=3"], []),  # searched, so the space counts
         (["logger=tensorboard", "verbose=true", "threads=2", "trainer=cpu", "model.batches_per_step=1"], []),
+        (["monitor=[val/acc]", "ship=knee"], []),
+        (["monitor=[val/acc,val/loss]"], ["monitor", "callbacks.pruning.direction"]),
         (["hydra.sweeper.n_trials=7", "hydra/launcher=joblib", "hydra/sweeper/pruner=none"], []),
     ],
 )
@@ -48,7 +50,7 @@ def test_a_change_of_the_meaning_of_a_value_is_a_difference(
 def test_all_settings_of_each_choice_of_a_group_count(composed: Compose) -> None:
     adam, sgd = composed("hparams_search=mlp"), composed("hparams_search=mlp", "optimizer=sgd")
     other = composed("hparams_search=mlp", "optimizer=sgd", "optimizer.momentum=0.5")
-    then, now = (Fingerprint.of([adam, choice], space=SPACE, direction="maximize") for choice in (sgd, other))
+    then, now = (Fingerprint.of([adam, choice], space=SPACE, directions=["maximize"]) for choice in (sgd, other))
     assert differences(then.strict, now.strict) == {"optimizer.momentum": ("0.9", "0.5")}
 
 
@@ -79,7 +81,7 @@ def test_the_content_of_a_data_file_is_strict_and_its_path_informational(key: st
         path.write_text(text)
 
     def of(path: Path) -> Fingerprint:
-        return Fingerprint.of([OmegaConf.create({"data": {key: str(path)}})], space={}, direction="maximize")
+        return Fingerprint.of([OmegaConf.create({"data": {key: str(path)}})], space={}, directions=["maximize"])
 
     assert differences(of(one).strict, of(copy).strict) == {}
     assert set(differences(of(one).informational, of(copy).informational)) == {f"data.{key} (path)"}
@@ -94,7 +96,7 @@ def test_a_file_that_is_changed_in_place_is_a_difference(tmp_path: Path) -> None
     for second, text in enumerate(("a,b\n", "a,c\n")):
         path.write_text(text)
         os.utime(path, (second, second))
-        digests.append(Fingerprint.of([config], space={}, direction="maximize").strict["data.path"])
+        digests.append(Fingerprint.of([config], space={}, directions=["maximize"]).strict["data.path"])
     assert digests[0] != digests[1]
 
 
@@ -107,17 +109,17 @@ def test_the_folder_of_the_data_cache_is_no_difference(composed: Compose) -> Non
 def test_versions_and_commit_are_informational(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "train.py")])
     empty = OmegaConf.create({})
-    assert "git commit" not in Fingerprint.of([empty], space={}, direction="maximize").informational
+    assert "git commit" not in Fingerprint.of([empty], space={}, directions=["maximize"]).informational
     git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@example.org"]
     (tmp_path / "train.py").write_text("1")
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
         subprocess.run([*git, *command], check=True)
-    informational = Fingerprint.of([empty], space={}, direction="maximize").informational
+    informational = Fingerprint.of([empty], space={}, directions=["maximize"]).informational
     assert len(informational["git commit"]) == 40
     assert informational["git tree"] == "clean"
     assert informational["version of torch"].startswith("2.")
     (tmp_path / "train.py").write_text("2")
-    assert Fingerprint.of([empty], space={}, direction="maximize").informational["git tree"] == "changed"
+    assert Fingerprint.of([empty], space={}, directions=["maximize"]).informational["git tree"] == "changed"
 
 
 def test_a_record_is_read_back_and_anything_else_is_none() -> None:
@@ -140,7 +142,7 @@ def test_the_present_name_of_a_renamed_target_can_be_imported(target: str) -> No
 
 def test_missing_values_and_those_known_only_in_a_job_keep_their_text() -> None:
     config = OmegaConf.create({"a": "${nowhere:x}", "b": "???", "c": ["${d}", 1], "d": 5})
-    strict = Fingerprint.of([config], space={}, direction="maximize").strict
+    strict = Fingerprint.of([config], space={}, directions=["maximize"]).strict
     assert strict == {"a": "${nowhere:x}", "b": "???", "c.0": "5", "c.1": "1", "d": "5", "direction": "maximize"}
 
 

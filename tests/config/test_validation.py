@@ -24,8 +24,9 @@ BOOLEANS = ([True, False], [None, 0, 1, "true", "", "no"])
 COUNTS_OR_NULL = ([None, 1, 64], [v for v in [*NOT_NUMBERS, 0, -1, 1.5] if v is not None])
 
 TABLE: dict[str, tuple[list[Any], list[Any]]] = {
-    "monitor": (["val/acc", "loss"], [None, "", 3, True, ["val/acc"]]),
-    "direction": (["maximize", "minimize"], ["", "max", "up", "Maximize", True, 1]),
+    "monitor": (["val/acc", "loss", ["a"], ["a", "b"]], [None, "", 3, True, [], ["a", "a"], ["a", None], {"a": "b"}]),
+    "direction": (["maximize", ["minimize", "maximize"]], ["", "max", "Maximize", True, 1, [], ["up"], {"a": 1}]),
+    "ship": (["best_of_first", "knee"], [None, "", "best", ["knee"]]),
     "seed": ([0, 1, 2**32 - 1], [*NOT_NUMBERS, -1, 2**32, 1.0]),
     "threads": COUNTS_OR_NULL,
     "confirm.top_k": ([0, 1, 3], [*NOT_NUMBERS, -1, 1.5]),
@@ -215,6 +216,42 @@ def test_the_direction_is_read_from_the_name_of_the_metric(metric: str, meant: s
     for problem in problems:
         assert problem.startswith(f"direction is not known: the name of monitor '{metric}'")
         assert problem.endswith("Add direction=maximize or direction=minimize.")
+
+
+@pytest.mark.parametrize(
+    ("monitor", "direction", "problem"),
+    [
+        (["val/acc", "model/n_params"], ["maximize", "minimize"], None),
+        (["val/acc"], "maximize", None),
+        ("val/acc", ["maximize"], None),
+        (
+            ["val/acc", "val/surprise"],
+            ["maximize", None],
+            "Add direction=[maximize,maximize] or direction=[maximize,mi",
+        ),
+        (["val/acc", "val/loss"], ["maximize", "maximize"], "Set direction=[maximize,minimize], or monitor another"),
+        (
+            ["val/acc", "val/loss"],
+            "maximize",
+            "monitor is [val/acc,val/loss]. Give one for each metric, such as direction=[maximize,mi",
+        ),
+        ("val/acc", ["maximize"] * 2, "direction is [maximize,maximize], but monitor is val/acc. Give one"),
+        (
+            ["model/n_params", "val/acc"],
+            ["minimize", "maximize"],
+            "monitor begins with model/n_params, which is the same",
+        ),
+    ],
+)
+def test_each_objective_has_the_direction_of_its_name(monitor: Any, direction: Any, problem: str | None) -> None:
+    problems = problems_of(config_of(monitor=monitor, direction=direction))
+    assert len(problems) == (problem is not None)
+    assert all(str(problem) in each for each in problems)
+
+
+def test_the_directions_of_several_metrics_are_read_from_their_names() -> None:
+    cfg = config_of(monitor=["val/acc", "model/n_params", "x"], direction="${direction_of:${monitor}}")
+    assert list(cfg.direction) == ["maximize", "minimize", None]
 
 
 def test_missing_keys_are_no_problem() -> None:

@@ -34,6 +34,7 @@ SEARCH = {
     "best_params": {"model.n_layers": 2},
     "command": "python train.py model.n_layers=2",
 }
+FRONT = [{"trial": n, "values": {"val/acc": acc, "a|b": 9000.0}} for n, acc in ((1, 0.875), (2, 0.8))]
 MARKUP = "</text><script>|`x`|\n# $\\frac"
 
 
@@ -190,3 +191,12 @@ def test_an_output_of_another_shape_has_no_plot(tmp_path: Path) -> None:
 )
 def test_plain_text(text: object, shown: str) -> None:
     assert plain(text) == shown
+
+
+def test_the_card_shows_the_pareto_front(tmp_path: Path) -> None:
+    write_card(tmp_path, model_card(search={**SEARCH, "ship": "knee", "front": FRONT}))
+    text = (tmp_path / CARD).read_text()
+    assert "The model is that of trial 1, which ship=knee chose from the Pareto front:" in text
+    assert "| 2 | 0.8000 | 9,000 |" in text
+    assert plain("a|b") in text
+    assert plain(plain("a|b")) not in text

@@ -82,6 +82,16 @@ def test_a_parameter_that_one_search_fixes_belongs_to_the_space(tmp_path: Path, 
     assert "Settings: the same." in text
 
 
+def test_several_objectives_are_compared_by_the_first(tmp_path: Path, compare: Command) -> None:
+    study = journal_study(tmp_path / "two.journal", directions=["minimize", "maximize"])
+    for values in ([0.5, 1.0], [0.4, 0.5], [0.6, 0.9]):
+        study.add_trial(create_trial(values=values))
+    journal_study(tmp_path / "one.journal").add_trial(create_trial(value=0.3))
+    rows = rows_of(compare(tmp_path / "two.journal", tmp_path / "one.journal"), "Results")
+    assert rows["best value (lowest)"] == ["0.4 (trial 1)", "0.3 (trial 0)"]
+    assert rows["trials on the Pareto front"] == ["2 (also value 2)", "-"]
+
+
 def test_three_searches_of_different_tools_and_metrics_are_compared(tmp_path: Path, compare: Command) -> None:
     folder = search_folder(tmp_path / "a")
     foreign_study(f"sqlite:///{tmp_path}/study.db")
@@ -207,7 +217,6 @@ def test_texts_of_the_searches_never_become_markup(tmp_path: Path, compare: Comm
     [
         (["a"], "'a' is one search; give two or more"),
         (["a", "nowhere"], "'nowhere' is neither a folder, nor a journal"),
-        (["a", "two.journal"], "2 objectives, which is not supported"),
         (["a", "a", "-o", "nowhere/page.html"], "nowhere must be a folder that exists"),
     ],
 )
@@ -215,5 +224,4 @@ def test_what_can_not_be_compared_is_one_error(
     arguments: list[str], message: str, tmp_path: Path, compare: Command
 ) -> None:
     search_folder(tmp_path / "a")
-    journal_study(tmp_path / "two.journal", directions=["minimize", "maximize"])
     assert message in compare(*arguments, error=True)

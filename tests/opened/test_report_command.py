@@ -83,7 +83,6 @@ def two_studies(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "options", "message"),
     [
-        (lambda path: journal_study(path, directions=["minimize"] * 2), [], "2 objectives, which is not supported"),
         (two_studies, [], "first, second. Choose one with --study."),
         (two_studies, ["--study", "third"], "has no study 'third'"),
         (two_studies, ["--study", "first", "-o", "no/page.html"], "no must be a folder that exists"),

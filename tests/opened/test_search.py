@@ -16,6 +16,7 @@ from lightsweep.errors import ConfigError
 from lightsweep.files import yaml_of
 from lightsweep.opened.search import Best
 from lightsweep.report.results import RESULTS
+from lightsweep.search.study import record_objectives
 from tests.command import ROOT
 from tests.opened.studies import foreign_study, journal_study, search_folder
 
@@ -117,6 +118,18 @@ def test_a_study_of_another_tool_is_a_table_too(tmp_path: Path) -> None:
         search.load()
 
 
+def test_several_objectives_have_a_front(tmp_path: Path) -> None:
+    study = journal_study(tmp_path / "a.journal", directions=["maximize", "minimize"])
+    for values in ([0.9, 100.0], [0.1, 50.0], [0.88, 20.0], [0.1, 10.0]):
+        study.add_trial(optuna.trial.create_trial(values=values))
+    record_objectives(study, ["val/acc", "model/n_params"], ship="knee")
+    search = lightsweep.open_search(tmp_path / "a.journal")
+    assert list(search.trials["model/n_params"]) == [100, 50, 20, 10]
+    assert list(search.front["number"]) == [0, 2, 3]
+    assert search.best == Best(number=2, value=0.88, params={}, further={"model/n_params": 20.0})
+    assert "front" in search.figures
+
+
 def test_an_empty_study_is_an_empty_table(tmp_path: Path) -> None:
     journal_study(tmp_path / "study.journal")
     search = lightsweep.open_search(tmp_path)
@@ -146,7 +159,6 @@ def test_the_study_of_a_confirmation_is_not_a_search_to_choose(tmp_path: Path) -
     [
         (lambda path: None, "neither a folder, nor a journal"),
         (lambda path: path.mkdir(), "is not the folder of a search"),
-        (lambda path: journal_study(path, directions=["minimize", "maximize"]), "2 objectives, which is not supported"),
         (lambda path: path.write_text(""), "holds no study yet"),
         (lambda path: path.write_text("{not json}\n"), "can't be read"),
     ],

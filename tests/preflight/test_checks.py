@@ -90,6 +90,7 @@ BAD_SEARCHES = {
     "hydra/sweeper/sampler=grid": "model.dropout_rate, optimizer.lr are continuous",
     "monitor=val/surprise": "direction is not known: the name of monitor 'val/surprise' does not say",
     "direction=minimize": "direction is minimize, but monitor is 'val/acc', which must be maximized.",
+    "monitor=[val/acc,model/n_params]": "Optuna can't prune such trials: one that is behind in one objective may be",
     "hydra.sweeper.direction=minimize": "Set direction=maximize, or monitor another metric.",
     "seed=-1": "seed is -1; it must be a whole number from 0",
     "trainer.devices=2": "a trial that trains in several processes",
@@ -118,6 +119,15 @@ BAD_SEARCHES = {
     "hydra/sweeper/pruner=wilcoxon": "data.resampling is holdout, whose steps are epochs. Set data.resampling=kfold",
     "logger=choice(csv,wandbb)": "Could not find 'logger/wandbb'",
 }
+
+
+def test_several_objectives_need_a_search_without_pruning_and_a_sampler_that_knows_them(check: Check) -> None:
+    several = ["monitor=[val/acc,model/n_params]", "hydra/sweeper/pruner=none"]
+    check(*several)
+    assert "CmaEsSampler, which optimizes one objective" in message_of(check, *several, "hydra/sweeper/sampler=cmaes")
+    assert "but monitor is [val/acc,model/n_params]. Give one" in message_of(
+        check, *several, "hydra.sweeper.direction=maximize"
+    )
 
 
 @pytest.mark.parametrize(("argument", "sentence"), BAD_SEARCHES.items())

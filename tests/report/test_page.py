@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from plotly.offline import get_plotlyjs
 
 from lightsweep.report.page import write_report
+from lightsweep.search.study import record_objectives
 
 MARKUP = "</script><script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\">"
 SPACE: dict[str, BaseDistribution] = {
@@ -438,3 +439,38 @@ def test_browser_draws_every_figure_within_the_width_of_a_phone(hostile: bool, t
     assert 'data-widths="390"' in dom
     assert "<title>evil</title>" not in dom
     assert "<img" not in dom
+
+
+def several_objectives(n: int, tmp_path: Path) -> str:
+    study = optuna.create_study(directions=["maximize", "minimize", "minimize", "minimize"][:n])
+    for i in range(12):
+        trial = make_trial(i)
+        trial.values, trial.intermediate_values = [trial.values[0], *(100.0 * (i + 1) * k for k in range(1, n))], {}
+        trial.user_attrs = {"epoch 0": 0.1, "epoch 1": 0.5}
+        study.add_trial(trial)
+    record_objectives(study, ["val/acc", MARKUP, "c", "d"][:n], ship="knee")
+    return report(study, tmp_path)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_several_objectives_have_a_figure_and_a_table_of_the_front(n: int, tmp_path: Path) -> None:
+    html = several_objectives(n, tmp_path)
+    figure = figure_of(html, "front")
+    assert [trace["name"] for trace in figure["data"]] == ["other complete trial", "on the Pareto front"]
+    assert figure["data"][1]["marker"]["symbol"].count("diamond") == 1
+    assert section(html, "front").count("ship=knee</td>") == 1
+    assert "ship=knee" in section(html, "best")
+    assert "A search for the highest <code>val/acc</code> and the lowest <code>" in html
+    assert len(figure_of(html, "history")["data"][0]["y"]) == 12
+    assert figure_of(html, "curves")["data"][0]["y"] == [0.1, 0.5]
+    assert "<img src=x" not in html.replace(get_plotlyjs(), "")
+
+
+def test_a_front_that_can_not_be_drawn_has_its_table(tmp_path: Path) -> None:
+    front = section(several_objectives(4, tmp_path), "front")
+    assert "A Pareto front of 4 objectives can&#x27;t be drawn." in front
+    assert "<td>ship=knee</td>" in front
+
+
+def test_a_single_objective_has_no_front(tmp_path: Path) -> None:
+    assert 'id="front"' not in report(make_study([make_trial(i) for i in range(3)]), tmp_path)

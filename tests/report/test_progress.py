@@ -44,7 +44,7 @@ def trial_of(number: int, value: float | None, *, reports: dict[int, float] | No
 
 
 def progress_of(total: int = 4) -> Progress:
-    statistics = StudyStatistics(direction=StudyDirection.MAXIMIZE)
+    statistics = StudyStatistics(directions=[StudyDirection.MAXIMIZE])
     return Progress(total=total, done=0, monitor="val/acc", statistics=statistics)
 
 

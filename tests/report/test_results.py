@@ -4,6 +4,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.trial import TrialState, create_trial
 
 from lightsweep.report.results import (
     RESULTS,
@@ -21,7 +22,7 @@ from tests.command import rows_of
 
 
 def results_of(study: optuna.Study, folder: Path) -> Results:
-    statistics = StudyStatistics(direction=study.direction)
+    statistics = StudyStatistics(directions=study.directions)
     return Results(folder, about={}, param_names=["x"], overrides_of=list, statistics=statistics)
 
 
@@ -40,6 +41,24 @@ def test_trials_of_another_driver_are_added_once(tmp_path: Path) -> None:
     assert results.statistics.n_finished == 3
     assert results.statistics.best is not None
     assert results.statistics.best.number == 2
+
+
+def test_several_objectives_are_columns_and_the_front_is_in_the_results(tmp_path: Path) -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    for values in ([0.9, 100.0], [0.88, 20.0], [0.1, 10.0], [0.2, 30.0]):
+        study.add_trial(create_trial(values=values))
+    study.add_trial(create_trial(state=TrialState.FAIL))
+    results = results_of(study, tmp_path)
+    results.about, results.further, results.ship = {"monitor": "acc"}, ["n"], "knee"
+    results.sync(study)
+    results.write()
+    rows = rows_of(tmp_path / TABLE)
+    assert [(row["value"], row["n"]) for row in rows] == [
+        *[("0.9", "100.0"), ("0.88", "20.0"), ("0.1", "10.0"), ("0.2", "30.0"), ("", "")]
+    ]
+    record = read_results(tmp_path)
+    assert [trial["trial"] for trial in record["front"]] == [0, 1, 2]
+    assert (record["best_trial"], record["best_values"]) == (1, {"acc": 0.88, "n": 20.0})
 
 
 def test_the_command_repeats_a_trial_on_its_own_validation_rows(tmp_path: Path) -> None:

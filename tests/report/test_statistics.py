@@ -32,7 +32,7 @@ def finished(number: int, value: float | None, state: TrialState = TrialState.CO
 def test_of_equal_values_the_lowest_number_is_the_best_in_any_order(
     direction: str, values: list[float], best: int, reverse: bool
 ) -> None:
-    statistics = StudyStatistics(direction=StudyDirection[direction.upper()])
+    statistics = StudyStatistics(directions=[StudyDirection[direction.upper()]])
     trials = [finished(number, value) for number, value in enumerate(values)]
     for trial in reversed(trials) if reverse else trials:
         statistics.add(trial)
@@ -40,8 +40,17 @@ def test_of_equal_values_the_lowest_number_is_the_best_in_any_order(
     assert statistics.best.number == best
 
 
+def test_several_objectives_have_a_front() -> None:
+    statistics = StudyStatistics(directions=[StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE])
+    for number, values in enumerate([(0.5, 10.0), (0.6, 20.0), (0.6, 15.0)]):
+        trial = finished(number, None, TrialState.FAIL)
+        trial.state, trial.values = TrialState.COMPLETE, values
+        statistics.add(trial)
+    assert statistics.one_line("val/acc").startswith("best val/acc 0.6000 (trial 2) · Pareto front of 2 · 0 pruned")
+
+
 def test_pruned_and_failed_trials_are_counted_but_never_the_best() -> None:
-    statistics = StudyStatistics(direction=StudyDirection.MAXIMIZE)
+    statistics = StudyStatistics(directions=[StudyDirection.MAXIMIZE])
     statistics.add(finished(0, 0.9, TrialState.PRUNED, n_epochs=2, max_epochs=5))
     statistics.add(finished(1, None, TrialState.FAIL))
     assert statistics.best is None
@@ -68,5 +77,5 @@ def test_the_seconds_saved_are_those_of_the_trials_own_epochs(seconds: Any, text
         finished(1, 0.2, TrialState.PRUNED, n_epochs=2, max_epochs=5, seconds_per_epoch=seconds),
         finished(2, 0.3, TrialState.PRUNED, n_epochs=2, max_epochs=4, seconds_per_epoch=seconds),
     ]
-    statistics = StudyStatistics.of(trials, direction=StudyDirection.MAXIMIZE)
+    statistics = StudyStatistics.of(trials, directions=[StudyDirection.MAXIMIZE])
     assert statistics.overview("val/acc")["Saved by pruning"] == text

@@ -44,7 +44,7 @@ def kept(sweep_dir: Path) -> dict[int, list[str]]:
 def test_only_the_best_trials_keep_their_checkpoint(
     direction: str, values: list[float], keep: int, numbers: set[int], reverse: bool, tmp_path: Path
 ) -> None:
-    keeper = CheckpointKeeper(tmp_path, keep=keep, direction=StudyDirection[direction])
+    keeper = CheckpointKeeper(tmp_path, keep=keep, directions=[StudyDirection[direction]])
     trials = [finished(number, value, tmp_path) for number, value in enumerate(values)]
     for trial in reversed(trials) if reverse else trials:
         keeper.add(trial)
@@ -52,21 +52,30 @@ def test_only_the_best_trials_keep_their_checkpoint(
     assert len(list(tmp_path.glob("*/result.yaml"))) == len(values)
 
 
+def test_with_several_objectives_those_of_the_pareto_front_are_kept(tmp_path: Path) -> None:
+    keeper = CheckpointKeeper(tmp_path, keep=1, directions=[StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE])
+    for number, values in enumerate([(0.5, 10), (0.6, 20), (0.4, 30), (0.6, 15)]):
+        trial = finished(number, 0.0, tmp_path)
+        trial.values = values
+        keeper.add(trial)
+    assert set(kept(tmp_path)) == {0, 3}
+
+
 @pytest.mark.parametrize("state", [PRUNED, FAIL])
 def test_the_checkpoints_of_a_trial_that_did_not_complete_are_deleted(state: TrialState, tmp_path: Path) -> None:
-    keeper = CheckpointKeeper(tmp_path, keep=5, direction=StudyDirection.MAXIMIZE)
+    keeper = CheckpointKeeper(tmp_path, keep=5, directions=[StudyDirection.MAXIMIZE])
     keeper.add(finished(0, 0.9 if state == PRUNED else None, tmp_path, state))
     assert kept(tmp_path) == {}
 
 
 def test_null_keeps_all_checkpoints(tmp_path: Path) -> None:
-    CheckpointKeeper(tmp_path, keep=None, direction=StudyDirection.MAXIMIZE).add(finished(0, 1.0, tmp_path))
+    CheckpointKeeper(tmp_path, keep=None, directions=[StudyDirection.MAXIMIZE]).add(finished(0, 1.0, tmp_path))
     assert kept(tmp_path) == {0: ["best.ckpt", "last.ckpt"]}
 
 
 def test_missing_folders_are_ignored_and_other_files_are_kept(tmp_path: Path) -> None:
     finished(0, 0.1, tmp_path)
-    keeper = CheckpointKeeper(tmp_path, keep=1, direction=StudyDirection.MAXIMIZE)
+    keeper = CheckpointKeeper(tmp_path, keep=1, directions=[StudyDirection.MAXIMIZE])
     (tmp_path / "0" / "checkpoints" / "notes.txt").touch()
     pruned = create_trial(state=PRUNED, value=0.1)
     for number in (0, 7):

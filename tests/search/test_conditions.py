@@ -77,6 +77,16 @@ def test_a_condition_on_a_fixed_parameter_is_decided_by_the_config(
     assert ("momentum" in space.conditions) is (searched and "choice" in arguments[0])
 
 
+@pytest.mark.parametrize(
+    ("monitor", "is_drawn"),
+    [("val/acc", True), (["val/acc", "model/n_params"], True), (["val/rmse", "val/acc"], False)],
+)
+def test_a_condition_on_the_metric_is_one_on_the_first_objective(monitor: Any, is_drawn: bool) -> None:
+    config = OmegaConf.merge(CONFIG, {"monitor": monitor})
+    space = space_of(when={"momentum": "monitor=val/acc"}, config=config)
+    assert ("momentum" in space.distributions) == is_drawn
+
+
 def test_a_parameter_whose_parent_does_not_apply_does_not_apply() -> None:
     space = space_of("optimizer=adam", when={"momentum": "optimizer=sgd", "nesterov": "momentum=0.8"})
     assert list(space.distributions) == ["lr", "depth"]

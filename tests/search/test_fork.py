@@ -1,14 +1,17 @@
 """`fork`: a new search takes over the trials of an earlier one."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import pytest
-from optuna.trial import TrialState
+from optuna.study import StudyDirection
+from optuna.trial import TrialState, create_trial
 
 from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.errors import ConfigError
-from lightsweep.search.fork import open_source, take_over
+from lightsweep.search.fork import _copy_of, best_of, open_source, take_over
 from lightsweep.search.space import SearchSpace
 from lightsweep.search.study import record_fingerprint
 from lightsweep.storage.storage import open_storage
@@ -77,6 +80,14 @@ def test_after_a_change_of_settings_only_the_parameters_of_the_best_trials_are_e
     assert [t.state for t in trials] == [TrialState.WAITING] * 2
     assert [t.system_attrs["fixed_params"] for t in trials] == [{"x": 0.3}, {"x": 0.2}]
     assert "no values are taken over, because seed changed" in message
+
+
+def test_trials_of_several_objectives_keep_their_values_and_the_front_is_the_best() -> None:
+    directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
+    trials = [create_trial(values=values) for values in ([0.5, 10.0], [0.6, 20.0], [0.5, 20.0])]
+    assert best_of(trials, directions=directions) == [trials[1], trials[0]]
+    source: Any = SimpleNamespace(name_of=lambda trial: "there")
+    assert _copy_of(trials[0], {}, source=source).values == [0.5, 10.0]
 
 
 @pytest.mark.parametrize("seed", ["1", "2"])

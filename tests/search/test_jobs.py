@@ -45,6 +45,23 @@ def test_anything_else_is_a_failure_of_a_kind_with_its_reason(returned: Any, rea
     assert (outcome_of(returned).failed, outcome_of(returned).kind) == (reason, kind)
 
 
+@pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        ((0.5, 3), [0.5, 3.0]),
+        (outcome(value=0.5, further={"model/n_params": 3}), [0.5, 3.0]),
+        (0.5, "the number of its values is 1, not 2: each objective needs one"),
+        ([1, 2, 3], "the number of its values is 3, not 2: each objective needs one"),
+        ([], "the number of its values is 1, not 2: each objective needs one"),
+        (["low", 1], "it returned ['low', 1], which is not a number"),
+        ((0.5, math.nan), "it returned 0.5, nan"),
+    ],
+)
+def test_of_several_objectives_each_needs_a_finite_value(returned: Any, expected: list[float] | str) -> None:
+    done = outcome_of(returned, n_objectives=2)
+    assert (done.failed or done.values) == expected
+
+
 @pytest.mark.parametrize("ended", [outcome(pruned="below the median"), Outcome(interrupted=True)])
 def test_an_outcome_without_a_value_of_its_own_stays_as_it_is(ended: Outcome) -> None:
     assert outcome_of(ended) is ended

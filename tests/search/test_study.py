@@ -220,12 +220,12 @@ def test_the_resource_of_hyperband_is_the_number_of_epochs(composed: Compose) ->
 
 
 def opened(storage: BaseStorage, **changes: Any) -> optuna.Study:
-    defaults = {"name": "mlp", "direction": "maximize", "sampler": RandomSampler(), "pruner": NopPruner()}
+    defaults = {"name": "mlp", "directions": ["maximize"], "sampler": RandomSampler(), "pruner": NopPruner()}
     return open_study(storage=storage, **{**defaults, **changes})[0]
 
 
 def test_one_of_two_drivers_that_open_a_study_at_once_has_created_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings: Any = {"name": "mlp", "direction": "maximize", "sampler": RandomSampler(), "pruner": NopPruner()}
+    settings: Any = {"name": "mlp", "directions": ["maximize"], "sampler": RandomSampler(), "pruner": NopPruner()}
     storage, load_study = InMemoryStorage(), optuna.load_study
     other: list[bool] = []
 
@@ -258,11 +258,11 @@ def test_a_study_is_created_and_opened_again(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("existing", "requested"), [("maximize", "minimize"), ("minimize", "maximize")])
 def test_a_study_of_the_other_direction_is_rejected(existing: Direction, requested: Direction) -> None:
     storage = InMemoryStorage()
-    searched(opened(storage, direction=existing), space_of(**MIXED), n_trials=1)
+    searched(opened(storage, directions=[existing]), space_of(**MIXED), n_trials=1)
     with pytest.raises(
         ConfigError, match=f"direction is {requested}, but the study 'mlp' was made to {existing}"
     ) as caught:
-        opened(storage, direction=requested)
+        opened(storage, directions=[requested])
     assert "hydra.sweeper.study_name=" in str(caught.value)
     assert "hydra.sweeper.storage=" in str(caught.value)
 

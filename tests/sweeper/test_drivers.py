@@ -35,12 +35,15 @@ class FakeLauncher:
         self.meanwhile = meanwhile
         self.refitted: list[int] = []
 
+    def outcome(self, number: int) -> Outcome:
+        return Outcome(monitor="val/acc", value=0.5, best_epoch=1, n_epochs=2, max_epochs=2)
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         self.meanwhile()
-        outcome = Outcome(monitor="val/acc", value=0.5, best_epoch=1, n_epochs=2, max_epochs=2)
+        outcome = self.outcome(initial_job_idx)
         if "refit=true" in job_overrides[0]:
             self.refitted.append(initial_job_idx)
-            (self.folder / "best").mkdir()
+            (self.folder / "best").mkdir(exist_ok=True)
             (self.folder / "best" / "metrics.json").write_text(json.dumps({"test/acc": 0.4}))
             outcome = Outcome(
                 monitor="val/acc", n_epochs=2, max_epochs=2, test_metrics={"test/acc": 0.4}, trained_on="all rows"
@@ -49,7 +52,12 @@ class FakeLauncher:
 
 
 def search_with(
-    config: DictConfig, folder: Path, *, other: Other, monkeypatch: pytest.MonkeyPatch
+    config: DictConfig,
+    folder: Path,
+    *,
+    other: Other,
+    monkeypatch: pytest.MonkeyPatch,
+    launcher_of: type[FakeLauncher] = FakeLauncher,
 ) -> tuple[FakeLauncher, optuna.Study]:
     """Search in this process while `other` does something to the study during each job."""
     settings: dict[str, Any] = {str(key): value for key, value in config.hydra.sweeper.items() if key != "_target_"}
@@ -59,10 +67,10 @@ def search_with(
     study = optuna.create_study(
         study_name=search.settings.study_name,
         storage=open_storage(str(folder / "study.journal")),
-        direction="maximize",
+        directions=search.directions,
         load_if_exists=True,
     )
-    launcher = FakeLauncher(folder, meanwhile=lambda: other(study))
+    launcher = launcher_of(folder, meanwhile=lambda: other(study))
     monkeypatch.setattr(search, "_composed", lambda _: config)  # without a config loader
     monkeypatch.setattr("lightsweep.sweeper.closing.write_report", lambda *_, **__: None)
     heartbeat = Heartbeat(study, interval=30)

@@ -41,7 +41,7 @@ def trial(number: int, value: float, *, audited: bool) -> FrozenTrial:
 def test_the_overview_counts_the_audited_trials_that_became_the_best(
     direction: StudyDirection, n_wrong: int, best: str
 ) -> None:
-    statistics = StudyStatistics(direction=direction)
+    statistics = StudyStatistics(directions=[direction])
     for one in (trial(0, 0.7, audited=False), trial(1, 0.2, audited=True), trial(3, 0.9, audited=True)):
         statistics.add(one)
     if direction == StudyDirection.MINIMIZE:
@@ -54,7 +54,7 @@ def test_the_overview_counts_the_audited_trials_that_became_the_best(
 
 
 def test_without_an_audited_trial_the_overview_does_not_speak_of_it() -> None:
-    statistics = StudyStatistics(direction=StudyDirection.MAXIMIZE)
+    statistics = StudyStatistics(directions=[StudyDirection.MAXIMIZE])
     statistics.add(trial(0, 0.7, audited=False))
     assert "Audit of pruning" not in statistics.overview("val/acc")
 

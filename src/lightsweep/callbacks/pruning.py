@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import optuna
@@ -10,11 +10,11 @@ import pytorch_lightning as L
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from lightsweep.callbacks.pruning_decision import reason_to_prune, report
-from lightsweep.direction import Direction, is_better
+from lightsweep.callbacks.pruning_decision import reason_to_prune, report_once
+from lightsweep.direction import N_PARAMS, Direction, Directions, Monitor, is_better, listed
 from lightsweep.errors import ConfigError
 from lightsweep.failures import Kind, TrialStoppedError
-from lightsweep.model.objectives import check_monitor
+from lightsweep.model.objectives import check_monitor, n_params_of
 from lightsweep.trial.context import current_trial, folder_of_search
 from lightsweep.trial.driver import restore_sigterm_handler
 from lightsweep.trial.status import SECONDS_PER_EPOCH
@@ -22,7 +22,7 @@ from lightsweep.trial.stop import StopCheck
 from lightsweep.trial.time_limit import check_time
 
 SECONDS_BETWEEN_CHECKS = 1.0
-RESUMED = ("best_value", "best_epoch", "n_epochs", "values")  # attributes kept in a checkpoint
+RESUMED = ("best_value", "best_epoch", "further", "n_epochs", "values")  # attributes kept in a checkpoint
 
 
 class PruningCallback(Callback):
@@ -34,6 +34,9 @@ class PruningCallback(Callback):
     complete trial can be the best one. Of several validations in one epoch only the best value is reported.
     Without a trial the callback only records the values. It also does if `reports` is False: of one fold of several.
 
+    Of several objectives the first one is reported and decides which epoch is the best; `further` holds the values of
+    the others there. They are not pruned, because Optuna can't.
+
     A value counts only if the validation logged it at its end. `trainer.callback_metrics` also holds values of training
     and of earlier validations.
 
@@ -43,12 +46,14 @@ class PruningCallback(Callback):
 
     needs_every_batch = False  # it checks the clock; every half second is often enough
 
-    def __init__(self, *, monitor: str, direction: Direction, trial: optuna.Trial | None = None) -> None:
-        self.monitor = monitor
-        self.direction = direction
+    def __init__(self, *, monitor: Monitor, direction: Directions, trial: optuna.Trial | None = None) -> None:
+        self.monitor: str
+        self.monitor, *self._others = listed(monitor)
+        self.direction: Direction = listed(direction)[0]
         self.trial = trial
         self.best_value: float | None = None
         self.best_epoch: int | None = None
+        self.further: dict[str, float] = {}
         self.n_epochs = 0
         self.values: dict[int, float] = {}
         self.reports = True
@@ -72,7 +77,8 @@ class PruningCallback(Callback):
         if self.trial is not None and (folder := folder_of_search()):
             self._stop_check = StopCheck(self.trial, folder)
         if stage == "fit":
-            check_monitor(self.monitor, pl_module)
+            for name in (self.monitor, *self._others):
+                check_monitor(name, pl_module)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if reason := _why_no_validation(trainer):
@@ -95,16 +101,20 @@ class PruningCallback(Callback):
             return  # it runs before epoch 0, and would be reported as epoch 0
         # Lightning puts a new tensor there for each metric that this validation logged for its epoch.
         before, now = self._metrics_before, trainer.callback_metrics
-        logged = {name: value for name, value in now.items() if value is not before.get(name)}
-        if self.monitor not in logged:
+        logged: dict[str, Any] = {name: value for name, value in now.items() if value is not before.get(name)}
+        if N_PARAMS in self._others:
+            logged[N_PARAMS] = n_params_of(pl_module)
+        names = [self.monitor, *self._others]
+        if missing := [name for name in names if name not in logged]:
             if self.best_value is None:
-                raise ConfigError(_not_logged(self.monitor, logged))
+                raise ConfigError(_not_logged(missing[0], logged))
             return  # the model logs it in some validations only
-        value = float(logged[self.monitor])
-        if self._has_failed(trainer, value=value):
+        values = {name: float(logged[name]) for name in names}
+        if self._has_failed(trainer, values=values):
             return
+        value = values.pop(self.monitor)
         if is_better(value, self.best_value, direction=self.direction):
-            self.best_value, self.best_epoch = value, trainer.current_epoch
+            self.best_value, self.best_epoch, self.further = value, trainer.current_epoch, values
         if is_better(value, self._epoch_value, direction=self.direction):
             self._epoch_value = value
 
@@ -116,7 +126,7 @@ class PruningCallback(Callback):
         if self._has_failed(trainer) or self.trial is None:
             return
         if value is not None and self.reports:
-            report(self.trial, value, step=trainer.current_epoch)
+            report_once(self.trial, value, step=trainer.current_epoch)
         if self.n_epochs == trainer.max_epochs:
             return
         if self._stop_check and self._stop_check.requested():
@@ -139,11 +149,10 @@ class PruningCallback(Callback):
         if self._stop_check and self._stop_check.requested(at_once=True):
             raise TrialStoppedError
 
-    def _has_failed(self, trainer: L.Trainer, *, value: float | None = None) -> bool:
+    def _has_failed(self, trainer: L.Trainer, *, values: Mapping[str, float] | None = None) -> bool:
         """Stop at a loss or a monitored value that is not finite; accuracy stays finite even if the weights are NaN."""
         judged = {name: float(metric) for name, metric in trainer.callback_metrics.items() if "loss" in name}
-        if value is not None:
-            judged[self.monitor] = value
+        judged |= values or {}
         for name, number in judged.items():
             if not math.isfinite(number) and self.failed is None:
                 self.failed = f"{name} is {number} at epoch {trainer.current_epoch}"
@@ -159,7 +168,7 @@ class PruningCallback(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name in RESUMED:
-            setattr(self, name, state_dict.get(name, getattr(self, name)))  # an earlier version saved no `values`
+            setattr(self, name, state_dict.get(name, getattr(self, name)))  # an earlier version saved fewer
 
 
 def _why_no_validation(trainer: L.Trainer) -> str | None:

@@ -7,28 +7,31 @@ import optuna
 from lightsweep.callbacks.pruning_reason import pruning_reason
 from lightsweep.trial.context import audited_share, pruner_settings
 from lightsweep.trial.pruner import AUDITED, is_audited
+from lightsweep.trial.status import report, reported_by
 
 log = logging.getLogger(__name__)
 
 
-def report(trial: optuna.Trial, value: float, *, step: int) -> None:
+def report_once(trial: optuna.Trial, value: float, *, step: int) -> None:
     """Report the value, unless an earlier run of this trial did."""
-    if step not in reported_by(trial):
-        trial.report(value, step=step)
+    if step not in reported_so_far(trial):
+        report(trial, value, epoch=step)
 
 
-def reported_by(trial: optuna.Trial) -> dict[int, float]:
+def reported_so_far(trial: optuna.Trial) -> dict[int, float]:
     """Return the values by their steps, those of earlier runs of this trial included."""
-    return trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    return reported_by(trial.study.get_trials(deepcopy=False)[trial.number])
 
 
 def reason_to_prune(trial: optuna.Trial, *, step: int, value: float, monitor: str, unit: str = "epoch") -> str | None:
-    """Return why the trial is to be stopped after this step, or None.
+    """Return why the trial is to be stopped after this step, or None; with several objectives Optuna can't prune.
 
     One that is to audit the pruner gets a note, and runs on. If an earlier run of this trial reported a later step, the
     pruner let this one pass and would now judge the later one, so it is not asked.
     """
-    if any(other > step for other in reported_by(trial)) or AUDITED in trial.user_attrs or not trial.should_prune():
+    if len(trial.study.directions) > 1 or any(other > step for other in reported_so_far(trial)):
+        return None
+    if AUDITED in trial.user_attrs or not trial.should_prune():
         return None
     reason = pruning_reason(trial, step=step, monitor=monitor, settings=pruner_settings(), unit=unit)
     if is_audited(trial.study.study_name, trial.number, share=audited_share()):

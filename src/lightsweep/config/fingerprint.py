@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightsweep.config.code import git, git_commit, versions
 from lightsweep.config.targets import current_target
+from lightsweep.direction import listed
 from lightsweep.errors import aligned
 
 SEARCHED = "searched: "
@@ -26,6 +27,7 @@ HARMLESS = (
     "threads",
     "refit",
     "export",
+    "ship",
     "data.cache",
     "data.data_home",
     "data.relative_to",
@@ -66,7 +68,7 @@ class Fingerprint:
     informational: dict[str, str]
 
     @classmethod
-    def of(cls, configs: Sequence[DictConfig], *, space: Mapping[str, str], direction: str) -> "Fingerprint":
+    def of(cls, configs: Sequence[DictConfig], *, space: Mapping[str, str], directions: Sequence[str]) -> "Fingerprint":
         """Build it from configs that together show each choice of the space; the first one has priority."""
         strict: dict[str, str] = {}
         informational = environment()
@@ -81,7 +83,7 @@ class Fingerprint:
                     strict[key] = _digest(path.resolve(), size=status.st_size, modified_ns=status.st_mtime_ns)
                     informational[f"{key} (path)"] = str(path)
         strict |= {name.lstrip("+"): f"{SEARCHED}{text}" for name, text in space.items()}
-        return cls(strict={**strict, "direction": direction}, informational=informational)
+        return cls(strict={**strict, "direction": ",".join(directions)}, informational=informational)
 
     @classmethod
     def from_record(cls, record: Any) -> "Fingerprint | None":
@@ -141,7 +143,9 @@ def _leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         except OmegaConfBaseException:  # known only inside a job, or missing
             unresolved: Any = OmegaConf.to_container(node, resolve=False)
             value = unresolved[key]
-        if isinstance(value, DictConfig | ListConfig):
+        if key in ("monitor", "direction") and not isinstance(value, DictConfig):
+            yield path, ",".join(map(str, listed(value)))  # a list of one means the same as its item
+        elif isinstance(value, DictConfig | ListConfig):
             yield from _leaves(value, f"{path}.")
         else:
             yield path, value

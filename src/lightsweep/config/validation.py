@@ -11,6 +11,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from lightsweep.config.resampling import WAYS, resampling_problems_of
 from lightsweep.config.targets import current_target
+from lightsweep.direction import BEST_OF_FIRST, DIRECTIONS, KNEE, N_PARAMS, listed, written
 from lightsweep.errors import ConfigError
 
 
@@ -41,6 +42,15 @@ def _are_sizes(value: Any) -> bool:
 
 def _is_target(value: Any) -> bool:
     return value is None or isinstance(value, str) or _is_int(value) or (_are(str | int, value) and len(value) > 0)
+
+
+def _is_monitor(value: Any) -> bool:
+    names = listed(value)
+    return bool(names) and all(isinstance(v, str) and v for v in names) and len(set(names)) == len(names)
+
+
+def _are_directions(value: Any) -> bool:
+    return bool(listed(value)) and all(v in (*DIRECTIONS, None) for v in listed(value))  # null: see below
 
 
 def is_encoding(value: Any) -> bool:
@@ -75,8 +85,9 @@ KINDS = ("number", "category", "boolean", "date")
 BOOLEAN = Rule("true or false", lambda v: isinstance(v, bool))
 
 RULES: dict[str, Rule] = {
-    "monitor": Rule("the name of a metric, such as val/acc", lambda v: isinstance(v, str) and v != ""),
-    "direction": Rule("maximize or minimize", lambda v: v in ("maximize", "minimize", None)),  # null: see below
+    "monitor": Rule("the name of a metric, such as val/acc, or a list of different ones", _is_monitor),
+    "direction": Rule("maximize or minimize, or a list with one for each metric of monitor", _are_directions),
+    "ship": Rule(f"{BEST_OF_FIRST} or {KNEE}", lambda v: v in (BEST_OF_FIRST, KNEE)),
     "seed": Rule("a whole number from 0 to 4294967295", lambda v: _is_int(v) and 0 <= v < 2**32),
     "threads": POSITIVE_INT_OR_NULL,
     "confirm.top_k": INT_FROM_0,
@@ -165,7 +176,7 @@ def check_config(cfg: DictConfig) -> None:
 
 def problems_of(cfg: DictConfig) -> list[str]:
     """Return the problems in the values of a config, one sentence each with key, value and rule."""
-    return [*_wrong_values(cfg), *resampling_problems_of(cfg), *_wrong_direction(cfg), *_missing_extras(cfg)]
+    return [*_wrong_values(cfg), *resampling_problems_of(cfg), *_wrong_objectives(cfg), *_missing_extras(cfg)]
 
 
 def problem_of(key: str, value: Any) -> str | None:
@@ -210,6 +221,8 @@ def _is_users_own(cfg: DictConfig, group: str) -> bool:
 
 def direction_of(metric: str) -> str | None:
     """Return the direction that the name of a metric tells, None if it is unknown or ambiguous."""
+    if metric == N_PARAMS:
+        return "minimize"
     name = re.sub(r"/dataloader_idx_\d+$", "", metric)  # Lightning's suffix where validation has several loaders
     words = set(re.split(r"[^a-z0-9]+", name.rsplit("/", 1)[-1].lower()))
     smaller, larger = bool(words & SMALLER_IS_BETTER), bool(words & LARGER_IS_BETTER)
@@ -218,26 +231,54 @@ def direction_of(metric: str) -> str | None:
     return "minimize" if smaller else "maximize"
 
 
-OmegaConf.register_resolver("direction_of", lambda metric: direction_of(str(metric)), replace=True)
+def _directions_of(monitor: Any) -> Any:
+    if isinstance(monitor, ListConfig):
+        return [direction_of(str(metric)) for metric in monitor]
+    return direction_of(str(monitor))
 
 
-def _wrong_direction(cfg: DictConfig) -> Iterator[str]:
+OmegaConf.register_resolver("direction_of", _directions_of, replace=True)
+
+
+def _wrong_objectives(cfg: DictConfig) -> Iterator[str]:
     try:
         monitor, direction = OmegaConf.select(cfg, "monitor"), OmegaConf.select(cfg, "direction")
     except OmegaConfBaseException:
         return  # `_wrong_values` reports it
-    if isinstance(monitor, str) and direction is None and "direction" in cfg:
+    if not _is_monitor(monitor) or not _are_directions(direction):
+        return  # so it does here
+    names, directions = listed(monitor), listed(direction)
+    if names[0] == N_PARAMS:
         yield (
-            f"direction is not known: the name of monitor '{monitor}' does not say whether it must be maximized or"
-            " minimized. Add direction=maximize or direction=minimize."
+            f"monitor begins with {N_PARAMS}, which is the same after each epoch. Begin with a metric of the"
+            f" validation, which chooses the best one: monitor=[val/acc,{N_PARAMS}]."
         )
-    if not isinstance(monitor, str) or direction not in ("maximize", "minimize"):
+    if "direction" not in cfg:
         return
-    meant = direction_of(monitor)
-    if meant not in (None, direction):
+    if len(names) != len(directions):
         yield (
-            f"direction is {direction}, but monitor is '{monitor}', which must be {meant}d."
-            f" Set direction={meant}, or monitor another metric."
+            f"direction is {written(directions)}, but monitor is {written(names)}. Give one for each metric, such as"
+            f" direction={written([direction_of(name) or 'minimize' for name in names])}."
+        )
+        return
+    for i, (name, given) in enumerate(zip(names, directions, strict=True)):
+        yield from _wrong_direction(
+            name, given, ways=[written([*directions[:i], way, *directions[i + 1 :]]) for way in DIRECTIONS]
+        )
+
+
+def _wrong_direction(name: str, direction: str | None, *, ways: Sequence[str]) -> Iterator[str]:
+    """Check one objective. `ways` are the values of `direction` with each direction in its place."""
+    meant = direction_of(name)
+    if direction is None:
+        yield (
+            f"direction is not known: the name of monitor '{name}' does not say whether it must be maximized or"
+            f" minimized. Add direction={ways[0]} or direction={ways[1]}."
+        )
+    elif meant not in (None, direction):
+        yield (
+            f"direction is {direction}, but monitor is '{name}', which must be {meant}d."
+            f" Set direction={ways[DIRECTIONS.index(meant)]}, or monitor another metric."
         )
 
 

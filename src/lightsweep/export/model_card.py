@@ -16,6 +16,7 @@ from torch import Tensor
 from lightsweep.config.fingerprint import environment
 from lightsweep.data.preprocessing import LIBRARIES
 from lightsweep.data.target import Target
+from lightsweep.direction import objective_text
 from lightsweep.files import write_atomically
 
 CARD = "model_card.md"
@@ -121,7 +122,19 @@ def _metrics(card: ModelCard) -> list[str]:
     best = f"{plain(card.search['monitor'])} {_number(card.search['best_value'])}"
     before = "" if card.refit_failed else " before the refit,"
     texts.append(f"In the search,{before} its trial reached {best} on the validation split.")
-    return [*texts, *_confirmed(card.search.get("confirmed"))]
+    return [*texts, *_front(card.search), *_confirmed(card.search.get("confirmed"))]
+
+
+def _front(search: Mapping[str, Any]) -> list[str]:
+    """Return a table of the Pareto front, nothing for a search with one objective."""
+    front = search.get("front")
+    if not front:
+        return []
+    rows = [(trial["trial"], *map(objective_text, trial["values"].values())) for trial in front]
+    text = (
+        f"The model is that of trial {search['best_trial']}, which ship={search['ship']} chose from the Pareto front:"
+    )
+    return [plain(text), _table(("trial", *map(plain, front[0]["values"])), rows)]
 
 
 def _interval(item: tuple[str, tuple[float, float]]) -> str:

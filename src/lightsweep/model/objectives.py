@@ -34,6 +34,11 @@ def check_monitor(monitor: str, model: object) -> None:
         )
 
 
+def n_params_of(model: nn.Module) -> int:
+    """Return the number of weights, the value of the objective `model/n_params`."""
+    return sum(weights.numel() for weights in model.parameters())
+
+
 def objective_of(
     task: Task,
     *,

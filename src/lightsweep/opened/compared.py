@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -19,10 +19,11 @@ from lightsweep.config.fingerprint import SEARCHED, Fingerprint, is_harmless
 from lightsweep.files import shown
 from lightsweep.opened.location import Location
 from lightsweep.opened.results import RecordedResults
+from lightsweep.pareto import further_objectives
 from lightsweep.report.statistics import StudyStatistics
 from lightsweep.search.space import described
 from lightsweep.search.study import N_TRIALS, fingerprint_of, monitor_of
-from lightsweep.trial.status import is_feasible, status_of
+from lightsweep.trial.status import is_feasible, status_of, value_of
 
 
 class Point(NamedTuple):
@@ -37,14 +38,17 @@ class Point(NamedTuple):
 class ComparedSearch:
     """A search at one moment. `label` is its folder, or its study and its storage.
 
+    Of several objectives, `monitor` and all values are the first; `further` are the names of the others.
+
     `fingerprint` is None if another tool made the study; then `space` is read off its trials. Options are those of the
     command line that the fingerprint leaves out, such as the sampler.
     """
 
     label: str
     trials: list[FrozenTrial]
-    direction: StudyDirection
+    directions: Sequence[StudyDirection]
     monitor: str
+    further: Sequence[str]
     n_trials: int | None
     results: RecordedResults
     fingerprint: Fingerprint | None
@@ -65,8 +69,9 @@ class ComparedSearch:
         return cls(
             label=shown(location.folder) if location.folder else f"{study.study_name} in {location.shown}",
             trials=trials,
-            direction=study.direction,
+            directions=study.directions,
             monitor=monitor_of(study),
+            further=further_objectives(study),
             n_trials=n_trials if isinstance(n_trials, int) else None,
             results=RecordedResults.read(location.folder, study_name=study.study_name),
             fingerprint=fingerprint,
@@ -74,9 +79,13 @@ class ComparedSearch:
             options={} if location.folder is None else _options(location.folder),
         )
 
+    @property
+    def direction(self) -> StudyDirection:
+        return self.directions[0]
+
     @cached_property
     def statistics(self) -> StudyStatistics:
-        return StudyStatistics.of(self.trials, direction=self.direction)
+        return StudyStatistics.of(self.trials, directions=self.directions)
 
     @property
     def counts(self) -> Counter[str]:
@@ -110,8 +119,7 @@ class ComparedSearch:
         best = None
         choose = max if self.direction == StudyDirection.MAXIMIZE else min
         for n, (end, _, trial) in enumerate(finished, start=1):
-            value = trial.value
-            if status_of(trial) == "complete" and is_feasible(trial) and value is not None and math.isfinite(value):
+            if status_of(trial) == "complete" and is_feasible(trial) and math.isfinite(value := value_of(trial)):
                 best = value if best is None else choose(best, value)
             if best is not None and started is not None:
                 points.append(Point(n, max(0.0, (end - started).total_seconds()), best))

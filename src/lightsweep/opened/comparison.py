@@ -14,7 +14,7 @@ from lightsweep.opened.compared import ComparedSearch
 from lightsweep.opened.study_status import UNFINISHED
 from lightsweep.report.formatting import format_duration, format_value, printable
 from lightsweep.storage.password import masked_urls
-from lightsweep.trial.status import STATUSES
+from lightsweep.trial.status import STATUSES, value_of
 
 NOTHING = "-"
 NOT_RECORDED = "not recorded"
@@ -87,6 +87,7 @@ def _results(searches: Sequence[ComparedSearch]) -> dict[str, list[str]]:
         "finished trials": _finished,
         **{status: partial(_count, status=status) for status in (*STATUSES, *UNFINISHED)},
         f"best {searches[0].monitor} ({aim})" if same else "best": partial(_best, with_metric=not same),
+        "trials on the Pareto front": _front,
         "confirmed, mean of seeds": _confirmed,
         **{name: partial(_test_metric, name=name) for name in metrics},
         "epochs": lambda search: str(search.statistics.epochs_run or NOTHING),
@@ -108,7 +109,14 @@ def _best(search: ComparedSearch, *, with_metric: bool) -> str:
     best = search.statistics.best
     if best is None:
         return NOTHING
-    return f"{f'{search.monitor} ' if with_metric else ''}{format_value(best.value)} (trial {best.number})"
+    return f"{f'{search.monitor} ' if with_metric else ''}{format_value(value_of(best))} (trial {best.number})"
+
+
+def _front(search: ComparedSearch) -> str:
+    """Return the size of the front and the objectives after the first, of a search with several."""
+    if not search.further:
+        return NOTHING
+    return f"{len(search.statistics.front.trials)} (also {', '.join(search.further)})"
 
 
 def _confirmed(search: ComparedSearch) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.storages import BaseStorage
 
 from lightsweep.errors import ConfigError, first_few
 from lightsweep.files import shown
@@ -60,7 +59,7 @@ class Location:
         try:
             names = optuna.get_all_study_names(storage)
             chosen = self.choose(names, name=name or self.name, option=option)
-            return load_study(storage, chosen)
+            return optuna.load_study(study_name=chosen, storage=storage)
         except ConfigError:
             raise
         except Exception as error:  # noqa: BLE001  (every database driver has its own)
@@ -81,17 +80,6 @@ class Location:
                 f"'{self.shown}' holds {len(of_searches)} studies: {', '.join(of_searches)}. Choose one with {option}."
             )
         return of_searches[0]
-
-
-def load_study(storage: BaseStorage, name: str) -> optuna.Study:
-    """Open a study that has one objective; raise `ConfigError` if it has several."""
-    study = optuna.load_study(study_name=name, storage=storage)
-    if len(study.directions) > 1:
-        raise ConfigError(
-            f"the study '{name}' has {len(study.directions)} objectives, which is not supported: its trials have no"
-            " order. Optuna's own plots show it (optuna.visualization.plot_pareto_front)."
-        )
-    return study
 
 
 def _with_password(url: str) -> str:

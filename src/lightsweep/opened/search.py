@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from optuna.trial import FrozenTrial
 from lightsweep.errors import ConfigError
 from lightsweep.opened.location import Location
 from lightsweep.opened.results import RecordedResults
+from lightsweep.pareto import further_objectives
 from lightsweep.report import figures
 from lightsweep.report.plotly_figure import Drawing, Panel, quiet_optuna
 from lightsweep.report.snapshot import NothingToShowError, StudySnapshot
 from lightsweep.search.study import monitor_of, step_of
 from lightsweep.trial.params import params_of
-from lightsweep.trial.status import epochs_of, reason_of, status_of
+from lightsweep.trial.status import epochs_of, reason_of, status_of, values_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,13 +33,17 @@ EXPORTED = "best"
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
-    """The winner of a search. `value` is that of its trial; mean and half width are those of the confirmation."""
+    """The winner of a search. `value` is that of its trial; mean and half width are those of the confirmation.
+
+    Of several objectives, `value` is the first and `further` are the others.
+    """
 
     number: int
     value: float | None
     params: dict[str, Any]
     mean: float | None = None
     half_width: float | None = None
+    further: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,16 +71,28 @@ class Search:
 
         trials = self.study.get_trials(deepcopy=False)
         names = list(dict.fromkeys(name for trial in trials for name in trial.params))
-        columns = [*BEFORE, *(f"params_{name}" if name in (*BEFORE, *AFTER) else name for name in names), *AFTER]
+        columns = [
+            *BEFORE,
+            *self._further,
+            *(f"params_{name}" if name in (*BEFORE, *AFTER) else name for name in names),
+            *AFTER,
+        ]
         frame = pd.DataFrame([self._row(trial, names) for trial in trials], columns=columns)
-        return frame.astype({"value": "float64", "epochs": "Int64", "seconds": "float64"})
+        return frame.astype(
+            {"value": "float64", **dict.fromkeys(self._further, "float64"), "epochs": "Int64", "seconds": "float64"}
+        )
+
+    @property
+    def _further(self) -> list[str]:
+        """The names of the objectives after the first one."""
+        return further_objectives(self.study)
 
     def _row(self, trial: FrozenTrial, names: Sequence[str]) -> list[Any]:
         params = params_of(trial)
         seconds = trial.duration.total_seconds() if trial.duration else None
         folder = self.folder_of(trial)
         return [
-            *(trial.number, status_of(trial), trial.value),
+            *(trial.number, status_of(trial), *values_of(trial, n=len(self.study.directions))),
             *(params.get(name) for name in names),
             *(epochs_of(trial)[0], seconds, None if folder is None else str(folder), reason_of(trial)),
         ]
@@ -94,13 +111,34 @@ class Search:
 
     @property
     def best(self) -> Best | None:
-        """The winner of the confirmation, without one the trial with the best value; None if no trial is complete."""
+        """The winner of the confirmation, without one the trial with the best value; None if no trial is complete.
+
+        Of several objectives it is the trial of the Pareto front that the rule `ship` chooses.
+        """
         if confirmed := self.results.confirmed:
             for trial in self.study.get_trials(deepcopy=False):
                 if trial.number == confirmed.number:
-                    return _best(trial, mean=confirmed.mean, half_width=confirmed.half_width)
+                    return self._best(trial, mean=confirmed.mean, half_width=confirmed.half_width)
         best = self._snapshot().best
-        return None if best is None else _best(best)
+        return None if best is None else self._best(best)
+
+    def _best(self, trial: FrozenTrial, *, mean: float | None = None, half_width: float | None = None) -> Best:
+        value, *others = values_of(trial, n=len(self.study.directions))
+        further = {name: other for name, other in zip(self._further, others, strict=True) if other is not None}
+        return Best(
+            number=trial.number,
+            value=value,
+            params=params_of(trial),
+            mean=mean,
+            half_width=half_width,
+            further=further,
+        )
+
+    @property
+    def front(self) -> "pd.DataFrame":
+        """The rows of `trials` on the Pareto front, the best value of the first objective first."""
+        numbers = [trial.number for trial in self._snapshot().front.trials]
+        return self.trials.iloc[numbers]
 
     def _snapshot(self) -> StudySnapshot:
         return StudySnapshot.of(self.study, monitor=self.monitor, step=step_of(self.study))
@@ -139,7 +177,3 @@ def _panels(build: Callable[[StudySnapshot], Drawing], snapshot: StudySnapshot) 
         return build(snapshot).panels
     except NothingToShowError:
         return ()
-
-
-def _best(trial: FrozenTrial, *, mean: float | None = None, half_width: float | None = None) -> Best:
-    return Best(number=trial.number, value=trial.value, params=params_of(trial), mean=mean, half_width=half_width)

@@ -5,20 +5,22 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from lightsweep.direction import objective_text
 from lightsweep.errors import aligned
+from lightsweep.pareto import SHIP
 from lightsweep.report.formatting import format_duration, format_value
 from lightsweep.report.snapshot import StudySnapshot
 from lightsweep.trial.heartbeat import key_of
 from lightsweep.trial.identity import DEVICE, Owner
 from lightsweep.trial.params import params_of
-from lightsweep.trial.status import STATUSES, n_folds_of, status_of
+from lightsweep.trial.status import STATUSES, n_folds_of, reported_by, status_of, value_of
 
 UNFINISHED = ("running", "waiting")
 COLUMNS = ("trial", "host", "process", "device", "epochs", "since", "time", "", "process is")
@@ -58,7 +60,11 @@ class RunningTrial:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyStatus:
-    """A study at one moment. `best` has the number, value, epoch and hyperparameters of the best trial."""
+    """A study at one moment. `best` has the number, value, epoch and hyperparameters of the best trial.
+
+    With several objectives `front` has the trials of the Pareto front, and `best` is the one that the rule `ship`
+    chooses, or that with the best value of the first objective if another tool made the study.
+    """
 
     study: str
     storage: str
@@ -68,6 +74,8 @@ class StudyStatus:
     counts: dict[str, int]
     best: dict[str, Any] | None
     running: list[RunningTrial]
+    front: list[dict[str, Any]] = field(default_factory=list)
+    ship: str | None = None
 
     @classmethod
     def of(
@@ -75,6 +83,7 @@ class StudyStatus:
     ) -> "StudyStatus":
         """Read the study. `storage` is shown as it is; `max_epochs` counts for trials that do not say otherwise."""
         trials = study.get_trials(deepcopy=False)
+        snapshot = StudySnapshot.of(study, monitor=monitor)
         counts = Counter(map(status_of, trials))
         study_attrs = study.user_attrs
         return cls(
@@ -84,7 +93,9 @@ class StudyStatus:
             directions=[direction.name.lower() for direction in study.directions],
             n_trials=n_trials,
             counts={status: counts[status] for status in (*STATUSES, *UNFINISHED)},
-            best=_best(study, monitor=monitor) if len(study.directions) == 1 else None,
+            best=_best(snapshot),
+            front=_front(snapshot) if snapshot.further else [],
+            ship=study_attrs.get(SHIP),
             running=[
                 _running(trial, study_attrs=study_attrs, max_epochs=max_epochs)
                 for trial in trials
@@ -118,14 +129,21 @@ class StudyStatus:
         )
 
     def _best_lines(self) -> list[str]:
-        if len(self.directions) > 1:
-            return ["", f"The study has {len(self.directions)} objectives, so there is no best trial."]
         if self.best is None:
             return ["", "No trial is complete yet."]
         epoch = "" if self.best["epoch"] is None else f", epoch {self.best['epoch']}"
         params = [(name, format_value(value)) for name, value in sorted(self.best["params"].items())]
         heading = f"Best {self.monitor} {format_value(self.best['value'])} (trial {self.best['number']}{epoch})"
-        return ["", heading, *(aligned(params) if params else [])]
+        if self.ship:
+            heading = f"ship={self.ship} chooses trial {self.best['number']}{epoch}"
+        return [*self._front_lines(), "", heading, *(aligned(params) if params else [])]
+
+    def _front_lines(self) -> list[str]:
+        """Return the Pareto front as a table, nothing with a single objective."""
+        if not self.front:
+            return []
+        rows = [(str(trial["number"]), *map(objective_text, trial["values"].values())) for trial in self.front]
+        return ["", "Pareto front", *aligned([("trial", *self.front[0]["values"]), *rows])]
 
     def _table(self) -> list[str]:
         if not self.running:
@@ -156,6 +174,8 @@ def process_is(trial: FrozenTrial, study_attrs: Mapping[str, Any]) -> str:
 
 def _running(trial: FrozenTrial, *, study_attrs: Mapping[str, Any], max_epochs: int | None) -> RunningTrial:
     assert trial.datetime_start is not None
+    reported = reported_by(trial)
+    last = max(reported, default=None)
     owner = Owner.of(trial)
     device = trial.user_attrs.get(DEVICE)
     own_max_epochs = trial.params.get("trainer.max_epochs", max_epochs)
@@ -164,23 +184,30 @@ def _running(trial: FrozenTrial, *, study_attrs: Mapping[str, Any], max_epochs: 
         host=None if owner is None else owner.process.host,
         pid=None if owner is None else owner.process.pid,
         device=None if device is None else str(device),
-        step=trial.last_step,
+        step=last,
         max_epochs=own_max_epochs if isinstance(own_max_epochs, int) else None,
         n_folds=n_folds_of(trial),
         since=trial.datetime_start.isoformat(timespec="seconds"),
         # Optuna's times have no zone, and the clock of another host may be ahead.
         seconds=max(0.0, round((datetime.now() - trial.datetime_start).total_seconds(), 1)),
-        value=None if trial.last_step is None else trial.intermediate_values[trial.last_step],
+        value=None if last is None else reported[last],
         process_is=process_is(trial, study_attrs),
     )
 
 
-def _best(study: optuna.Study, *, monitor: str) -> dict[str, Any] | None:
-    best = StudySnapshot.of(study, monitor=monitor).best
+def _best(snapshot: StudySnapshot) -> dict[str, Any] | None:
+    best = snapshot.best
     if best is None:
         return None
     epoch = best.user_attrs.get("best_epoch")
-    return {"number": best.number, "value": best.value, "epoch": epoch, "params": params_of(best)}
+    return {"number": best.number, "value": value_of(best), "epoch": epoch, "params": params_of(best)}
+
+
+def _front(snapshot: StudySnapshot) -> list[dict[str, Any]]:
+    return [
+        {"number": trial.number, "values": dict(zip(snapshot.objectives, trial.values, strict=True))}
+        for trial in snapshot.front.trials
+    ]
 
 
 def _epochs(step: int | None, max_epochs: int | None) -> str:

@@ -4,20 +4,19 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler
+from optuna.pruners import BasePruner, NopPruner
+from optuna.samplers import BaseSampler, CmaEsSampler
 
 from lightsweep.config.extras import missing_launcher
 from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.config.resampling import n_folds_of
 from lightsweep.config.validation import INT_FROM_0, POSITIVE, POSITIVE_INT, SHARE
-from lightsweep.direction import Direction
+from lightsweep.direction import DIRECTIONS, listed
 from lightsweep.errors import USER_ERRORS, ConfigError, format_errors
 from lightsweep.launcher.config import PROCESSES_TARGET
 from lightsweep.launcher.gpus import Gpus
@@ -31,7 +30,6 @@ from lightsweep.search.study import build_sampler, grid_size
 from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.trial.pruner import build_pruner
 
-DIRECTIONS = ("maximize", "minimize")
 RULES = {
     "n_trials": POSITIVE_INT,
     "audit": SHARE,
@@ -64,9 +62,11 @@ def check_search(
     """
     if OmegaConf.select(config, "hydra.launcher._target_") is None:  # Hydra can't compose a job then
         raise ConfigError("hydra.launcher has no _target_. Choose one with hydra/launcher=...")
+    directions = listed(settings.direction)
     sampler, pruner, build_problems = _build(settings, request.space)
     problems = [
         *_settings_problems(settings, direction_is_checked_with_monitor="direction" in config),
+        *_several_objectives_problems(len(directions), sampler=sampler, pruner=pruner),
         *_launcher_problems(settings, config.hydra.launcher, choice=config.hydra.runtime.choices.get("hydra/launcher")),
         *_submitit_problems(settings, config.hydra.launcher),
         *_request_problems(request, config_loader=config_loader, config=config),
@@ -74,11 +74,11 @@ def check_search(
         *location_problems(Path(config.hydra.sweep.dir).absolute(), url),
     ]
     is_checked_when_opened = not problems and not settings.preflight  # opening the study repeats its checks
-    if settings.direction in DIRECTIONS and not is_checked_when_opened:
+    if all(direction in DIRECTIONS for direction in directions) and not is_checked_when_opened:
         problems += study_problems(
             url,
             name=settings.study_name,
-            direction=cast(Direction, settings.direction),
+            directions=directions,
             fingerprint=fingerprint,
             allow_changes=settings.allow_changes,
         )
@@ -119,13 +119,33 @@ def _settings_problems(settings: LightsweepConf, *, direction_is_checked_with_mo
             f"hydra.sweeper.custom_search_space is '{settings.custom_search_space}', which this sweeper does not"
             " support. Leave it at null, and set conditions with hydra.sweeper.when."
         )
-    is_checked = settings.direction is None and direction_is_checked_with_monitor
-    if settings.direction not in DIRECTIONS and not is_checked:
-        yield f"hydra.sweeper.direction is '{settings.direction}'; it must be maximize or minimize."
+    directions = listed(settings.direction)
+    is_checked = None in directions and direction_is_checked_with_monitor
+    if not all(direction in DIRECTIONS for direction in directions) and not is_checked:
+        yield (
+            f"hydra.sweeper.direction is '{settings.direction}'; it must be maximize or minimize."
+            " Several objectives take a list of these."
+        )
     if not re.fullmatch(r"\w[\w.-]*", settings.study_name):
         yield (
             f"hydra.sweeper.study_name is '{settings.study_name}'; it also names a folder,"
             " so it must consist of letters, digits, '_', '-' and '.', and must not begin with '-' or '.'."
+        )
+
+
+def _several_objectives_problems(n: int, *, sampler: BaseSampler | None, pruner: BasePruner | None) -> Iterator[str]:
+    if n == 1:
+        return
+    if pruner is not None and not isinstance(pruner, NopPruner):
+        yield (
+            f"hydra.sweeper.pruner is {type(pruner).__name__}, but the search has {n} objectives, and Optuna can't"
+            " prune such trials: one that is behind in one objective may be ahead in another. Add"
+            " hydra/sweeper/pruner=none."
+        )
+    if isinstance(sampler, CmaEsSampler):
+        yield (
+            f"hydra.sweeper.sampler is CmaEsSampler, which optimizes one objective, but the search has {n}. Choose"
+            " hydra/sweeper/sampler=tpe, nsgaii, gp, random, qmc or grid."
         )
 
 

@@ -32,6 +32,7 @@ REASONS: dict[str, _Reason] = {
     "direction": METRIC,
     "refit": _Reason("A search refits its best trial itself.", "Leave it out."),
     "export": BEST,
+    "ship": BEST,
     "data": DATA,
     "data._target_": DATA,
     "data.seed": SEED,

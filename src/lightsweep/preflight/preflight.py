@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
 
 from lightsweep.config.resampling import n_folds_of
+from lightsweep.direction import listed
 from lightsweep.errors import aligned
 from lightsweep.preflight.dry_run import DryRun, dry_run
 from lightsweep.preflight.estimate import Estimate, in_bytes, in_time
@@ -48,7 +49,7 @@ def run_preflight(
         settings,
         launcher=config.hydra.launcher._target_,
         n_trials=max(0, n_trials - _n_finished(url, name=settings.study_name)),
-        n_confirm=_n_confirm(config),
+        n_confirm=0 if len(listed(settings.direction)) > 1 else _n_confirm(config),
         max_epochs=(OmegaConf.select(config, "trainer.max_epochs") or 1) * n_folds_of(config),
     )
     folder = Path(config.hydra.sweep.dir).absolute()

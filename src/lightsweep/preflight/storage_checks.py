@@ -62,14 +62,19 @@ def _file_problem(path: Path, url: str) -> str | None:
 
 
 def study_problems(
-    url: str, *, name: str, direction: Direction, fingerprint: Callable[[], Fingerprint], allow_changes: Sequence[str]
+    url: str,
+    *,
+    name: str,
+    directions: Sequence[Direction],
+    fingerprint: Callable[[], Fingerprint],
+    allow_changes: Sequence[str],
 ) -> list[str]:
     """Return why the search can't resume the study in the storage; nothing if there is no such study."""
     try:
         study = existing_study(url, name=name)
         if study is None:
             return []
-        check_kind(study, direction=direction)
+        check_kind(study, directions=directions)
         try:
             now = fingerprint()
         except (*USER_ERRORS, ValueError):  # the config checks report that it can't be composed

@@ -39,7 +39,7 @@ def report(search: str, *, study: str | None, output: Path | None) -> Path:
     """Write the page and return its path. Raises `ConfigError` if the study can't be read, or the page not written."""
     location = Location.of(search)
     opened = location.open_study(study, option="--study")
-    statistics = StudyStatistics.of(opened.get_trials(deepcopy=False), direction=opened.direction)
+    statistics = StudyStatistics.of(opened.get_trials(deepcopy=False), directions=opened.directions)
     path = output or (location.folder / REPORT if location.folder else Path(file_name(opened.study_name)))
     with page_file(path):
         write_report(

@@ -23,9 +23,9 @@ from lightsweep.report.plotly_figure import (
     update_traces,
     whole_ticks,
 )
-from lightsweep.report.snapshot import STATES, NothingToShowError, StudySnapshot, value_of
+from lightsweep.report.snapshot import STATES, NothingToShowError, StudySnapshot, escape_markup
 from lightsweep.report.value_range import ValueRange
-from lightsweep.trial.status import status_of
+from lightsweep.trial.status import reported_by, status_of, value_of
 
 COLORS = {"complete": "#3565c9", "pruned": "#7b8694", "failed": "#d64550", "best": "#e8710a"}
 # Larger figures are unreadable, and a phone takes more than a second or two to draw them.
@@ -62,8 +62,35 @@ def _outside(shown: ValueRange, values: Iterable[float]) -> str:
     return f" {n:,} values far from the others are drawn at the edge; their hover text tells them." if n else ""
 
 
+def front(snapshot: StudySnapshot) -> Drawing:
+    """Draw the values of all complete trials; raise `NothingToShowError` unless they have two or three objectives."""
+    if len(snapshot.objectives) not in (2, 3):
+        raise NothingToShowError(f"A Pareto front of {len(snapshot.objectives)} objectives can't be drawn.")
+    complete = snapshot.require_complete()
+    names = [escape_markup(name) for name in snapshot.objectives]
+    study = snapshot.to_study(complete, n_objectives=len(names))
+    figure = draw(optuna.visualization.plot_pareto_front, study, target_names=names)
+    *infeasible, others, on_front = figure["data"]  # Optuna's traces; the first one only if trials have constraints
+    figure["data"] = [trace for trace in infeasible if trace["x"]] + [others, on_front]
+    _style_dots(others, "other complete trial", color=COLORS["pruned"], size=6)
+    _style_dots(on_front, "on the Pareto front", color=COLORS["best"], size=9)
+    numbers = sorted(trial.number for trial in snapshot.front.trials)  # the order of the dots
+    chosen = None if snapshot.best is None else snapshot.best.number
+    on_front["marker"]["symbol"] = ["diamond" if number == chosen else "circle" for number in numbers]
+    if len(names) == 3:
+        update(figure["layout"], scene={"camera": {"eye": {"x": 1.6, "y": 1.6, "z": 1.0}}})  # room for the labels
+    note = f"A dot per complete trial. The diamond is the trial that ship={snapshot.ship} chooses."
+    return Drawing(note=note, panels=[Panel(figure=figure, height=420 if len(names) == 2 else 560)])
+
+
+def _style_dots(trace: dict[str, Any], name: str, *, color: str, size: int) -> None:
+    """Give the dots one colour, in place of one by the number of the trial with a bar of colours."""
+    marker = {"color": color, "size": size, "colorscale": None, "colorbar": None}
+    update(trace, name=name, showlegend=True, marker=marker)
+
+
 def curves(snapshot: StudySnapshot) -> Drawing:
-    with_curve = [t for t in snapshot.trials if t.intermediate_values and status_of(t) in ("complete", "pruned")]
+    with_curve = [t for t in snapshot.trials if reported_by(t) and status_of(t) in ("complete", "pruned")]
     if not with_curve:
         raise NothingToShowError("No complete or pruned trial reported a value during training.")
     drawn = snapshot.sample(with_curve, MAX_CURVES)
@@ -74,10 +101,10 @@ def curves(snapshot: StudySnapshot) -> Drawing:
         _style_curve(trace, trial, kind=kind, first_of_kind=drawn[kinds.index(kind)] is trial, step=snapshot.step)
     figure["data"].sort(key=lambda trace: ["complete", "pruned", "best"].index(trace["legendgroup"]))
     update(figure["layout"], showlegend=True)
-    ticks = whole_ticks(max(max(t.intermediate_values) for t in drawn))
+    ticks = whole_ticks(max(max(reported_by(t)) for t in drawn))
     update_axes(figure, "xaxis", title={"text": snapshot.step}, **ticks)
     update_axes(figure, "yaxis", title={"text": snapshot.target_name})
-    values = [value for trial in drawn for value in trial.intermediate_values.values()]
+    values = [value for trial in drawn for value in reported_by(trial).values()]
     shown = ValueRange.of(values, direction=snapshot.direction)
     fit_y_axis(figure, shown)
     note = "One line per trial. Pruned trials are grey and dashed, with a cross where they were stopped."
@@ -233,6 +260,7 @@ def _sampled(drawn: Sequence[object], of: Sequence[object], *, what: str) -> str
 
 
 BY_NAME = {
+    "front": front,
     "history": history,
     "curves": curves,
     "importances": importances,

@@ -20,6 +20,7 @@ from lightsweep.report.snapshot import NothingToShowError, StudySnapshot
 REPORT = "report.html"  # in the folder of a search
 SECTIONS: dict[str, tuple[str, Callable[[StudySnapshot], str | Drawing]]] = {  # by anchor
     "best": ("Best hyperparameters", tables.best_params),
+    "front": ("Pareto front", tables.front),  # of several objectives
     "history": ("Optimization history", figures.history),
     "curves": ("Learning curves", figures.curves),
     "importances": ("Hyperparameter importances", figures.importances),
@@ -61,16 +62,20 @@ def write_report(
     Trials reported values once per `step`. A section that can't be drawn holds the reason instead.
     """
     snapshot = StudySnapshot.of(study, monitor=monitor, step=step)
-    aim = "highest" if study.direction == StudyDirection.MAXIMIZE else "lowest"
+    aims = ["highest" if direction == StudyDirection.MAXIMIZE else "lowest" for direction in study.directions]
+    objectives = zip(aims, snapshot.objectives, strict=True)
     with quiet_optuna():
         sections = [
-            Section.of(anchor, heading, build=partial(build, snapshot)) for anchor, (heading, build) in SECTIONS.items()
+            Section.of(anchor, heading, build=partial(build, snapshot))
+            for anchor, (heading, build) in SECTIONS.items()
+            if snapshot.further or anchor != "front"
         ]
     write_page(
         path,
         title=f"{title} · {monitor}",
         heading=title,
-        lead=f"A search for the {aim} <code>{escape(monitor)}</code>",
+        lead="A search for "
+        + " and ".join(f"the {aim} <code>{escape(objective)}</code>" for aim, objective in objectives),
         overview=overview,
         sections=sections,
     )

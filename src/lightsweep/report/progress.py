@@ -14,10 +14,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lightsweep.direction import objective_text
 from lightsweep.errors import first_few
 from lightsweep.report.formatting import format_value
 from lightsweep.report.statistics import StudyStatistics
-from lightsweep.trial.status import FAIL_REASON, status_of, step_of
+from lightsweep.trial.status import FAIL_REASON, reported_by, status_of, step_of, value_of
 
 SECONDS_BETWEEN_REFRESHES = 0.5
 
@@ -25,10 +26,13 @@ SECONDS_BETWEEN_REFRESHES = 0.5
 class Progress:
     """Lines for finished trials and, within `live` on a terminal, a region below them that is kept up to date."""
 
-    def __init__(self, *, total: int, done: int, monitor: str, statistics: StudyStatistics) -> None:
+    def __init__(
+        self, *, total: int, done: int, monitor: str, statistics: StudyStatistics, further: Sequence[str] = ()
+    ) -> None:
         self.total = total
         self.done = done
         self.monitor = monitor
+        self.further = further
         self.statistics = statistics
         self._start = time.monotonic()
         self._n_done_before = done
@@ -76,7 +80,7 @@ class Progress:
     def update(self, trial: FrozenTrial) -> None:
         """Show one more finished trial."""
         self.done += 1
-        line = trial_line(trial, monitor=self.monitor)
+        line = trial_line(trial, monitor=self.monitor, further=self.further)
         if self._live is not None:
             self._live.console.print(Text(line), soft_wrap=True)
             return
@@ -92,10 +96,10 @@ class Progress:
         return [f"{timedelta(seconds=round(seconds))} left"]
 
 
-def trial_line(trial: FrozenTrial, *, monitor: str) -> str:
+def trial_line(trial: FrozenTrial, *, monitor: str, further: Sequence[str] = ()) -> str:
     """Return number, result and hyperparameters, each by the last part of its name: `lr` for `optimizer.lr`."""
     params = " ".join(f"{name.rsplit('.', 1)[-1]}={format_value(value)}" for name, value in trial.params.items())
-    return f"trial {trial.number:>3} {_result(trial, monitor=monitor)}  {params}"
+    return f"trial {trial.number:>3} {_result(trial, objectives=[monitor, *further])}  {params}"
 
 
 def running_line(trial: FrozenTrial, *, monitor: str) -> str:
@@ -103,16 +107,17 @@ def running_line(trial: FrozenTrial, *, monitor: str) -> str:
     assert trial.datetime_start is not None
     seconds = (datetime.now() - trial.datetime_start).total_seconds()  # Optuna's times have no zone
     reported = f"first {step_of(trial)}"
-    if trial.last_step is not None:
-        value = trial.intermediate_values[trial.last_step]
-        reported = f"{_counted(trial.last_step + 1, step_of(trial))} · {monitor} {value:.4f}"
+    if values := reported_by(trial):
+        last = max(values)
+        reported = f"{_counted(last + 1, step_of(trial))} · {monitor} {values[last]:.4f}"
     return f"trial {trial.number:>3} · {timedelta(seconds=round(seconds))} · {reported}"
 
 
-def _result(trial: FrozenTrial, *, monitor: str) -> str:
+def _result(trial: FrozenTrial, *, objectives: Sequence[str]) -> str:
     match status_of(trial):
         case "complete":
-            return f"{monitor} {trial.value:.4f}"
+            values = zip(objectives, [f"{value_of(trial):.4f}", *map(objective_text, trial.values[1:])], strict=True)
+            return " ".join(f"{name} {value}" for name, value in values)
         case "pruned":
             return f"pruned after {_counted(trial.user_attrs.get('n_epochs', '?'), 'epoch')}"
         case status:

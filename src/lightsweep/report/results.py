@@ -14,13 +14,14 @@ from omegaconf import OmegaConf
 from optuna.trial import FrozenTrial
 
 from lightsweep.config.command_line import config_dir_in
+from lightsweep.direction import BEST_OF_FIRST
 from lightsweep.files import write_atomically, yaml_of
 from lightsweep.report.statistics import StudyStatistics
 from lightsweep.storage.password import SQLITE
 from lightsweep.storage.storage import JOURNAL
 from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.params import params_of, val_seed_overrides
-from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, status_of
+from lightsweep.trial.status import FAIL_KIND, FAIL_REASON, status_of, value_of, values_of
 
 TABLE = "trials.csv"
 RESULTS = "optimization_results.yaml"
@@ -33,7 +34,8 @@ class Results:
     """Writer of both files, in the folder of the search.
 
     `about` holds the first entries of the YAML file; `overrides_of` returns the overrides for a trial's parameters.
-    `confirmed` says what the confirmation found.
+    `confirmed` says what the confirmation found. `further` are the names of the objectives after the first one, and
+    `ship` is the rule that chooses one trial of the Pareto front.
     """
 
     folder: Path
@@ -42,14 +44,16 @@ class Results:
     param_names: Sequence[str]
     overrides_of: Callable[[Mapping[str, Any]], list[str]]
     statistics: StudyStatistics
+    further: Sequence[str] = ()
+    ship: str = BEST_OF_FIRST
     winner: FrozenTrial | None = None  # of the confirmation
     confirmed: dict[str, Any] = field(default_factory=dict)
     _lines: dict[int, str] = field(default_factory=dict, init=False)  # of the CSV file, by number of the trial
 
     @property
     def best(self) -> FrozenTrial | None:
-        """The winner of the confirmation, otherwise the trial with the best value."""
-        return self.winner or self.statistics.best
+        """The winner of the confirmation, otherwise the trial with the best value, or that `ship` chooses."""
+        return self.winner or self.statistics.front.chosen(self.ship)
 
     def sync(self, study: optuna.Study) -> list[FrozenTrial]:
         """Add the newly finished trials, also those that other drivers of the study ran, and return them."""
@@ -61,7 +65,7 @@ class Results:
 
     def write(self, *, durable: bool = True, **more: Any) -> None:
         """Replace both files as a whole, with the entries `more` at the end of the YAML file."""
-        header = ["number", "state", "value", *self.param_names, *ATTRIBUTES, "seconds", "folder"]
+        header = ["number", "state", "value", *self.further, *self.param_names, *ATTRIBUTES, "seconds", "folder"]
         lines = [_csv_line(header), *(self._lines[number] for number in sorted(self._lines))]
         results = {**self.about, **self._counts(), **self._best(), **more}
         write_atomically(self.folder / TABLE, "".join(lines), durable=durable)
@@ -76,7 +80,7 @@ class Results:
         return [
             trial.number,
             status_of(trial),
-            trial.value,
+            *values_of(trial, n=1 + len(self.further)),
             *(params_of(trial).get(name) for name in self.param_names),
             *(trial.user_attrs.get(name) for name in ATTRIBUTES),
             trial.duration.total_seconds() if trial.duration else None,
@@ -101,11 +105,22 @@ class Results:
             **confirmed,
             "best_trial": best.number,
             "best_folder": best.user_attrs.get("folder"),
-            "best_value": best.value,
+            "best_value": value_of(best),
             "best_epoch": best.user_attrs.get("best_epoch"),
+            **self._front(best),
             "best_params": params_of(best),
             "command": self.command(best),
         }
+
+    def _front(self, best: FrozenTrial) -> dict[str, Any]:
+        """Return the entries of a search with several objectives."""
+        if not self.further:
+            return {}
+        front = [{"trial": trial.number, "values": self._named(trial)} for trial in self.statistics.front.trials]
+        return {"best_values": self._named(best), "ship": self.ship, "front": front}
+
+    def _named(self, trial: FrozenTrial) -> dict[str, float]:
+        return dict(zip([str(self.about["monitor"]), *self.further], trial.values, strict=True))
 
 
 def _csv_line(row: list[Any]) -> str:

@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from html import escape
 from typing import Any
 
@@ -13,7 +13,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lightsweep.trial.status import is_feasible, n_folds_of, status_of
+from lightsweep.direction import BEST_OF_FIRST
+from lightsweep.pareto import ParetoFront, further_objectives, rule_of
+from lightsweep.trial.status import is_feasible, n_folds_of, reported_by, status_of
 
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
@@ -24,28 +26,55 @@ class NothingToShowError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class StudySnapshot:
+    """`monitor` is the first objective, which all values are of; `further` are the names of the others.
+
+    `ship` is the rule that chooses one trial of the Pareto front, and `step` what the steps of reported values are.
+    """
+
     trials: list[FrozenTrial]
-    direction: StudyDirection
+    directions: Sequence[StudyDirection]
     monitor: str
-    step: str  # what the steps of the reported values are
+    step: str
     study_name: str
+    further: Sequence[str] = ()
+    ship: str = BEST_OF_FIRST
 
     @classmethod
     def of(cls, study: optuna.Study, *, monitor: str, step: str = "epoch") -> "StudySnapshot":
         trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state in STATES]
         if any(n_folds_of(trial) for trial in trials):
             step = "fold"
-        return cls(trials=trials, direction=study.direction, monitor=monitor, step=step, study_name=study.study_name)
+        return cls(
+            trials=trials,
+            directions=study.directions,
+            monitor=monitor,
+            step=step,
+            study_name=study.study_name,
+            further=further_objectives(study),
+            ship=rule_of(study),
+        )
+
+    @property
+    def direction(self) -> StudyDirection:
+        return self.directions[0]
+
+    @property
+    def objectives(self) -> list[str]:
+        return [self.monitor, *self.further]
 
     @cached_property
     def complete(self) -> list[FrozenTrial]:
-        return [t for t in self.trials if t.state == TrialState.COMPLETE and math.isfinite(value_of(t))]
+        return [t for t in self.trials if t.state == TrialState.COMPLETE and all(map(math.isfinite, t.values))]
+
+    @cached_property
+    def front(self) -> ParetoFront:
+        """The Pareto front of the feasible trials."""
+        return ParetoFront.of(filter(is_feasible, self.complete), self.directions)
 
     @cached_property
     def best(self) -> FrozenTrial | None:
-        feasible = list(filter(is_feasible, self.complete))
-        choose = max if self.direction == StudyDirection.MAXIMIZE else min
-        return choose(feasible, key=value_of, default=None)
+        """The trial with the best value; of several objectives the one that the rule `ship` chooses."""
+        return self.front.chosen(self.ship)
 
     @cached_property
     def param_names(self) -> list[str]:
@@ -77,26 +106,28 @@ class StudySnapshot:
         return [trial for trial in trials if trial.number in kept]
 
     def to_study(
-        self, trials: Sequence[FrozenTrial], *, scale: Callable[[float], float] = lambda value: value
+        self,
+        trials: Sequence[FrozenTrial],
+        *,
+        scale: Callable[[float], float] = lambda value: value,
+        n_objectives: int = 1,
     ) -> optuna.Study:
         """Return a study in memory of these trials, under their numbers, with all markup escaped.
+
+        It has the first `n_objectives`.
 
         It is filled through the storage, because `add_trial` refuses values that were enqueued outside of their range.
         """
         storage = optuna.storages.InMemoryStorage()
-        study = optuna.create_study(storage=storage, direction=self.direction)
+        study = optuna.create_study(storage=storage, directions=self.directions[:n_objectives])
         study_id = storage.get_study_id_from_name(study.study_name)
         names = {name: escape_markup(_short_name(name, self.param_names)) for name in self.param_names}
-        chosen = {trial.number: _drawable(trial, names, scale=scale) for trial in trials}
+        drawable = partial(_drawable, names=names, scale=scale, n_objectives=n_objectives)
+        chosen = {trial.number: drawable(trial) for trial in trials}
         n_trials = self.trials[-1].number + 1 if self.trials else 0
         for number in range(n_trials):
             storage.create_new_trial(study_id, chosen.get(number) or create_trial(state=TrialState.WAITING))
         return study
-
-
-def value_of(trial: FrozenTrial) -> float:
-    assert trial.value is not None
-    return trial.value
 
 
 def escape_markup(text: str) -> str:
@@ -112,15 +143,18 @@ def _short_name(name: str, names: Sequence[str]) -> str:
     return next((s for s in suffixes if not any(o.endswith(f".{s}") for o in others)), name)
 
 
-def _drawable(trial: FrozenTrial, names: Mapping[str, str], *, scale: Callable[[float], float]) -> FrozenTrial:
+def _drawable(
+    trial: FrozenTrial, *, names: Mapping[str, str], scale: Callable[[float], float], n_objectives: int
+) -> FrozenTrial:
     drawable = copy.copy(trial)
     drawable.params = {names[name]: _drawable_value(value) for name, value in trial.params.items()}
     drawable.distributions = {names[name]: _drawable_distribution(d) for name, d in trial.distributions.items()}
     drawable.user_attrs = {}
     if status_of(trial) == "infeasible":  # Optuna would draw it as pruned
         drawable.state = TrialState.FAIL
-    if trial.value is not None:
-        drawable.value = scale(trial.value)
+    drawable.intermediate_values = reported_by(trial)
+    if trial.values is not None:
+        drawable.values = [scale(value) for value in trial.values[:n_objectives]]
     return drawable
 
 

@@ -7,31 +7,40 @@ from math import sqrt
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
+from lightsweep.pareto import ParetoFront
 from lightsweep.report.formatting import format_duration
 from lightsweep.trial.pruner import AUDITED
-from lightsweep.trial.status import FAIL_KIND, STATUSES, epochs_of, is_feasible, seconds_per_epoch_of, status_of
+from lightsweep.trial.status import (
+    FAIL_KIND,
+    STATUSES,
+    epochs_of,
+    is_feasible,
+    seconds_per_epoch_of,
+    status_of,
+    value_of,
+)
 
 Z = 1.96  # the normal 97.5 % quantile
 
 
 class StudyStatistics:
-    """Trials by status, failures by kind, the best trial, and the epochs and seconds that pruning saved."""
+    """Trials by status, failures by kind, the Pareto front, and the epochs and seconds that pruning saved."""
 
-    def __init__(self, *, direction: StudyDirection) -> None:
-        self.direction = direction
+    def __init__(self, *, directions: Sequence[StudyDirection]) -> None:
+        self.directions = directions
         self.counts = dict.fromkeys(STATUSES, 0)
         self.failure_kinds: Counter[str] = Counter()
-        self.best: FrozenTrial | None = None
+        self.front = ParetoFront(directions)
         self.audited: list[FrozenTrial] = []
-        self._best_of_others: FrozenTrial | None = None
+        self._others = ParetoFront(directions)  # of the trials that are not audited
         self.epochs_run = 0
         self.epochs_saved = 0
         self.seconds_saved = 0.0
 
     @classmethod
-    def of(cls, trials: Iterable[FrozenTrial], *, direction: StudyDirection) -> "StudyStatistics":
+    def of(cls, trials: Iterable[FrozenTrial], *, directions: Sequence[StudyDirection]) -> "StudyStatistics":
         """Count those that are finished."""
-        statistics = cls(direction=direction)
+        statistics = cls(directions=directions)
         for trial in trials:
             if trial.state.is_finished():
                 statistics.add(trial)
@@ -40,6 +49,11 @@ class StudyStatistics:
     @property
     def n_finished(self) -> int:
         return sum(self.counts.values())
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The trial with the best value of the first objective; of equal ones that with the lowest number."""
+        return self.front.best
 
     def add(self, trial: FrozenTrial) -> None:
         status = status_of(trial)
@@ -55,29 +69,21 @@ class StudyStatistics:
             self.seconds_saved += n_saved * seconds_per_epoch_of(trial)
         if status != "complete" or not is_feasible(trial):
             return
-        if self._is_better(trial, self.best):
-            self.best = trial
+        self.front.add(trial)
         if AUDITED in trial.user_attrs:
             self.audited.append(trial)
-        elif self._is_better(trial, self._best_of_others):
-            self._best_of_others = trial
-
-    def _is_better(self, trial: FrozenTrial, best: FrozenTrial | None) -> bool:
-        """Compare with the best trial; of equal values the lower number wins, in whatever order the trials finish."""
-        if best is None:
-            return True
-        assert trial.value is not None
-        assert best.value is not None
-        if trial.value == best.value:
-            return trial.number < best.number
-        return (trial.value > best.value) == (self.direction == StudyDirection.MAXIMIZE)
+        else:
+            self._others.add(trial)
 
     def one_line(self, monitor: str) -> str:
         best = "none complete yet"
         if self.best is not None:
-            best = f"best {monitor} {self.best.value:.4f} (trial {self.best.number})"
+            best = f"best {monitor} {value_of(self.best):.4f} (trial {self.best.number}){self._size_of_front()}"
         infeasible = f" · {self.counts['infeasible']} infeasible" if self.counts["infeasible"] else ""
         return f"{best} · {self.counts['pruned']} pruned{infeasible} · {self.counts['failed']} failed"
+
+    def _size_of_front(self) -> str:
+        return f" · Pareto front of {len(self.front.trials)}" if len(self.directions) > 1 else ""
 
     def overview(self, monitor: str) -> dict[str, str]:
         """Return the labels and texts that open the report and the summary of the search."""
@@ -86,12 +92,13 @@ class StudyStatistics:
         if self.failure_kinds:
             overview["Failures"] = ", ".join(f"{n} {kind}" for kind, n in self.failure_kinds.most_common())
         if self.best is not None:
-            overview[f"Best {monitor}"] = f"{self.best.value:.4f} (trial {self.best.number})"
-        if total := self.epochs_run + self.epochs_saved:
+            overview[f"Best {monitor}"] = f"{value_of(self.best):.4f} (trial {self.best.number})"
+        total = self.epochs_run + self.epochs_saved
+        if total and len(self.directions) == 1:  # several objectives are never pruned
             seconds = f", about {format_duration(self.seconds_saved)} of training" if self.seconds_saved else ""
             overview["Saved by pruning"] = f"{self.epochs_saved} of {total} epochs{seconds}"
         if self.audited:
-            words = audit_in_words(self.audited, self._best_of_others, direction=self.direction)
+            words = audit_in_words(self.audited, self._others.best, direction=self.directions[0])
             overview["Audit of pruning"] = words
         return overview
 
@@ -107,14 +114,14 @@ def audit_in_words(
 ) -> str:
     """Say how many of the audited trials were better in the end than the best trial that the pruner let pass."""
     sign = 1 if direction == StudyDirection.MAXIMIZE else -1
-    values = [sign * (trial.value or 0.0) for trial in audited]
-    limit = None if best_of_others is None else sign * (best_of_others.value or 0.0)
+    values = [sign * value_of(trial) for trial in audited]
+    limit = None if best_of_others is None else sign * value_of(best_of_others)
     n_wrong = sum(limit is None or value > limit for value in values)
     low, high = wilson_interval(n_wrong, len(values))
     best = audited[values.index(max(values))]
     trials = f"{len(values)} trial{'s' if len(values) > 1 else ''} that would have been pruned"
     share = f"95 % interval of the share {100 * low:.0f} to {100 * high:.0f} %"
     return (
-        f"of {trials} and ran to the end, {n_wrong} became the best ({share}); the best of them is {best.value:.4f}"
+        f"of {trials} and ran to the end, {n_wrong} became the best ({share}); the best of them is {value_of(best):.4f}"
         f" (trial {best.number})"
     )

@@ -25,12 +25,19 @@ PREPROCESSING = "preprocessing.json"  # as in data.preprocessing, whose import w
 
 
 def of_trials(results: Results, *, stop_reason: StopReason | None) -> str:
-    """Return counts, the best value, and the reason if the search stopped early."""
+    """Return counts, the best value, the Pareto front, and the reason if the search stopped early."""
     statistics = results.statistics
     lines = [""]
     if stop_reason is not None:
         lines.append(f"Stopped early: {stop_reason.reason}.")
     lines += aligned([*statistics.overview(results.about["monitor"]).items()])
+    if results.further and statistics.best is not None:
+        rows = statistics.front.rows([results.about["monitor"], *results.further], rule=results.ship)
+        lines += [
+            "",
+            f"Pareto front ({len(rows) - 1} of {statistics.counts['complete']} complete trials)",
+            *aligned(rows),
+        ]
     return "\n".join(lines)
 
 
@@ -48,7 +55,8 @@ def of_model(folder: Path, *, results: Results, refit: Outcome | None, url: str)
     lines = [""]
     if results.best is not None:
         best = results.best
-        lines += [f"Best hyperparameters (trial {best.number}, {shown(Path(best.user_attrs['folder']))})"]
+        which = f"Hyperparameters that ship={results.ship} chooses" if results.further else "Best hyperparameters"
+        lines += [f"{which} (trial {best.number}, {shown(Path(best.user_attrs['folder']))})"]
         lines += [*aligned([(name, format_value(value)) for name, value in best.params.items()]), ""]
     if refit is not None:
         failed = [f"  The refit failed: {refit.refit_failed}"] if refit.refit_failed else []

@@ -8,10 +8,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lightsweep.pruners.replay import Replay
 from lightsweep.pruners.replays import replay_options
+from lightsweep.report import figures
 from lightsweep.report.formatting import format_duration, format_value
 from lightsweep.report.plotly_figure import note_html
-from lightsweep.report.snapshot import NothingToShowError, StudySnapshot, value_of
-from lightsweep.trial.status import STATUSES, epochs_of, reason_of, status_of
+from lightsweep.report.snapshot import NothingToShowError, StudySnapshot
+from lightsweep.trial.status import STATUSES, epochs_of, reason_of, status_of, value_of, values_of
 
 MAX_OPEN_ROWS = 60
 
@@ -27,7 +28,10 @@ def best_params(snapshot: StudySnapshot) -> str:
         f"<tr><th><code>{escape(name)}</code></th><td><code>{escape(format_value(value))}</code></td></tr>"
         for name, value in best.params.items()
     )
-    note = note_html(f"Trial {best.number} reached {snapshot.monitor} {format_value(best.value)}{at_epoch}.")
+    values = zip(snapshot.objectives, best.values, strict=True)
+    reached = ", ".join(f"{name} {_value_text(value)}" for name, value in values)
+    rule = f" It is chosen by ship={snapshot.ship}." if snapshot.further else ""
+    note = note_html(f"Trial {best.number} reached {reached}{at_epoch}.{rule}")
     return f'{note}<div class="scroll"><table class="params">{rows}</table></div>'
 
 
@@ -76,11 +80,22 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def front(snapshot: StudySnapshot) -> str:
+    """Return the figure and the table of the Pareto front."""
+    snapshot.require_complete()
+    try:
+        drawing = figures.front(snapshot).html()
+    except NothingToShowError as reason:  # more objectives than Optuna can draw
+        drawing = note_html(str(reason))
+    header, *rows = snapshot.front.rows(snapshot.objectives, rule=snapshot.ship)
+    return drawing + _table(header, rows)
+
+
 def trials(snapshot: StudySnapshot) -> str:
     ranked = sorted(snapshot.require_trials(), key=lambda trial: _rank(trial, snapshot.direction))
-    header = ["trial", "state", snapshot.monitor, *snapshot.param_names, "epochs", "time", "reason"]
+    header = ["trial", "state", *snapshot.objectives, *snapshot.param_names, "epochs", "time", "reason"]
     head = "".join(f"<th>{escape(text)}</th>" for text in header)
-    body = "".join(_row(trial, snapshot.param_names, is_best=trial is snapshot.best) for trial in ranked)
+    body = "".join(_row(trial, snapshot, is_best=trial is snapshot.best) for trial in ranked)
     table = (
         f'<div class="scroll"><table class="trials"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
@@ -96,11 +111,11 @@ def _rank(trial: FrozenTrial, direction: StudyDirection) -> tuple[int, float, in
     return STATUSES.index(status_of(trial)), value, trial.number
 
 
-def _row(trial: FrozenTrial, param_names: Sequence[str], *, is_best: bool) -> str:
+def _row(trial: FrozenTrial, snapshot: StudySnapshot, *, is_best: bool) -> str:
     status = status_of(trial)
     texts = [
-        "" if trial.value is None else format_value(trial.value),
-        *(format_value(trial.params[name]) if name in trial.params else "" for name in param_names),
+        *(_value_text(value) for value in values_of(trial, n=len(snapshot.objectives))),
+        *(format_value(trial.params[name]) if name in trial.params else "" for name in snapshot.param_names),
         _epochs(trial),
         format_duration(trial.duration.total_seconds()) if trial.duration else "",
     ]
@@ -109,6 +124,10 @@ def _row(trial: FrozenTrial, param_names: Sequence[str], *, is_best: bool) -> st
         f'<tr class="{"best" if is_best else status}"><th>{trial.number}</th><td><i>{status}</i></td>{cells}'
         f'<td class="reason">{escape(reason_of(trial))}</td></tr>'
     )
+
+
+def _value_text(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if value.is_integer() and abs(value) >= 10 else format_value(value)
 
 
 def _epochs(trial: FrozenTrial) -> str:

@@ -2,13 +2,15 @@
 
 import bisect
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from lightsweep.config.resampling import fold_folders
-from lightsweep.trial.status import status_of
+from lightsweep.pareto import ParetoFront
+from lightsweep.trial.status import status_of, value_of
 
 
 def delete_last_checkpoints(sweep_dir: Path) -> None:
@@ -21,13 +23,15 @@ def delete_last_checkpoints(sweep_dir: Path) -> None:
 class CheckpointKeeper:
     """Keeps the checkpoints of the `keep` best complete trials and deletes those of all other finished trials.
 
-    Only `<sweep_dir>/<trial number>/checkpoints/*.ckpt` is deleted, and those of its folds; nothing if `keep` is None.
+    With several objectives those of the Pareto front are kept, however many they are. Only
+    `<sweep_dir>/<trial number>/checkpoints/*.ckpt` is deleted, and those of its folds; nothing if `keep` is None.
     """
 
-    def __init__(self, sweep_dir: Path, *, keep: int | None, direction: StudyDirection) -> None:
+    def __init__(self, sweep_dir: Path, *, keep: int | None, directions: Sequence[StudyDirection]) -> None:
         self.sweep_dir = sweep_dir
         self.keep = keep
-        self.sign = -1 if direction == StudyDirection.MAXIMIZE else 1
+        self.sign = -1 if directions[0] == StudyDirection.MAXIMIZE else 1
+        self._front = ParetoFront(directions) if len(directions) > 1 else None
         self._best: list[tuple[float, int]] = []  # best first; of equal values the lower trial number is better
 
     def add(self, trial: FrozenTrial) -> None:
@@ -39,8 +43,11 @@ class CheckpointKeeper:
         if status_of(trial) != "complete":
             self._delete(trial.number, "*.ckpt")
             return
-        assert trial.value is not None
-        bisect.insort(self._best, (self.sign * trial.value, trial.number))
+        if self._front is not None:
+            for dominated in self._front.add(trial):
+                self._delete(dominated.number, "*.ckpt")
+            return
+        bisect.insort(self._best, (self.sign * value_of(trial), trial.number))
         for _, number in self._best[self.keep :]:
             self._delete(number, "*.ckpt")
         del self._best[self.keep :]

@@ -8,6 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Transformer
 from omegaconf import DictConfig, OmegaConf
 
+from lightsweep.direction import listed
 from lightsweep.errors import ConfigError
 
 
@@ -80,8 +81,12 @@ def resolve_conditions(
 
 
 def _config_value(name: str, config: DictConfig | None) -> dict[str, Any]:
-    """Return the name with its value in the config: the chosen option of a config group, or the value of a key."""
+    """Return the name with its value in the config: the chosen option of a config group, or the value of a key.
+
+    If several metrics are monitored, a condition on `monitor` is one on the first.
+    """
     if config is None:
         return {}
     choices = OmegaConf.select(config, "hydra.runtime.choices") or {}
-    return {name: choices[name] if name in choices else OmegaConf.select(config, name)}
+    value = choices[name] if name in choices else OmegaConf.select(config, name)
+    return {name: listed(value)[0] if name == "monitor" and value else value}

@@ -116,7 +116,7 @@ def _read(path: str) -> Any:
 def _of_search(folder: str, *, space: SearchSpace, storage: str) -> list[Point]:
     source = open_source(folder, storage=storage, key=KEY)
     fitting = [trial for trial in source.study.get_trials(deepcopy=False) if lies_in(trial, space)]
-    best = best_of(fitting, direction=source.study.direction)
+    best = best_of(fitting, directions=source.study.directions)
     if not best:
         raise ConfigError(f"{KEY} is {folder}, but no complete trial of that search lies in the space of this one.")
     return [Point(trial.params, source.name_of(trial)) for trial in best]

@@ -1,6 +1,6 @@
 """`fork=<folder>`: start a new search with the trials of an earlier one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from lightsweep.config.fingerprint import Fingerprint, differences, is_within
 from lightsweep.errors import ConfigError
 from lightsweep.files import shown
+from lightsweep.pareto import ParetoFront
 from lightsweep.report.results import RESULTS, read_location
 from lightsweep.search.space import SearchSpace
 from lightsweep.search.study import WAYS_OUT, fingerprint_of
 from lightsweep.storage.storage import open_storage
-from lightsweep.trial.status import status_of
+from lightsweep.trial.status import status_of, value_of
 
 FORKED_FROM = "forked_from"  # the user attribute that names the original of a copied trial
 N_BEST = 5  # so many trials are enqueued if their values can't be compared
@@ -91,7 +92,7 @@ def take_over(source: Source, study: optuna.Study, *, space: SearchSpace, now: F
     changed_settings = [key for key in changed if not is_within(key, list(space.distributions))]
     prefix = f"fork: of {len(finished)} finished trials of {shown(source.folder)}"
     if changed_settings:
-        best = best_of(fitting, direction=source.study.direction)
+        best = best_of(fitting, directions=source.study.directions)
         for trial in best:
             if source.name_of(trial) not in taken:
                 study.enqueue_trial(trial.params, user_attrs={FORKED_FROM: source.name_of(trial)})
@@ -111,16 +112,19 @@ def lies_in(trial: FrozenTrial, space: SearchSpace) -> bool:
     return all(space.contains(name, value) for name, value in trial.params.items())
 
 
-def best_of(trials: list[FrozenTrial], *, direction: StudyDirection) -> list[FrozenTrial]:
+def best_of(trials: list[FrozenTrial], *, directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """Return the `N_BEST` best trials, of several objectives all that are on the Pareto front."""
     complete = [trial for trial in trials if status_of(trial) == "complete"]
-    complete.sort(key=lambda trial: trial.value or 0.0, reverse=direction == StudyDirection.MAXIMIZE)
+    if len(directions) > 1:
+        return ParetoFront.of(complete, directions).trials
+    complete.sort(key=value_of, reverse=directions[0] == StudyDirection.MAXIMIZE)
     return complete[:N_BEST]
 
 
 def _copy_of(trial: FrozenTrial, distributions: Mapping[str, BaseDistribution], *, source: Source) -> FrozenTrial:
     return create_trial(
         state=TrialState(trial.state),
-        value=trial.value,
+        values=trial.values,
         params=trial.params,
         distributions={name: distributions[name] for name in trial.params},
         intermediate_values=trial.intermediate_values,

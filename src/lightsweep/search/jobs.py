@@ -13,6 +13,7 @@ from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 
 from lightsweep.config.resampling import val_seed_of_trial
+from lightsweep.direction import listed
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import Kind, full_disk, in_one_line, kind_of
 from lightsweep.launcher.submitit import SubmititLauncher
@@ -35,7 +36,8 @@ class TrialFailed(Exception):  # noqa: N818  (named like Optuna's TrialPruned, i
 class TrialJobs:
     """Runs trials through a Hydra launcher.
 
-    The folder of a trial is `<sweep_dir>/<trial number>`. With `reshuffle` each trial gets a `data.val_seed`.
+    The folder of a trial is `<sweep_dir>/<trial number>`. With `reshuffle` each trial gets a `data.val_seed`. A
+    trial has a value for each of `n_objectives`.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class TrialJobs:
         fixed: Sequence[str],
         sweep_dir: Path,
         reshuffle: bool = False,
+        n_objectives: int = 1,
     ) -> None:
         self.launcher = launcher
         self.space = space
         self.fixed = list(fixed)
         self.sweep_dir = sweep_dir
         self.reshuffle = reshuffle
+        self.n_objectives = n_objectives
 
     def run(self, trial: optuna.Trial) -> Outcome:
         """Draw the trial's parameters, run its job, and return the outcome; a failure is an outcome, too.
@@ -73,7 +77,7 @@ class TrialJobs:
     def outcome(self, overrides: Sequence[str], *, number: int) -> Outcome:
         """Run one job and return its outcome; a failure is one, too."""
         try:
-            return outcome_of(self.launch(overrides, number=number))
+            return outcome_of(self.launch(overrides, number=number), n_objectives=self.n_objectives)
         except TrialFailed as failure:
             return Outcome.failure(str(failure), failure.kind)
 
@@ -145,18 +149,31 @@ def _is(launcher: Launcher, name: str) -> bool:
     return type(launcher).__name__ == name
 
 
-def outcome_of(returned: Any) -> Outcome:
-    """Return the outcome of a job from what its task function returned: an `Outcome`, or a plain number.
+def outcome_of(returned: Any, *, n_objectives: int = 1) -> Outcome:
+    """Return the outcome of a job from what its task function returned: an `Outcome`, a number, or one per objective.
 
-    A value that is not a finite number is a failure.
+    A value that is not a finite number is a failure, and so is another number of values.
     """
-    outcome = returned if isinstance(returned, Outcome) else Outcome(value=returned)
+    outcome = returned if isinstance(returned, Outcome) else _outcome_of_values(returned, n_objectives=n_objectives)
     if outcome.interrupted or outcome.failed or outcome.pruned:
         return outcome
+    values = [outcome.value, *outcome.further.values()]
+    if len(values) != n_objectives:
+        reason = f"the number of its values is {len(values)}, not {n_objectives}: each objective needs one"
+        return replace(outcome, failed=reason, kind=Kind.ERROR.value)
     try:
-        value = float(outcome.value)  # type: ignore[arg-type]
+        numbers = [float(value) for value in values]  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return replace(outcome, failed=f"it returned {outcome.value!r}, which is not a number", kind=Kind.ERROR.value)
-    if not math.isfinite(value):
-        return replace(outcome, failed=f"it returned {value}", kind=Kind.DIVERGED.value)
-    return replace(outcome, value=value)
+        shown = values[0] if n_objectives == 1 else values
+        return replace(outcome, failed=f"it returned {shown!r}, which is not a number", kind=Kind.ERROR.value)
+    if not all(map(math.isfinite, numbers)):
+        reason = f"it returned {', '.join(map(str, numbers))}"
+        return replace(outcome, failed=reason, kind=Kind.DIVERGED.value)
+    return replace(outcome, value=numbers[0], further=dict(zip(outcome.further, numbers[1:], strict=True)))
+
+
+def _outcome_of_values(returned: Any, *, n_objectives: int) -> Outcome:
+    """Return the outcome of a task function that does not name its values."""
+    values = listed(returned) if n_objectives > 1 else [returned]
+    value, *further = values or [None]
+    return Outcome(value=value, further={f"value {i}": other for i, other in enumerate(further, start=2)})

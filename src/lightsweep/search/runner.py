@@ -207,7 +207,7 @@ class TrialRunner:
                 self._awaited.add(trial.number)
                 print(waiting_message(trial, self.heartbeats), file=sys.stderr, flush=True)
 
-    def _objective(self, trial: optuna.Trial) -> float:
+    def _objective(self, trial: optuna.Trial) -> Sequence[float]:
         self._has_asked()
         with self._lock:
             self._in_flight[trial.number] = trial
@@ -215,7 +215,7 @@ class TrialRunner:
         if trial.number >= self.n_trials:  # another driver asked for the last one at the same time
             self._requeue(trial.number)
             raise TrialRequeued
-        return self._value_or_raise(trial, self._outcome(trial))
+        return self._values_or_raise(trial, self._outcome(trial))
 
     def _outcome(self, trial: optuna.Trial) -> Outcome:
         """Run the trial's job and return its outcome.
@@ -259,10 +259,10 @@ class TrialRunner:
             return INTERRUPTED
         return outcome
 
-    def _value_or_raise(self, trial: optuna.Trial, outcome: Outcome) -> float:
+    def _values_or_raise(self, trial: optuna.Trial, outcome: Outcome) -> Sequence[float]:
         """Turn the outcome of a job into the state of its trial; no other place does.
 
-        A value completes the trial. `TrialPruned` prunes it, `TrialFailed` fails it, and `TrialRequeued` leaves it
+        Values complete the trial. `TrialPruned` prunes it, `TrialFailed` fails it, and `TrialRequeued` leaves it
         waiting in the study. Samplers ignore failed trials, so one whose hyperparameters are to blame is pruned, with
         a violated constraint from which they learn: it is infeasible.
         """
@@ -277,8 +277,7 @@ class TrialRunner:
             _set_feasible(trial, True)
             if outcome.pruned:
                 raise optuna.TrialPruned(outcome.pruned)
-            assert outcome.value is not None
-            return outcome.value
+            return outcome.values
         kind = Kind(outcome.kind or Kind.ERROR)
         trial.set_user_attr(FAIL_REASON, outcome.failed)
         trial.set_user_attr(FAIL_KIND, kind.value)

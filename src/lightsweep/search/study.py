@@ -2,19 +2,21 @@
 
 import functools
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 from omegaconf import DictConfig, OmegaConf
-from optuna.exceptions import DuplicatedStudyError
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler
 from optuna.storages import BaseStorage
 
 from lightsweep.config.fingerprint import SEARCHED, Fingerprint, differences, is_within, side_by_side
-from lightsweep.direction import Direction
+from lightsweep.direction import Direction, listed
 from lightsweep.errors import ConfigError
+from lightsweep.pareto import SHIP
 from lightsweep.search.space import SearchSpace
 from lightsweep.trial.pruner import build_from_optuna
 
@@ -55,7 +57,7 @@ def grid_size(sampler: BaseSampler, space: SearchSpace) -> int | None:
 
 
 def open_study(
-    *, name: str, storage: BaseStorage, direction: Direction, sampler: BaseSampler, pruner: BasePruner
+    *, name: str, storage: BaseStorage, directions: Sequence[Direction], sampler: BaseSampler, pruner: BasePruner
 ) -> tuple[optuna.Study, bool]:
     """Create the study, or load the one of this name. Returns it, and whether this driver has created it.
 
@@ -65,24 +67,25 @@ def open_study(
     try:
         study, is_new = optuna.load_study(**parts), False
     except KeyError:
-        study, is_new = _created(direction, parts)
-    check_kind(study, direction=direction)
+        study, is_new = _created(directions, parts)
+    check_kind(study, directions=directions)
     return study, is_new
 
 
-def _created(direction: Direction, parts: dict[str, Any]) -> tuple[optuna.Study, bool]:
+def _created(directions: Sequence[Direction], parts: dict[str, Any]) -> tuple[optuna.Study, bool]:
     try:
-        return optuna.create_study(direction=direction, **parts), True
+        return optuna.create_study(directions=directions, **parts), True
     except DuplicatedStudyError:
         return optuna.load_study(**parts), False
 
 
-def check_kind(study: optuna.Study, *, direction: Direction) -> None:
-    """Raise `ConfigError` if the study has another direction, or was not made by Lightsweep."""
-    name, existing = study.study_name, study.direction.name.lower()
-    if existing != direction:
+def check_kind(study: optuna.Study, *, directions: Sequence[Direction]) -> None:
+    """Raise `ConfigError` if the study has other directions, or was not made by Lightsweep."""
+    name, existing = study.study_name, [direction.name.lower() for direction in study.directions]
+    if existing != [*directions]:
         raise ConfigError(
-            f"hydra.sweeper.direction is {direction}, but the study '{name}' was made to {existing}. {WAYS_OUT}"
+            f"hydra.sweeper.direction is {', '.join(directions)}, but the study '{name}' was made to"
+            f" {', '.join(existing)}. {WAYS_OUT}"
         )
     if fingerprint_of(study) is None and study.get_trials(deepcopy=False):
         raise ConfigError(f"the study '{name}' exists and was not made by Lightsweep. {WAYS_OUT}")
@@ -94,8 +97,11 @@ def fingerprint_of(study: optuna.Study) -> Fingerprint | None:
 
 
 def monitor_of(study: optuna.Study) -> str:
-    """Return the metric of the study, "value" if another tool made it and gave it no name."""
-    fingerprint = fingerprint_of(study)
+    """Return the metric of the study, "value" if another tool made it and gave it no name.
+
+    Of several objectives it is the first one.
+    """
+    fingerprint = None if len(study.directions) > 1 else fingerprint_of(study)
     monitor = None if fingerprint is None else fingerprint.strict.get("monitor")
     return monitor or (study.metric_names or ["value"])[0]
 
@@ -126,6 +132,24 @@ def record_n_trials(study: optuna.Study, n_trials: int) -> None:
     """Record how many trials the search is to run, for `python -m lightsweep.status`."""
     if study.user_attrs.get(N_TRIALS) != n_trials:
         study.set_user_attr(N_TRIALS, n_trials)
+
+
+def objective_names(config: DictConfig, *, n: int) -> list[str]:
+    """Return the names of the `n` objectives of a search: its monitored metrics, or `value` for what a task returns."""
+    names = [str(name) for name in listed(OmegaConf.select(config, "monitor", default="value"))]
+    return names if len(names) == n else [names[0], *(f"value {i + 1}" for i in range(1, n))]
+
+
+def record_objectives(study: optuna.Study, names: Sequence[str], *, ship: str) -> None:
+    """Record in a study with several objectives their names, and the rule that chooses the trial to export."""
+    if len(names) == 1:
+        return
+    if study.metric_names != [*names]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # the dashboard shows the names
+            study.set_metric_names([*names])
+    if study.user_attrs.get(SHIP) != ship:
+        study.set_user_attr(SHIP, ship)
 
 
 def check_changes(study: optuna.Study, now: Fingerprint, *, allow_changes: Sequence[str]) -> dict[str, tuple[str, str]]:

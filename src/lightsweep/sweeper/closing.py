@@ -26,6 +26,11 @@ from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.params import val_seed_overrides
 from lightsweep.trial.stop import StopReason
 
+NOT_CONFIRMED = (
+    "The trials of the Pareto front are not trained again with other seeds: that compares means of one objective."
+    " confirm=off leaves out this note."
+)
+
 
 @dataclass
 class Closing:
@@ -81,6 +86,9 @@ class Closing:
         """
         options = ConfirmSettings.of(self.config)
         if options is None:
+            return None
+        if len(self.study.directions) > 1:
+            print(NOT_CONFIRMED, file=sys.stderr)
             return None
         confirm = Confirm(
             self.study, jobs=self.jobs, options=options, settings=self.settings, storage=open_storage(self.url)

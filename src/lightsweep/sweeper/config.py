@@ -26,8 +26,8 @@ class LightsweepConf(OptunaSweeperConf):
     # Decides after each epoch whether a trial is pruned: a class of optuna.pruners, see conf/hydra/sweeper/pruner
     pruner: Any = MISSING
 
-    # Direction of the monitored metric: maximize or minimize
-    direction: str | None = MISSING
+    # Direction of the monitored metric: maximize or minimize; a list of them for several metrics
+    direction: Any = MISSING
 
     # Storage of the study: null for study.journal in the folder of the search, the path of a journal file, or a
     # storage URL of Optuna, such as sqlite:///study.db

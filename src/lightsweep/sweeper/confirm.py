@@ -84,7 +84,7 @@ class ConfirmSettings:
 
 
 class Confirm:
-    """Runs the candidates with every seed, `n_jobs` at a time."""
+    """Runs the candidates with every seed, `n_jobs` at a time. The search has one objective."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Confirm:
         record_n_trials(self.study, len(self.study.get_trials(deepcopy=False)))
         print(self._announcement(missing), file=sys.stderr, flush=True)
         self._n_left, self._n_to_run = missing, missing
-        keeper = CheckpointKeeper(self.folder, keep=0, direction=self.search.direction)
+        keeper = CheckpointKeeper(self.folder, keep=0, directions=self.search.directions)
 
         def on_finished(trial: FrozenTrial) -> None:
             keeper.add(trial)
@@ -154,9 +154,9 @@ class Confirm:
 
         Raises `ConfigError` if there is another study of this name.
         """
-        direction = cast(Direction, self.search.direction.name.lower())
+        directions = [cast(Direction, direction.name.lower()) for direction in self.search.directions]
         study, is_new = open_study(
-            name=self.name, storage=self.storage, direction=direction, sampler=RandomSampler(), pruner=NopPruner()
+            name=self.name, storage=self.storage, directions=directions, sampler=RandomSampler(), pruner=NopPruner()
         )
         if is_new:
             study.set_user_attr(FINGERPRINT, self.search.user_attrs.get(FINGERPRINT))

@@ -9,7 +9,7 @@ from lightsweep.files import write_atomically
 from lightsweep.report.summary import EXPERIMENT
 
 OF_A_SEARCH = ("hparams_search", "experiment", "confirm")  # groups
-OF_A_RUN = ("hydra", "refit", "export", "verbose", "confirm")  # keys, which the user of the file chooses
+OF_A_RUN = ("hydra", "refit", "export", "verbose", "confirm", "ship")  # keys, which the user of the file chooses
 
 
 def write_experiment(folder: Path, config: DictConfig, *, trial: int) -> None:

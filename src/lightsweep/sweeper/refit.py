@@ -14,6 +14,7 @@ from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.report.results import Results, read_refit_record, refit_record
 from lightsweep.search.jobs import TrialFailed, TrialJobs
 from lightsweep.trial.outcome import ALL_ROWS, Outcome, n_epochs_to_refit
+from lightsweep.trial.status import reported_by
 
 BEST = "best"
 LOCK = ".shipping.lock"
@@ -54,7 +55,7 @@ def epochs_to_refit(trial: FrozenTrial) -> int:
     """Return the number of epochs up to the last one that was about as good as the best."""
     if (refit_epochs := trial.user_attrs.get("refit_epochs")) is not None:  # its values are those of folds
         return int(refit_epochs)
-    return n_epochs_to_refit(trial.intermediate_values, best_epoch=trial.user_attrs["best_epoch"])
+    return n_epochs_to_refit(reported_by(trial), best_epoch=trial.user_attrs["best_epoch"])
 
 
 def _kept(best: FrozenTrial, before: Mapping[str, Any], *, folder: Path, n_epochs: int) -> Outcome | None:

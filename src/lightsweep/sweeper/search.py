@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import optuna
 from hydra.core.plugins import Plugins
@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial
 from lightsweep.config.command_line import COMMAND, save_command
 from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.config.resampling import is_reshuffled
-from lightsweep.direction import Direction
+from lightsweep.direction import BEST_OF_FIRST, Direction, listed, written
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import full_disk
 from lightsweep.interrupt import Interrupted
@@ -41,7 +41,15 @@ from lightsweep.search.fork import open_source, take_over
 from lightsweep.search.jobs import TrialJobs, session_of
 from lightsweep.search.request import Request, parse_request
 from lightsweep.search.space import SearchSpace, group_names
-from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint, record_n_trials
+from lightsweep.search.study import (
+    build_sampler,
+    grid_size,
+    objective_names,
+    open_study,
+    record_fingerprint,
+    record_n_trials,
+    record_objectives,
+)
 from lightsweep.storage.grpc_proxy import lost_server_as_error
 from lightsweep.storage.password import hide_password, masked
 from lightsweep.storage.storage import open_storage, storage_url
@@ -69,12 +77,13 @@ class Search:
     ) -> None:
         _check_names(settings)
         self.settings = LightsweepConf(**settings)
-        self.direction = cast(Direction, self.settings.direction)  # checked before anything is opened
+        self.directions: list[Direction] = listed(self.settings.direction)  # checked before anything is opened
         self.config = config
         self.hydra_context = with_cached_composition(hydra_context)
         self.task_function = task_function
         self._started = time.monotonic()
-        self.monitor = str(OmegaConf.select(config, "monitor", default="value"))
+        self.monitor, *self.further = objective_names(config, n=len(self.directions))
+        self.ship = str(OmegaConf.select(config, "ship", default=BEST_OF_FIRST))
 
     @lost_server_as_error()
     def run(self, arguments: Sequence[str]) -> None:
@@ -154,6 +163,7 @@ class Search:
             fixed=request.fixed,
             sweep_dir=folder,
             reshuffle=is_reshuffled(self._job_config(request)),
+            n_objectives=len(self.directions),
         )
         results = self._results(folder, study=study, jobs=jobs)
         stop_reason = self._run_trials(study, jobs=jobs, results=results, heartbeat=heartbeat)
@@ -177,10 +187,9 @@ class Search:
             config=self.config,
             config_loader=self.hydra_context.config_loader,
         )
-        direction = self.settings.direction
-        if direction != OmegaConf.select(self.config, "direction", default=direction):
+        if self.directions != listed(OmegaConf.select(self.config, "direction", default=self.directions)):
             # The checkpoints of the trials must follow the study.
-            request.fixed.append(f"direction={direction}")
+            request.fixed.append(f"direction={written(self.directions)}")
         if request.fixed_by_user and request.space.distributions:
             print(
                 f"warning: fixed on the command line and so not searched: {', '.join(request.fixed_by_user)};"
@@ -205,7 +214,7 @@ class Search:
         study, is_new = open_study(
             name=self.settings.study_name,
             storage=open_storage(self._url(folder)),
-            direction=self.direction,
+            directions=self.directions,
             sampler=sampler,
             pruner=pruner,
         )
@@ -214,6 +223,7 @@ class Search:
             source.taken_into(study)  # refuses what is another search's before it is signed
         if record_fingerprint(study, fingerprint, allow_changes=self.settings.allow_changes):
             delete_last_checkpoints(folder)
+        record_objectives(study, [self.monitor, *self.further], ship=self.ship)
         if source:
             print(take_over(source, study, space=request.space, now=fingerprint), file=sys.stderr)
         if is_new:
@@ -236,7 +246,7 @@ class Search:
             loader.load_sweep_config(self.config, [*request.fixed, *request.space.to_overrides(sample)])
             for sample in reversed(by_choice.values())
         ]
-        return Fingerprint.of(configs, space=request.space.described(), direction=self.direction)
+        return Fingerprint.of(configs, space=request.space.described(), directions=self.directions)
 
     def _job_config(self, request: Request) -> DictConfig:
         """Compose the config of a job, with a few values of the search space."""
@@ -264,25 +274,35 @@ class Search:
                 "study_name": study.study_name,
                 "storage": masked(self._url(folder)),
                 "monitor": self.monitor,
-                "direction": self.settings.direction,
+                "direction": self.directions[0],
+                **self._objectives(),
             },
             param_names=[*jobs.space.distributions],
             overrides_of=jobs.overrides,
-            statistics=StudyStatistics(direction=study.direction),
+            statistics=StudyStatistics(directions=study.directions),
+            further=self.further,
+            ship=self.ship,
         )
+
+    def _objectives(self) -> dict[str, Any]:
+        """Return the entry of the results file on several objectives."""
+        names = [self.monitor, *self.further]
+        return {"objectives": dict(zip(names, self.directions, strict=True))} if self.further else {}
 
     def _run_trials(
         self, study: optuna.Study, *, jobs: TrialJobs, results: Results, heartbeat: Heartbeat
     ) -> StopReason | None:
         total = min(self.settings.n_trials, grid_size(study.sampler, jobs.space) or self.settings.n_trials)
-        keeper = CheckpointKeeper(results.folder, keep=self.settings.keep_checkpoints, direction=study.direction)
+        keeper = CheckpointKeeper(results.folder, keep=self.settings.keep_checkpoints, directions=study.directions)
         for trial in results.sync(study):
             keeper.add(trial)
         there = results.statistics.n_finished
         record_n_trials(study, total)
         if there and there >= total:
             print(f"This search is complete: all of its {there} trials are finished.", file=sys.stderr)
-        progress = Progress(total=total, done=there, monitor=self.monitor, statistics=results.statistics)
+        progress = Progress(
+            total=total, done=there, monitor=self.monitor, further=self.further, statistics=results.statistics
+        )
 
         def sync() -> None:
             for trial in results.sync(study):

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping
 
 from lightsweep.callbacks.pruning import PruningCallback
+from lightsweep.direction import listed
 from lightsweep.errors import ConfigError, DiskFullError
 from lightsweep.failures import (
     Kind,
@@ -25,6 +26,7 @@ from lightsweep.failures import (
     save_traceback,
 )
 from lightsweep.files import shown, write_atomically, yaml_of
+from lightsweep.model.objectives import n_params_of
 from lightsweep.trial.context import in_search
 from lightsweep.trial.driver import begin_job
 from lightsweep.trial.outcome import Outcome, n_epochs_to_refit
@@ -106,10 +108,11 @@ def outcome_of(trainer: L.Trainer) -> Outcome:
         monitor=pruning.monitor,
         value=pruning.best_value,
         best_epoch=pruning.best_epoch,
+        further=pruning.further,
         n_epochs=pruning.n_epochs,
         max_epochs=trainer.max_epochs or pruning.n_epochs,
         refit_epochs=None if pruning.reports else _refit_epochs(pruning),
-        n_params=sum(weights.numel() for weights in trainer.lightning_module.parameters()),
+        n_params=n_params_of(trainer.lightning_module),
         pruned=pruning.pruned,
         interrupted=pruning.interrupted,
         failed=failed,
@@ -124,7 +127,7 @@ def _refit_epochs(pruning: PruningCallback) -> int | None:
 
 def outcome_of_error(error: BaseException, cfg: DictConfig) -> Outcome:
     """Return the outcome of a training that raised; a signal, or the end of the search, interrupts it."""
-    outcome = Outcome(monitor=cfg.monitor, max_epochs=cfg.trainer.max_epochs)
+    outcome = Outcome(monitor=listed(cfg.monitor)[0], max_epochs=cfg.trainer.max_epochs)
     if isinstance(error, TrialStoppedError) or not isinstance(error, Exception):
         return replace(outcome, interrupted=True)
     return replace(outcome, failed=in_one_line(error), kind=kind_of(error).value)

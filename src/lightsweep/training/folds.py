@@ -17,8 +17,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from optuna.pruners import WilcoxonPruner
 from pytorch_lightning.loggers import Logger
 
-from lightsweep.callbacks.pruning_decision import reason_to_prune, report, reported_by
+from lightsweep.callbacks.pruning_decision import reason_to_prune, report_once, reported_so_far
 from lightsweep.config.resampling import fold_folder, settings_of_fold
+from lightsweep.direction import listed
 from lightsweep.files import write_atomically
 from lightsweep.training.environment import CONFIG_FILE
 from lightsweep.training.fit import RESULT, outcome_of_error, write_outcome
@@ -36,7 +37,7 @@ def train_folds(
     Folds that an earlier run of this trial finished are not trained again. The pruner gets the mean of the folds so
     far; Optuna's `WilcoxonPruner`, which compares fold by fold, gets the value of each.
     """
-    trial = job_trial()
+    trial, monitor = job_trial(), listed(cfg.monitor)[0]
     if trial is not None:
         trial.set_user_attr(N_FOLDS, n_folds)
     outcomes: list[Outcome] = []
@@ -51,9 +52,9 @@ def train_folds(
         values = [outcome.value for outcome in outcomes if outcome.value is not None]
         mean = statistics.fmean(values)
         for logger in loggers:
-            logger.log_metrics({cfg.monitor: mean, f"{cfg.monitor}_of_fold": values[-1]}, step=fold)
+            logger.log_metrics({monitor: mean, f"{monitor}_of_fold": values[-1]}, step=fold)
         is_last = fold == n_folds - 1
-        pruned = _judge(trial, values[-1], mean=mean, fold=fold, monitor=cfg.monitor, is_last=is_last)
+        pruned = _judge(trial, values[-1], mean=mean, fold=fold, monitor=monitor, is_last=is_last)
         if pruned and trial is not None and n_epochs:
             trial.set_user_attr(SECONDS_PER_EPOCH, (time.monotonic() - start) / n_epochs)
         if pruned:
@@ -64,7 +65,7 @@ def train_folds(
 def _finished(trial: optuna.Trial | None, fold: int) -> Outcome | None:
     """Return the outcome of a fold that an earlier run of this trial has reported."""
     folder = fold_folder(_folder(), fold)
-    if trial is None or fold not in reported_by(trial) or not (folder / RESULT).is_file():
+    if trial is None or fold not in reported_so_far(trial) or not (folder / RESULT).is_file():
         return None
     return read_outcome(folder)
 
@@ -120,7 +121,7 @@ def _judge(
     if trial is None:
         return None
     reported = value if isinstance(trial.study.pruner, WilcoxonPruner) else mean
-    report(trial, reported, step=fold)
+    report_once(trial, reported, step=fold)
     if is_last:
         return None
     return reason_to_prune(trial, step=fold, value=reported, monitor=monitor, unit="fold")
@@ -135,6 +136,7 @@ def _together(outcomes: Sequence[Outcome], *, n_folds: int, pruned: str | None) 
         last,
         value=statistics.fmean(values) if values else None,
         best_epoch=None,
+        further={name: statistics.fmean(outcome.further[name] for outcome in outcomes) for name in last.further},
         n_epochs=sum(outcome.n_epochs or 0 for outcome in outcomes),
         max_epochs=n_folds * (last.max_epochs or 0),
         pruned=pruned,

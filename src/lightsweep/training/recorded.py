@@ -141,6 +141,8 @@ def _results(recorded: Outcome, now: Outcome) -> Iterator[Difference]:
     if recorded.value is not None:
         yield Difference(f"best {recorded.monitor}", repr(recorded.value), repr(now.value))
         yield Difference("best epoch", str(recorded.best_epoch), str(now.best_epoch))
+    for name, value in recorded.further.items():
+        yield Difference(f"{name} at that epoch", repr(value), repr(now.further.get(name)))
 
 
 def _check(folder: Path) -> None:

@@ -10,6 +10,7 @@ from lightsweep.callbacks.last_checkpoint import checkpoint_to_resume
 from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.config.instantiate import build, instantiate_all
 from lightsweep.config.resampling import n_folds_of
+from lightsweep.direction import listed
 from lightsweep.export.model_folder import evaluate_and_export
 from lightsweep.logger.tracker import Tracker, csv_loggers, end_trackers, start_loggers
 from lightsweep.model.construction import build_data_and_model
@@ -90,7 +91,7 @@ def _fit(cfg: DictConfig, *, trainer: L.Trainer, model: L.LightningModule, data:
         refit_failed=refitted.failed,
     )
     return Outcome(
-        monitor=cfg.monitor,
+        monitor=listed(cfg.monitor)[0],
         n_epochs=refitted.n_epochs,
         max_epochs=refitted.n_epochs,
         test_metrics=evaluation.metrics,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from lightsweep.direction import objective_text
 from lightsweep.failures import Kind
 
 ALL_ROWS = "training + validation data"
@@ -15,7 +16,8 @@ class Outcome:
     """The result of one training.
 
     `value` is the best value of the monitored metric in a validation, and `best_epoch` the epoch that reached it,
-    counted from 0 as in the logs; both are None for a refit. `n_epochs` of `max_epochs` were trained, and the model has
+    counted from 0 as in the logs; both are None for a refit. With several objectives that is the first one, and
+    `further` has the values of the others at that epoch. `n_epochs` of `max_epochs` were trained, and the model has
     `n_params` weights.
     `pruned` and `failed` hold the reason if the fit ended in that way, and `kind` the kind of failure. `interrupted`
     means that the fit was stopped and can go on from its last checkpoint. Only a refit has `test_metrics`, which are
@@ -29,6 +31,7 @@ class Outcome:
     monitor: str = ""
     value: float | None = None
     best_epoch: int | None = None
+    further: dict[str, float] = field(default_factory=dict)
     n_epochs: int | None = None
     max_epochs: int | None = None
     n_params: int | None = None
@@ -48,6 +51,12 @@ class Outcome:
         """Return the outcome of a `result.yaml`; keys of other versions are left out."""
         known = {field.name for field in fields(cls)}
         return cls(**{name: value for name, value in record.items() if name in known})
+
+    @property
+    def values(self) -> list[float]:
+        """The value of each objective."""
+        assert self.value is not None
+        return [self.value, *self.further.values()]
 
     @property
     def status(self) -> str:
@@ -72,10 +81,13 @@ class Outcome:
         if self.test_metrics is not None:
             metrics = ", ".join(self._metric(name, value) for name, value in sorted(self.test_metrics.items()))
             return f"{metrics or 'not tested,'} after {self.n_epochs} epochs on {self.trained_on}"
+        further = "".join(f", {name} {objective_text(value)}" for name, value in self.further.items())
         if self.fold_values:
-            spread = f", {min(self.fold_values):.4f} to {max(self.fold_values):.4f}"
-            return f"{self.monitor} {self.value:.4f}, the mean of {len(self.fold_values)} folds{spread}"
-        return f"{self.monitor} {self.value:.4f} at epoch {self.best_epoch} of {self.n_epochs} (counted from 0)"
+            spread = f" ({min(self.fold_values):.4f} to {max(self.fold_values):.4f})"
+            return f"{self.monitor} {self.value:.4f}{further}, the mean of {len(self.fold_values)} folds{spread}"
+        return (
+            f"{self.monitor} {self.value:.4f}{further} at epoch {self.best_epoch} of {self.n_epochs} (counted from 0)"
+        )
 
     def _metric(self, name: str, value: float) -> str:
         if name not in self.test_intervals:

@@ -6,12 +6,14 @@ Another tool may have written the study, with user attributes of any type under 
 import math
 from typing import Any
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 FAIL_REASON = "fail_reason"
 FAIL_KIND = "fail_kind"
 SECONDS_PER_EPOCH = "seconds_per_epoch"  # of a pruned trial
 FEASIBILITY = "feasibility"  # an Optuna constraint, which a value above 0 violates
+REPORTED = "epoch "  # begins the user attribute that has the value of an epoch, in a study with several objectives
 
 N_FOLDS = "n_folds"  # of a trial that trains a model on each of several folds
 
@@ -31,6 +33,35 @@ def status_of(trial: FrozenTrial) -> str:
 
 def is_feasible(trial: FrozenTrial) -> bool:
     return all(value <= 0 for value in trial.constraints.values())
+
+
+def value_of(trial: FrozenTrial) -> float:
+    """Return the value of a trial that has one, of several objectives that of the first one."""
+    return float(trial.values[0])
+
+
+def values_of(trial: FrozenTrial, *, n: int) -> list[float | None]:
+    """Return the values of the trial for `n` objectives, None for each if it has none."""
+    return [*trial.values] if trial.values else [None] * n
+
+
+def report(trial: optuna.Trial, value: float, *, epoch: int) -> None:
+    """Record the value of an epoch. With several objectives Optuna's `report` raises, so it is a user attribute."""
+    if len(trial.study.directions) == 1:
+        trial.report(value, step=epoch)
+    else:
+        trial.set_user_attr(f"{REPORTED}{epoch}", value)
+
+
+def reported_by(trial: FrozenTrial) -> dict[int, float]:
+    """Return the values that the trial has reported, by epoch: those of the first objective."""
+    if trial.intermediate_values:
+        return trial.intermediate_values
+    attrs = trial.user_attrs
+    epochs = {name.removeprefix(REPORTED): value for name, value in attrs.items() if name.startswith(REPORTED)}
+    return {
+        int(epoch): value for epoch, value in epochs.items() if epoch.isdecimal() and isinstance(value, int | float)
+    }
 
 
 def reason_of(trial: FrozenTrial) -> str:
