@@ -44,9 +44,21 @@ class StudySnapshot:
         choose = max if self.direction == StudyDirection.MAXIMIZE else min
         return choose(feasible, key=value_of, default=None)
 
+    @property
+    def maximizes(self) -> bool:
+        return self.direction == StudyDirection.MAXIMIZE
+
     @cached_property
     def param_names(self) -> list[str]:
         return list(dict.fromkeys(name for trial in self.trials for name in trial.params))
+
+    def short_name(self, name: str) -> str:
+        return _short_name(name, self.param_names)
+
+    @cached_property
+    def short_names(self) -> dict[str, str]:
+        """The names of the hyperparameters as plotly may show them, by their full names."""
+        return {name: escape_markup(self.short_name(name)) for name in self.param_names}
 
     @property
     def target_name(self) -> str:
@@ -83,8 +95,7 @@ class StudySnapshot:
         storage = optuna.storages.InMemoryStorage()
         study = optuna.create_study(storage=storage, direction=self.direction)
         study_id = storage.get_study_id_from_name(study.study_name)
-        names = {name: escape_markup(_short_name(name, self.param_names)) for name in self.param_names}
-        chosen = {trial.number: _drawable(trial, names, scale=scale) for trial in trials}
+        chosen = {trial.number: _drawable(trial, self.short_names, scale=scale) for trial in trials}
         n_trials = self.trials[-1].number + 1 if self.trials else 0
         for number in range(n_trials):
             storage.create_new_trial(study_id, chosen.get(number) or create_trial(state=TrialState.WAITING))

@@ -86,9 +86,12 @@ class StudyStatistics:
         if total := self.epochs_run + self.epochs_saved:
             overview["Saved by pruning"] = f"{self.epochs_saved} of {total} epochs"
         if self.audited:
-            words = audit_in_words(self.audited, self._best_of_others, direction=self.direction)
-            overview["Audit of pruning"] = words
+            overview["Audit of pruning"] = self.audit_in_words()
         return overview
+
+    def audit_in_words(self) -> str:
+        """Return what became of the trials that would have been pruned; there must be some."""
+        return audit_in_words(self.audited, self._best_of_others, direction=self.direction)
 
 
 def wilson_interval(k: int, n: int) -> tuple[float, float]:

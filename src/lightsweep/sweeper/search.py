@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,12 +42,19 @@ from lightsweep.search.fork import open_source, take_over
 from lightsweep.search.jobs import TrialJobs, session_of
 from lightsweep.search.request import Request, parse_request
 from lightsweep.search.space import SearchSpace, group_names
-from lightsweep.search.study import build_sampler, grid_size, open_study, record_fingerprint, record_n_trials
+from lightsweep.search.study import (
+    build_sampler,
+    grid_size,
+    open_study,
+    record_fingerprint,
+    record_n_trials,
+)
 from lightsweep.storage.grpc_proxy import lost_server_as_error
 from lightsweep.storage.password import hide_password, masked
 from lightsweep.storage.storage import open_storage, storage_url
 from lightsweep.sweeper.closing import Closing
 from lightsweep.sweeper.config import LightsweepConf
+from lightsweep.sweeper.live_report import LiveReport, write_search_report
 from lightsweep.sweeper.trials import runner_of_trials
 from lightsweep.trial.driver import register_driver
 from lightsweep.trial.heartbeat import Heartbeat, has_other_drivers, key_of
@@ -156,18 +164,23 @@ class Search:
             reshuffle=is_reshuffled(self._job_config(request)),
         )
         results = self._results(folder, study=study, jobs=jobs)
-        stop_reason = self._run_trials(study, jobs=jobs, results=results, heartbeat=heartbeat)
-        closing = Closing(
-            study,
-            jobs=jobs,
-            results=results,
-            settings=self.settings,
-            config=self.config,
-            url=self._url(folder),
-            started=self._started,
-            compose=self._composed,
-        )
-        closing.run(stop_reason)
+        write = partial(write_search_report, study, folder, monitor=self.monitor)
+        with LiveReport(write, in_thread=self.settings.n_jobs != 1) as live_report:
+            stop_reason = self._run_trials(
+                study, jobs=jobs, results=results, heartbeat=heartbeat, live_report=live_report
+            )
+            closing = Closing(
+                study,
+                jobs=jobs,
+                results=results,
+                settings=self.settings,
+                config=self.config,
+                url=self._url(folder),
+                started=self._started,
+                compose=self._composed,
+                live_report=live_report,
+            )
+            closing.run(stop_reason)
 
     def _request(self, arguments: Sequence[str]) -> Request:
         request = parse_request(
@@ -272,7 +285,13 @@ class Search:
         )
 
     def _run_trials(
-        self, study: optuna.Study, *, jobs: TrialJobs, results: Results, heartbeat: Heartbeat
+        self,
+        study: optuna.Study,
+        *,
+        jobs: TrialJobs,
+        results: Results,
+        heartbeat: Heartbeat,
+        live_report: LiveReport,
     ) -> StopReason | None:
         total = min(self.settings.n_trials, grid_size(study.sampler, jobs.space) or self.settings.n_trials)
         keeper = CheckpointKeeper(results.folder, keep=self.settings.keep_checkpoints, direction=study.direction)
@@ -292,6 +311,7 @@ class Search:
         def on_finished(_: FrozenTrial) -> None:
             sync()
             results.write(durable=False)
+            live_report.update()
 
         verbose = OmegaConf.select(self.config, "verbose", default=False)  # then the terminal is Lightning's
         with runner_of_trials(

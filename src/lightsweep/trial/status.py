@@ -9,6 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 FAIL_REASON = "fail_reason"
 FAIL_KIND = "fail_kind"
+ENQUEUED = "enqueued"  # where the point of the trial comes from, unless the sampler drew it
+DEFAULTS = "defaults"  # one origin: the values of the config itself
 FEASIBILITY = "feasibility"  # an Optuna constraint, which a value above 0 violates
 
 STATUSES = ("complete", "pruned", "infeasible", "failed")
@@ -27,6 +29,10 @@ def status_of(trial: FrozenTrial) -> str:
 
 def is_feasible(trial: FrozenTrial) -> bool:
     return all(value <= 0 for value in trial.constraints.values())
+
+
+def is_defaults(trial: FrozenTrial) -> bool:
+    return bool(trial.user_attrs.get(ENQUEUED) == DEFAULTS)
 
 
 def reason_of(trial: FrozenTrial) -> str:

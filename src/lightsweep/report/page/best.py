@@ -1,0 +1,135 @@
+"""The best model of a search, and how sure its values are."""
+
+from collections.abc import Iterator
+from html import escape
+
+from optuna.trial import FrozenTrial
+
+from lightsweep.report.formatting import format_value
+from lightsweep.report.page.content import ReportContent
+from lightsweep.report.page.html import code, table, tiles
+from lightsweep.report.page.recorded import Confirmed
+from lightsweep.report.plotly_figure import note_html
+from lightsweep.report.snapshot import NothingToShowError
+from lightsweep.trial.status import is_defaults
+
+NOT_CONFIRMED = (
+    "This value was chosen as the best of many on one validation split, so it is too good: expect less on new data."
+)
+
+
+def overview(content: ReportContent) -> str:
+    """Return the figures that a reader looks for first, the most reliable ones at the top."""
+    monitor = content.snapshot.monitor
+    if not content.statistics.n_finished:
+        return note_html("No trial has finished yet.")
+    sure = {**_confirmed(content), **_tested(content)}
+    counts = content.statistics.overview(monitor)
+    counts.pop("Audit of pruning", None)  # it has its place in the section on pruning
+    finished = {name: counts.pop(name) for name in ("Finished trials", "Failures") if name in counts}
+    note = note_html("Behind ± and in brackets: 95 % intervals.") if sure else ""
+    return tiles({**sure, **counts, **finished}) + note
+
+
+def _confirmed(content: ReportContent) -> dict[str, str]:
+    """Return the mean of the winner, and beside it that of the defaults."""
+    winner, monitor = content.recorded.confirmed, content.snapshot.monitor
+    if winner is None:
+        return {}
+    texts = {f"Confirmed {monitor}, trial {winner.number}": _interval(winner)}
+    for candidate in content.recorded.candidates:
+        if candidate.is_defaults and candidate is not winner:
+            texts[f"The defaults, trial {candidate.number}"] = _interval(candidate)
+    return texts
+
+
+def _interval(candidate: Confirmed) -> str:
+    return f"{candidate.mean:.4f} ± {candidate.half_width:.4f}"
+
+
+def _tested(content: ReportContent) -> dict[str, str]:
+    """Return the metrics on the test split that have an interval, which are those in the unit of the target."""
+    recorded = content.recorded
+    return {
+        f"{name}, exported model": f"{recorded.test_metrics[name]:.4f} ({low:.4f} to {high:.4f})"
+        for name, (low, high) in recorded.test_intervals.items()
+        if name in recorded.test_metrics
+    }
+
+
+def hyperparameters(content: ReportContent) -> str:
+    """Return those of the best trial, beside the defaults if they were tried."""
+    content.snapshot.require_complete()
+    best = content.best
+    if best is None:
+        raise NothingToShowError("No complete trial is feasible.")
+    epoch = best.user_attrs.get("best_epoch")
+    value = f"{content.snapshot.monitor} {format_value(best.value)}{'' if epoch is None else f' at epoch {epoch}'}"
+    note = f"Trial {best.number} reached {value}."
+    if content.recorded.confirmed is None:
+        note += f" {NOT_CONFIRMED}"
+    defaults = next((t for t in content.snapshot.trials if is_defaults(t) and t is not best), None)
+    head = ["", f"trial {best.number}", *([] if defaults is None else [f"trial {defaults.number}, the defaults"])]
+    return note_html(note) + table(_params(content, best, defaults), head=head, kind="params")
+
+
+def _params(content: ReportContent, best: FrozenTrial, defaults: FrozenTrial | None) -> Iterator[list[str]]:
+    """Yield a row per hyperparameter, in the order of the trial."""
+    beside = {} if defaults is None else content.params(defaults)
+    for name, value in content.params(best).items():
+        cells = [code(name), code(format_value(value))]
+        yield cells if defaults is None else [*cells, code(format_value(beside[name])) if name in beside else ""]
+
+
+def confirmation(content: ReportContent) -> str:
+    """Return what the candidates reached when they were trained again. Raise `NothingToShowError` without them."""
+    recorded, trials = content.recorded, {trial.number: trial for trial in content.snapshot.trials}
+    if recorded.confirmed is None:
+        raise NothingToShowError(
+            "The best trials were not trained again with other seeds and validation splits (confirm=off, or the search"
+            " has not come so far)."
+        )
+    rows = [
+        [
+            (content.link(trials[candidate.number]) if candidate.number in trials else str(candidate.number))
+            + _role(candidate, winner=recorded.confirmed),
+            "pruned" if candidate.searched is None else f"{candidate.searched:.4f}",
+            _interval(candidate),
+        ]
+        for candidate in recorded.candidates
+    ]
+    n_seeds = recorded.confirmed.n_seeds
+    of_seeds = f"the mean of {n_seeds} seeds" if n_seeds else "the mean over seeds"
+    note = f"Trained again with other seeds and validation splits: {of_seeds} and its 95 % interval. Winner: "
+    note += f"{recorded.why or f'trial {recorded.confirmed.number}'}."
+    head = ["trial", "in the search", "confirmed"]
+    return note_html(note) + table(rows, head=head, kind="values")
+
+
+def _role(candidate: Confirmed, *, winner: Confirmed) -> str:
+    roles = [" <b>winner</b>" if candidate is winner else "", " defaults" if candidate.is_defaults else ""]
+    return ",".join(filter(None, roles))
+
+
+def test_metrics(content: ReportContent) -> str:
+    """Return the metrics of the exported model. Raise `NothingToShowError` without it."""
+    recorded = content.recorded
+    if not recorded.test_metrics:
+        raise NothingToShowError("No model was exported and tested.")
+    rows = []
+    for name, value in sorted(recorded.test_metrics.items()):
+        low, high = recorded.test_intervals.get(name, (None, None))
+        interval = "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+        rows.append([code(name), f"{value:.4f}", interval])
+    note = f"The exported model, trained on {recorded.trained_on or 'training and validation data'}, was tested once."
+    if recorded.refit_failed:
+        note += f" The refit failed: {recorded.refit_failed}"
+    return note_html(note) + table(rows, head=["metric", "test split", "95 % interval"], kind="values")
+
+
+def lead(content: ReportContent) -> str:
+    """Return the sentence below the title, as HTML."""
+    aim = "highest" if content.snapshot.direction.name == "MAXIMIZE" else "lowest"
+    n_finished = content.statistics.n_finished
+    finished = f"{n_finished:,}" if content.n_trials is None else f"{n_finished:,} of {content.n_trials:,}"
+    return f"A search for the {aim} <code>{escape(content.snapshot.monitor)}</code> · {finished} trials finished"
