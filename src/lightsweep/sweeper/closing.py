@@ -55,7 +55,7 @@ class Closing:
         refitted = None
         try:
             if "refit" in self.config and not (stop_reason and stop_reason.exit_code):  # else another project's config
-                self.live_report.begin_stage("the best trials are confirmed, then refitted")
+                self.live_report.begin_stage("the best ones are confirmed, then one is refitted")
                 n_epochs = self._confirm(stop_reason)
                 refitted = refit_best(
                     self.study, jobs=self.jobs, results=self.results, refitted_before=refitted_before, n_epochs=n_epochs

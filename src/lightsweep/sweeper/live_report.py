@@ -16,7 +16,7 @@ from lightsweep.search.study import n_trials_of
 
 SECONDS_BETWEEN = 10.0
 MAX_SHARE = 0.02  # of the time
-POLL_INTERVAL_S = 0.05
+POLL_INTERVAL_S = 0.1
 
 
 class LiveReport:
@@ -29,7 +29,7 @@ class LiveReport:
     def __init__(self, write: Callable[[Running | None], None], *, in_thread: bool) -> None:
         self._write = write
         self._in_thread = in_thread
-        self._stage = "the trials"
+        self._stage = ""
         self._due = time.monotonic() + SECONDS_BETWEEN
         self._costs: list[float] = []
         self._is_new = threading.Event()
@@ -84,7 +84,9 @@ class LiveReport:
         try:
             while True:
                 self._is_new.wait()
-                if self._is_over.wait(max(0.0, self._due - time.monotonic())):
+                while time.monotonic() < self._due and not self._is_over.is_set():
+                    self._is_over.wait(POLL_INTERVAL_S)  # in short steps, because a new stage is due at once
+                if self._is_over.is_set():
                     return
                 self._is_new.clear()
                 self._write_running()

@@ -26,7 +26,8 @@ def overview(content: ReportContent) -> str:
     sure = {**_confirmed(content), **_tested(content)}
     counts = content.statistics.overview(monitor)
     counts.pop("Audit of pruning", None)  # it has its place in the section on pruning
-    finished = {name: counts.pop(name) for name in ("Finished trials", "Failures") if name in counts}
+    last = ("Finished trials", "Failures")
+    finished = {name: counts.pop(name) for name in last if name in counts}
     note = note_html("Behind ± and in brackets: 95 % intervals.") if sure else ""
     return tiles({**sure, **counts, **finished}) + note
 
@@ -129,7 +130,10 @@ def test_metrics(content: ReportContent) -> str:
 
 def lead(content: ReportContent) -> str:
     """Return the sentence below the title, as HTML."""
-    aim = "highest" if content.snapshot.direction.name == "MAXIMIZE" else "lowest"
-    n_finished = content.statistics.n_finished
-    finished = f"{n_finished:,}" if content.n_trials is None else f"{n_finished:,} of {content.n_trials:,}"
-    return f"A search for the {aim} <code>{escape(content.snapshot.monitor)}</code> · {finished} trials finished"
+    aim = "highest" if content.snapshot.maximizes else "lowest"
+    n_finished, n_trials, running = content.statistics.n_finished, content.n_trials, content.running
+    finished = f"{n_finished:,}{'' if n_trials is None else f' of {n_trials:,}'} trials finished"
+    if running is not None:
+        stage = f"; {running.stage}" if running.stage else ""
+        finished = f'<strong class="running" role="status">Running, {finished}{escape(stage)}</strong>'
+    return f"A search for the {aim} <code>{escape(content.snapshot.monitor)}</code> · {finished}"

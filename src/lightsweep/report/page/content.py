@@ -19,10 +19,10 @@ from lightsweep.trial.params import params_of
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """The search still runs: what it does, and after how many seconds the page is to be loaded again."""
+    """The search still runs. The page is to be loaded again after `seconds`; `stage` is what follows the trials."""
 
-    stage: str
     seconds: int
+    stage: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

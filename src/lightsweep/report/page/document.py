@@ -72,7 +72,7 @@ def write_page(
         js=_file("page.js"),
         plotly_js=_compressed_plotly(),
     )
-    write_atomically(path, page)
+    write_atomically(path, page, durable=seconds_to_reload is None)
 
 
 @cache

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from html import escape
 from pathlib import Path
 
 import optuna
@@ -110,6 +109,4 @@ def _group(anchor: str, content: ReportContent) -> Section:
 def _lead(content: ReportContent) -> str:
     now = datetime.now().astimezone()
     written = f'written <time datetime="{now.isoformat(timespec="seconds")}">{now:%Y-%m-%d %H:%M:%S}</time>'
-    running = content.running
-    state = f'<strong class="running" role="status">Running: {escape(running.stage)}</strong> · ' if running else ""
-    return f"{state}{best.lead(content)} · {written}"
+    return f"{best.lead(content)} · {written}"
