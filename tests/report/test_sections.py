@@ -51,8 +51,8 @@ def test_the_confirmed_value_comes_first_and_the_defaults_are_beside_it(tmp_path
     assert cells[3:] == ["3 winner", "0.9000", "0.9500 ± 0.0100", "0 defaults", "pruned", "0.8500 ± 0.0200"]
     assert "mean of 2 seeds" in section(html, "confirmation")
     assert "Trial 3 reached" in section(html, "best")
-    assert texts(section(html, "best"))[:3] == ["", "trial 3", "trial 0, the defaults"]
-    assert texts(section(html, "test"))[3:] == ["test/acc", "0.9700", "0.9600 to 0.9800", "test/loss", "0.1000", ""]
+    assert texts(section(html, "best"))[:3] == ["", "trial 3", "defaults"]
+    assert texts(section(html, "test"))[2:] == ["test/acc", "0.9700 (0.9600 to 0.9800)", "test/loss", "0.1000"]
 
 
 def test_without_confirmation_the_page_says_that_the_value_is_too_good(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from optuna.trial import FrozenTrial
 from lightsweep.report.formatting import format_value
 from lightsweep.report.page.content import ReportContent
 from lightsweep.report.page.html import code, table, tiles
-from lightsweep.report.page.recorded import Confirmed
+from lightsweep.report.page.recorded import Confirmed, RecordedResults
 from lightsweep.report.plotly_figure import note_html
 from lightsweep.report.snapshot import NothingToShowError
 from lightsweep.trial.status import is_defaults
@@ -52,8 +52,8 @@ def _tested(content: ReportContent) -> dict[str, str]:
     """Return the metrics on the test split that have an interval, which are those in the unit of the target."""
     recorded = content.recorded
     return {
-        f"{name}, exported model": f"{recorded.test_metrics[name]:.4f} ({low:.4f} to {high:.4f})"
-        for name, (low, high) in recorded.test_intervals.items()
+        f"{name}, exported model": _with_interval(recorded, name)
+        for name in recorded.test_intervals
         if name in recorded.test_metrics
     }
 
@@ -70,7 +70,7 @@ def hyperparameters(content: ReportContent) -> str:
     if content.recorded.confirmed is None:
         note += f" {NOT_CONFIRMED}"
     defaults = next((t for t in content.snapshot.trials if is_defaults(t) and t is not best), None)
-    head = ["", f"trial {best.number}", *([] if defaults is None else [f"trial {defaults.number}, the defaults"])]
+    head = ["", f"trial {best.number}", *([] if defaults is None else ["defaults"])]
     return note_html(note) + table(_params(content, best, defaults), head=head, kind="params")
 
 
@@ -117,15 +117,20 @@ def test_metrics(content: ReportContent) -> str:
     recorded = content.recorded
     if not recorded.test_metrics:
         raise NothingToShowError("No model was exported and tested.")
-    rows = []
-    for name, value in sorted(recorded.test_metrics.items()):
-        low, high = recorded.test_intervals.get(name, (None, None))
-        interval = "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
-        rows.append([code(name), f"{value:.4f}", interval])
-    note = f"The exported model, trained on {recorded.trained_on or 'training and validation data'}, was tested once."
+    rows = [[code(name), _with_interval(recorded, name)] for name in sorted(recorded.test_metrics)]
+    note = f"The exported model, trained on {recorded.trained_on or 'training and validation data'}, was tested once"
+    note += "; in brackets the 95 % interval." if recorded.test_intervals else "."
     if recorded.refit_failed:
         note += f" The refit failed: {recorded.refit_failed}"
-    return note_html(note) + table(rows, head=["metric", "test split", "95 % interval"], kind="values")
+    return note_html(note) + table(rows, head=["metric", "test split"], kind="values")
+
+
+def _with_interval(recorded: RecordedResults, name: str) -> str:
+    value = f"{recorded.test_metrics[name]:.4f}"
+    if name not in recorded.test_intervals:
+        return value
+    low, high = recorded.test_intervals[name]
+    return f"{value} ({low:.4f} to {high:.4f})"
 
 
 def lead(content: ReportContent) -> str:
