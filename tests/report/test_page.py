@@ -1,10 +1,10 @@
 """The HTML report: its content for real studies, escaping of untrusted text, and independence of the network."""
 
+import base64
+import gzip
 import json
 import math
 import re
-import shutil
-import subprocess
 import warnings
 from collections.abc import Sequence
 from datetime import timedelta
@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from plotly.offline import get_plotlyjs
 
-from lightsweep.report.page import write_report
+from lightsweep.report.page.report import write_report
 from lightsweep.search.study import record_objectives
 
 MARKUP = "</script><script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\">"
@@ -59,12 +59,12 @@ def make_study(trials: Sequence[FrozenTrial], *, direction: str = "maximize") ->
 
 def report(study: optuna.Study, tmp_path: Path, **changes: Any) -> str:
     path = tmp_path / "report.html"
-    write_report(study, path, **({"title": "mlp", "monitor": "val/acc", "overview": {}} | changes))
+    write_report(study, path, **({"title": "mlp", "monitor": "val/acc"} | changes))
     return path.read_text(encoding="utf-8")
 
 
 def section(html: str, anchor: str) -> str:
-    match = re.search(rf'<section id="{anchor}">.*?</section>', html, flags=re.DOTALL)
+    match = re.search(rf'<section class="card" id="{anchor}">.*?</section>', html, flags=re.DOTALL)
     assert match is not None
     return match.group()
 
@@ -84,17 +84,18 @@ def drawn_sections(html: str) -> set[str]:
     return {anchor for anchor in FIGURES if 'class="figure"' in section(html, anchor)}
 
 
-def without_plotly(html: str) -> str:
-    return html.replace(get_plotlyjs(), "")
+def plotly_in(html: str) -> str:
+    [text] = re.findall(r'<script type="text/plain" id="plotly">(.*?)</script>', html, flags=re.DOTALL)
+    return gzip.decompress(base64.b64decode(text)).decode()
 
 
 def test_report_shows_every_section_of_a_search_with_all_outcomes(tmp_path: Path) -> None:
     study = make_study([make_trial(i, STATES[i % 5]) for i in range(50)])
-    html = report(study, tmp_path, overview={"Complete": "30", "Epochs saved": "41 %"})
+    html = report(study, tmp_path)
     assert drawn_sections(html) == FIGURES
-    assert "<dt>Epochs saved</dt><dd>41 %</dd>" in html
+    assert f"<dt>Best val/acc</dt><dd>{study.best_value:.4f} (trial {study.best_trial.number})</dd>" in html
     assert f"Trial {study.best_trial.number} reached val/acc {study.best_value:.4g}." in section(html, "best")
-    assert section(html, "best").count("<tr>") == len(SPACE)
+    assert section(html, "best").count('<tr><th scope="row">') == len(SPACE)
     assert "PED-ANOVA" in section(html, "importances")
     assert "Objective Value" not in html
 
@@ -193,7 +194,7 @@ def test_hyperparameters_of_some_trials_only_are_drawn(tmp_path: Path) -> None:
 def test_running_trials_are_ignored_and_numbers_are_kept(tmp_path: Path) -> None:
     study = make_study([make_trial(0), create_trial(state=TrialState.RUNNING), make_trial(2)])
     html = report(study, tmp_path)
-    assert sorted(re.findall(r"<th>(\d+)</th>", section(html, "trials"))) == ["0", "2"]
+    assert sorted(re.findall(r'<th scope="row">(\d+)</th>', section(html, "trials"))) == ["0", "2"]
     assert [(bars["name"], bars["y"]) for bars in figure_of(html, "timeline")["data"]] == [("complete", [0, 2])]
     curves = figure_of(html, "curves")["data"]
     assert {trace["hovertemplate"].split(" (")[0] for trace in curves} == {"trial 0", "trial 2"}
@@ -253,7 +254,7 @@ def test_a_diverged_trial_is_marked_at_the_edge_of_every_axis_of_values(
     assert (curve["y"], curve["customdata"]) == ([sign * 0.6] * 2, [sign * 0.6, values[0]])
     assert curve["marker"]["symbol"] == ["circle", symbol]
 
-    line = figure_of(html, "parallel")["data"][0]
+    line = figure_of(html, "parallel")["data"][0]  # the worst one is below all others
     assert line["customdata"][0] == ["val/acc", f"{values[0]:.4g}"]
     assert line["y"][0] == (1 if sign > 0 else 0)
     labels = [note["text"] for note in figure_of(html, "parallel")["layout"]["annotations"] if note["x"] == 0]
@@ -285,7 +286,6 @@ def test_table_ranks_the_trials_and_shows_how_each_ended(tmp_path: Path) -> None
     assert (rows[0][-3], rows[2][-3]) == ("10 of 10", "3 of 10")
     assert [row[-1] for row in rows] == ["", "", "below the median", "out of memory"]
     assert "at epoch 7" in section(html, "best")
-    assert "<details>" not in table
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_durations_are_readable(seconds: float, text: str, tmp_path: Path) -> No
     assert trial.datetime_complete is not None
     trial.datetime_start = trial.datetime_complete - timedelta(seconds=seconds)
     html = report(make_study([trial]), tmp_path)
-    assert f"<td>{text}</td>" in section(html, "trials")
+    assert f">{text}</td>" in section(html, "trials")
     assert figure_of(html, "timeline")["data"][0]["customdata"] == [text]
 
 
@@ -309,7 +309,7 @@ def test_the_table_of_pruners_shows_what_each_would_have_done(tmp_path: Path) ->
     ]
     trials.append(create_trial(value=0.9, intermediate_values={0: 0.1, 1: 0.2, 2: 0.9}, user_attrs=EPOCHS))
     html = section(report(make_study(trials), tmp_path), "pruners")
-    rows = [re.findall("<td>(.*?)</td>", row) for row in html.split("</tr>")[1:-1]]
+    rows = [re.findall("<t[dh](?: scope=.row.)?>(.*?)</t[dh]>", row) for row in html.split("</tr>")[1:-1]]
     by_name = {row[0]: row[1:] for row in rows}
     assert by_name["this search"] == ["0", "0 of 18 (0%)", "kept (5)", "0.9", ""]
     assert by_name["none"] == by_name["this search"]
@@ -322,9 +322,8 @@ def test_the_table_of_pruners_shows_what_each_would_have_done(tmp_path: Path) ->
 def test_report_of_a_thousand_trials_is_limited_in_size(tmp_path: Path) -> None:
     study = make_study([make_trial(i, STATES[i % 5], n_epochs=30) for i in range(1000)])
     html = report(study, tmp_path)
-    assert len(html.encode()) < 8e6
+    assert len(html.encode()) < 5e6
     assert drawn_sections(html) == FIGURES
-    assert "<summary>Show 1,000 trials</summary>" in section(html, "trials")
     assert section(html, "trials").count("<tr class") == 1000
     assert "100 of 800 trials are drawn" in section(html, "curves")
     assert "200 of 600 complete trials are drawn" in section(html, "parallel")
@@ -349,17 +348,17 @@ def hostile_study() -> optuna.Study:
 
 
 def hostile_report(tmp_path: Path) -> str:
-    return report(hostile_study(), tmp_path, title=MARKUP, monitor=f"val/{MARKUP}", overview={MARKUP: MARKUP})
+    return report(hostile_study(), tmp_path, title=MARKUP, monitor=f"val/{MARKUP}")
 
 
 def test_text_of_a_study_never_becomes_markup(tmp_path: Path) -> None:
     html = hostile_report(tmp_path)
     assert drawn_sections(html) == FIGURES
     assert "evil" in html
-    assert "<img" not in without_plotly(html)
-    assert "<script>" not in without_plotly(html)
+    assert "<img" not in html
+    assert "<script>" not in html
     n_figures = html.count('class="figure"')
-    assert without_plotly(html).count("</script>") == n_figures + 2  # the data of each figure, plotly.js and page.js
+    assert html.count("</script>") == n_figures + 2  # the data of each figure, plotly.js and page.js
     texts = json.dumps(figures(html))
     assert "&lt;img" in texts  # plotly.js interprets some tags, but not entities
     assert "<img" not in texts
@@ -369,14 +368,12 @@ def test_text_of_a_study_never_becomes_markup(tmp_path: Path) -> None:
 
 def test_report_contains_plotly_once_and_loads_nothing(tmp_path: Path) -> None:
     html = report(make_study([make_trial(i, STATES[i % 5]) for i in range(20)]), tmp_path)
-    assert html.count(get_plotlyjs()) == 1
-    page = without_plotly(html)
-    assert "plotly.js v" not in page
-    assert re.search(r"""(src|href|url|@import)\s*[=(]?\s*["']?\s*(https?:)?//""", page) is None
-    assert re.findall(r'href="([^#"][^"]*)"', page) == []
-    assert "MathJax" not in page
-    assert "content=\"default-src 'none';" in page
-    assert '<meta name="viewport"' in page
+    assert plotly_in(html) == get_plotlyjs()
+    assert re.search(r"""(src|href|url|@import)\s*[=(]?\s*["']?\s*(https?:)?//""", html) is None
+    assert re.findall(r'href="([^#"][^"]*)"', html) == []
+    assert "MathJax" not in html
+    assert "content=\"default-src 'none';" in html
+    assert '<meta name="viewport"' in html
 
 
 def test_report_replaces_the_earlier_one_and_leaves_no_other_file(tmp_path: Path) -> None:
@@ -409,36 +406,6 @@ def test_bug_in_a_figure_is_not_hidden(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(AttributeError):
         report(make_study([make_trial(0)]), tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
-NO_NETWORK = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
-FLAGS = [*NO_NETWORK, "--disable-sync", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
-PHONE = "<style>body { width: 390px; }</style></head>"
-PROBE = """<script nonce="{nonce}">
-addEventListener("load", () => {{ document.body.dataset.widths = document.body.scrollWidth; }});
-</script></body>"""
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium or Chrome")
-@pytest.mark.parametrize("hostile", [False, True], ids=["usual", "hostile"])
-def test_browser_draws_every_figure_within_the_width_of_a_phone(hostile: bool, tmp_path: Path) -> None:
-    study = make_study([make_trial(i, STATES[i % 5]) for i in range(50)])
-    html = hostile_report(tmp_path) if hostile else report(study, tmp_path, overview={"Command": "x" * 200})
-    nonce = re.search("nonce-([^']+)'", html)
-    assert nonce is not None
-    probed = html.replace("</head>", PHONE, 1).removesuffix("</body>\n</html>\n") + PROBE.format(nonce=nonce.group(1))
-    path = tmp_path / "probed.html"
-    path.write_text(probed, encoding="utf-8")
-    command = [str(CHROMIUM), *FLAGS, "--dump-dom", f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    dom = re.sub(r"<script.*?</script>", "", done.stdout, flags=re.DOTALL)
-    drawn = re.findall(r'class="figure[^>]*>(.*?)(?=class="figure|$)', dom, flags=re.DOTALL)
-    assert len(drawn) == html.count('class="figure"')
-    assert all('class="main-svg"' in figure for figure in drawn)
-    assert 'data-widths="390"' in dom
-    assert "<title>evil</title>" not in dom
-    assert "<img" not in dom
 
 
 def several_objectives(n: int, tmp_path: Path) -> str:

@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lightsweep.report.summary import _model_command, why_nothing_completed
+from lightsweep.report.summary import model_command, why_nothing_completed
 from lightsweep.trial.status import FAIL_REASON, FEASIBILITY
 from lightsweep.trial.stop import StopReason
 
@@ -36,6 +36,6 @@ def test_the_command_that_loads_the_model_can_be_pasted(name: str, tmp_path: Pat
     folder = tmp_path / name
     folder.mkdir()
     (folder / "preprocessing.json").touch()
-    [python, flag, code] = shlex.split(_model_command(folder))
+    [python, flag, code] = shlex.split(model_command(folder))
     assert (python, flag) == ("python", "-c")
     assert code == f"import lightsweep; print(lightsweep.load({str(folder)!r}).metrics)"

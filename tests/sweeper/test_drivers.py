@@ -72,7 +72,7 @@ def search_with(
     )
     launcher = launcher_of(folder, meanwhile=lambda: other(study))
     monkeypatch.setattr(search, "_composed", lambda _: config)  # without a config loader
-    monkeypatch.setattr("lightsweep.sweeper.closing.write_report", lambda *_, **__: None)
+    monkeypatch.setattr("lightsweep.sweeper.live_report.write_report", lambda *_, **__: None)
     heartbeat = Heartbeat(study, interval=30)
     search._search(study, request=search._request([]), folder=folder, launcher=launcher, heartbeat=heartbeat)  # type: ignore[arg-type]
     return launcher, study

@@ -18,8 +18,8 @@ from lightsweep.config.command_line import read_command
 from lightsweep.config.fingerprint import SEARCHED, Fingerprint, is_harmless
 from lightsweep.files import shown
 from lightsweep.opened.location import Location
-from lightsweep.opened.results import RecordedResults
 from lightsweep.pareto import further_objectives
+from lightsweep.report.page.recorded import RecordedResults
 from lightsweep.report.statistics import StudyStatistics
 from lightsweep.search.space import described
 from lightsweep.search.study import N_TRIALS, fingerprint_of, monitor_of

@@ -8,13 +8,13 @@ from typing import Any
 
 from lightsweep.opened.compared import ComparedSearch, Point
 from lightsweep.opened.comparison import ComparisonTable, problem_of, tables_of
-from lightsweep.report.page import Section, write_page
+from lightsweep.report.page.document import Section, write_page
 from lightsweep.report.plotly_figure import Drawing, Figure, Panel, fit_y_axis, note_html, whole_ticks
 from lightsweep.report.snapshot import NothingToShowError, escape_markup
 from lightsweep.report.value_range import ValueRange
 
 # Okabe and Ito's, which people who see few colours can tell apart; then each again with dashes.
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#000000")
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#808080")
 DASHES = ("solid", "dash", "dot")
 UNITS = ((7200.0, 3600.0, "hours"), (120.0, 60.0, "minutes"), (0.0, 1.0, "seconds"))  # from so many seconds on
 
@@ -37,7 +37,6 @@ def write_comparison(searches: Sequence[ComparedSearch], path: Path) -> None:
         title=f"Comparison of {len(searches)} searches",
         heading=f"Comparison of {len(searches)} searches",
         lead=escape(problem_of(searches) or "Below the figures: what differs in what was searched and how."),
-        overview={},
         sections=sections,
     )
 
@@ -59,7 +58,7 @@ def _over_trials(searches: Sequence[ComparedSearch]) -> Drawing:
     figure = _lines(searches, x=lambda point: point.n_finished, title="finished trials")
     figure["layout"]["xaxis"] |= whole_ticks(max(max(trace["x"]) for trace in figure["data"]))
     note = "The best value after each finished trial, in the order in which they finished."
-    return Drawing(note=note, panels=[Panel(figure=figure)])
+    return Drawing(note=note, panels=[Panel(figure=figure, alt=note)])
 
 
 def _over_time(searches: Sequence[ComparedSearch]) -> Drawing:
@@ -67,7 +66,7 @@ def _over_time(searches: Sequence[ComparedSearch]) -> Drawing:
     size, unit = next((size, unit) for least, size, unit in UNITS if longest >= least)
     figure = _lines(searches, x=lambda point: point.seconds / size, title=f"{unit} since the first trial began")
     note = "The best value over the time of the clock. A search that was stopped and resumed has its pause in it."
-    return Drawing(note=note, panels=[Panel(figure=figure)])
+    return Drawing(note=note, panels=[Panel(figure=figure, alt=note)])
 
 
 def _lines(searches: Sequence[ComparedSearch], *, x: Callable[[Point], float], title: str) -> Figure:

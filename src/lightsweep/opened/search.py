@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial
 
 from lightsweep.errors import ConfigError
 from lightsweep.opened.location import Location
-from lightsweep.opened.results import RecordedResults
 from lightsweep.pareto import further_objectives
 from lightsweep.report import figures
+from lightsweep.report.page.recorded import RecordedResults
 from lightsweep.report.plotly_figure import Drawing, Panel, quiet_optuna
 from lightsweep.report.snapshot import NothingToShowError, StudySnapshot
 from lightsweep.search.study import monitor_of, step_of

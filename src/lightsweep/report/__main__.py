@@ -7,9 +7,8 @@ from lightsweep.errors import exits_on_error
 from lightsweep.files import shown
 from lightsweep.opened.location import Location
 from lightsweep.opened.page_file import file_name, page_file
-from lightsweep.report.page import REPORT, write_report
-from lightsweep.report.statistics import StudyStatistics
-from lightsweep.search.study import monitor_of, step_of
+from lightsweep.report.page.report import REPORT, write_report
+from lightsweep.search.study import monitor_of, n_trials_of, step_of
 
 
 def main() -> None:
@@ -39,7 +38,6 @@ def report(search: str, *, study: str | None, output: Path | None) -> Path:
     """Write the page and return its path. Raises `ConfigError` if the study can't be read, or the page not written."""
     location = Location.of(search)
     opened = location.open_study(study, option="--study")
-    statistics = StudyStatistics.of(opened.get_trials(deepcopy=False), directions=opened.directions)
     path = output or (location.folder / REPORT if location.folder else Path(file_name(opened.study_name)))
     with page_file(path):
         write_report(
@@ -47,8 +45,9 @@ def report(search: str, *, study: str | None, output: Path | None) -> Path:
             path,
             title=opened.study_name,
             monitor=monitor_of(opened),
-            overview=statistics.overview(monitor_of(opened)),
             step=step_of(opened),
+            folder=location.folder,
+            n_trials=n_trials_of(opened),
         )
     return path
 

@@ -4,34 +4,38 @@ Optuna imports its figures and plotly at the first use of `optuna.visualization`
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from html import unescape
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from lightsweep.report.formatting import format_duration
+from lightsweep.report.formatting import format_duration, format_value
 from lightsweep.report.plotly_figure import (
+    COLORS,
+    WORST_TO_BEST,
     Drawing,
-    Figure,
     Panel,
+    cut,
     draw,
     fit_y_axis,
+    outside_note,
+    sampled_note,
     update,
     update_axes,
     update_traces,
     whole_ticks,
 )
+from lightsweep.report.slices import slices
 from lightsweep.report.snapshot import STATES, NothingToShowError, StudySnapshot, escape_markup
 from lightsweep.report.value_range import ValueRange
 from lightsweep.trial.status import reported_by, status_of, value_of
 
-COLORS = {"complete": "#3565c9", "pruned": "#7b8694", "failed": "#d64550", "best": "#e8710a"}
 # Larger figures are unreadable, and a phone takes more than a second or two to draw them.
 MAX_CURVES = 100
 MAX_LINES = 200
-MAX_DOTS = 1000
 MAX_BARS = 250
 # PED-ANOVA compares the best tenth with all trials, and Optuna wants five trials in that tenth.
 MIN_FOR_IMPORTANCES = 10
@@ -50,16 +54,16 @@ def history(snapshot: StudySnapshot) -> Drawing:
     values = [value_of(trial) for trial in complete]
     shown = ValueRange.of(values, direction=snapshot.direction)
     fit_y_axis(figure, shown)
-    note = "Pruned and failed trials have no dot." + _outside(shown, values)
-    return Drawing(note=note, panels=[Panel(figure=figure)])
+    note = "Pruned and failed trials have no dot." + outside_note(shown, values)
+    alt = f"Values of {len(complete):,} complete trials and the best so far; {_best_in_words(snapshot)}."
+    return Drawing(note=note, panels=[Panel(figure=figure, alt=alt)])
 
 
-def _outside(shown: ValueRange, values: Iterable[float]) -> str:
-    """Return a sentence for the note if values lie outside of the axis."""
-    n = sum(not shown.holds(value) for value in values)
-    if n == 1:
-        return " One value far from the others is drawn at the edge; its hover text tells it."
-    return f" {n:,} values far from the others are drawn at the edge; their hover text tells them." if n else ""
+def _best_in_words(snapshot: StudySnapshot) -> str:
+    best = snapshot.best
+    if best is None:
+        return "no trial is feasible"
+    return f"the best is {snapshot.monitor} {format_value(value_of(best))} of trial {best.number}"
 
 
 def front(snapshot: StudySnapshot) -> Drawing:
@@ -80,7 +84,8 @@ def front(snapshot: StudySnapshot) -> Drawing:
     if len(names) == 3:
         update(figure["layout"], scene={"camera": {"eye": {"x": 1.6, "y": 1.6, "z": 1.0}}})  # room for the labels
     note = f"A dot per complete trial. The diamond is the trial that ship={snapshot.ship} chooses."
-    return Drawing(note=note, panels=[Panel(figure=figure, height=420 if len(names) == 2 else 560)])
+    alt = f"{len(complete):,} complete trials, {len(numbers):,} of them on the front; the table below has their values."
+    return Drawing(note=note, panels=[Panel(figure=figure, height=420 if len(names) == 2 else 560, alt=alt)])
 
 
 def _style_dots(trace: dict[str, Any], name: str, *, color: str, size: int) -> None:
@@ -108,8 +113,10 @@ def curves(snapshot: StudySnapshot) -> Drawing:
     shown = ValueRange.of(values, direction=snapshot.direction)
     fit_y_axis(figure, shown)
     note = "One line per trial. Pruned trials are grey and dashed, with a cross where they were stopped."
-    note += _sampled(drawn, with_curve, what="trials") + _outside(shown, values)
-    return Drawing(note=note, panels=[Panel(figure=figure, height=420)])
+    note += sampled_note(drawn, with_curve, what="trials") + outside_note(shown, values)
+    n_pruned = sum(status_of(trial) == "pruned" for trial in drawn)
+    alt = f"Learning curves of {len(drawn) - n_pruned:,} complete and {n_pruned:,} pruned trials."
+    return Drawing(note=note, panels=[Panel(figure=figure, alt=alt, height=420)])
 
 
 def _style_curve(trace: dict[str, Any], trial: FrozenTrial, *, kind: str, first_of_kind: bool, step: str) -> None:
@@ -125,7 +132,7 @@ def _style_curve(trace: dict[str, Any], trial: FrozenTrial, *, kind: str, first_
         showlegend=first_of_kind,
         line={"color": COLORS[kind], "width": 3 if kind == "best" else 1.2, "dash": "dot" if pruned else "solid"},
         marker={"color": COLORS[kind], "size": sizes, "symbol": "x" if pruned else "circle", "maxdisplayed": 0},
-        opacity={"best": 1, "pruned": 0.9, "complete": 0.45}[kind],
+        opacity={"best": 1, "pruned": 0.9, "complete": 0.6}[kind],
         hovertemplate=f"trial {trial.number} ({STATES[trial.state]}), {step} %{{x}}: %{{y:.4g}}<extra></extra>",
     )
 
@@ -147,7 +154,10 @@ def importances(snapshot: StudySnapshot) -> Drawing:
     note = "The share of each hyperparameter in reaching the best tenth of the values (PED-ANOVA; the sum is 1)."
     if len(complete) < ENOUGH_FOR_IMPORTANCES:
         note += f" Only a rough estimate, from {len(complete)} complete trials."
-    return Drawing(note=note, panels=[Panel(figure=figure, height=90 + 34 * len(importances))])
+    names = [str(name).strip() for trace in figure["data"] for name in trace["y"]]
+    alt = ", ".join(f"{unescape(name)} {x:.2f}" for name, x in zip(names, importances, strict=True))
+    height = 90 + 34 * len(importances)
+    return Drawing(note=note, panels=[Panel(figure=figure, alt=f"Importances, rising: {alt}.", height=height)])
 
 
 def parallel(snapshot: StudySnapshot) -> Drawing:
@@ -159,14 +169,38 @@ def parallel(snapshot: StudySnapshot) -> Drawing:
     axes = [None, *_distributions(study).values()]  # the first axis is the metric's
     target_name = f"{'log10 ' if shown.needs_log else ''}{snapshot.target_name}"
     figure = draw(optuna.visualization.plot_parallel_coordinate, study, target_name=target_name)
-    for value, trace in zip(values, figure["data"], strict=False):  # a line per trial, then the legend
-        trace["customdata"] = [[snapshot.target_name, f"{value:.4g}"], *trace["customdata"][1:]]
-    update_traces(figure, marker={"colorbar": {"title": {"text": ""}, "thickness": 12}})
+    lines, of_feasibility, legend = figure["data"][: len(drawn)], figure["data"][len(drawn) : -1], figure["data"][-1]
+    for trial, line in zip(drawn, lines, strict=True):
+        line["customdata"] = [[snapshot.target_name, f"{value_of(trial):.4g}"], *line["customdata"][1:]]
+    is_any_infeasible = any(line["line"]["dash"] == "dot" for line in lines)
+    update_traces({"data": of_feasibility}, line={"color": COLORS["pruned"]})
+    colored = _colored(lines, values, shown, snapshot=snapshot)
+    figure["data"] = [*colored, *(of_feasibility if is_any_infeasible else []), legend]
+    colorbar = {"title": {"text": ""}, "thickness": 12}
+    update(legend, marker={"colorscale": None})
+    update(legend, marker={"colorbar": colorbar, "colorscale": WORST_TO_BEST, "reversescale": not snapshot.maximizes})
     update_axes(figure, "xaxis", tickangle=0, side="top")
     update(figure["layout"], margin={"l": 60}, annotations=_axis_labels(figure["layout"]["annotations"], axes))
-    note = "One line per complete trial; darker is better." + _sampled(drawn, complete, what="complete trials")
-    note += _outside(shown, values)
-    return Drawing(note=note, panels=[Panel(figure=figure, height=420, min_width=120 * len(axes))])
+    note = "One line per complete trial, from grey for the worst to orange for the best."
+    note += sampled_note(drawn, complete, what="complete trials") + outside_note(shown, values)
+    alt = f"A line per complete trial through its value and its {len(axes) - 1} hyperparameters."
+    return Drawing(note=note, panels=[Panel(figure=figure, alt=alt, height=420, min_width=120 * len(axes))])
+
+
+def _colored(
+    lines: Sequence[dict[str, Any]], values: Sequence[float], shown: ValueRange, *, snapshot: StudySnapshot
+) -> list[dict[str, Any]]:
+    """Color the lines by their values, and return them with the best one last, which is drawn above the others."""
+    from plotly.colors import sample_colorscale
+
+    scaled = [_scaled(value, shown) for value in values]
+    low, high = min(scaled), max(scaled)
+    goodness = [(value - low) / (high - low) if high > low else 1.0 for value in scaled]
+    if not snapshot.maximizes:
+        goodness = [1.0 - each for each in goodness] if high > low else goodness
+    for line, color in zip(lines, sample_colorscale(WORST_TO_BEST, goodness), strict=True):
+        update(line, line={"color": color}, opacity=0.7)
+    return [line for _, _, line in sorted(zip(goodness, range(len(lines)), lines, strict=True), key=lambda x: x[:2])]
 
 
 def _scaled(value: float, shown: ValueRange) -> float:
@@ -187,43 +221,9 @@ def _axis_labels(labels: Sequence[dict[str, Any]], axes: Sequence[BaseDistributi
     for label in labels:
         is_fraction = "." in label["text"] and "e" not in label["text"]
         if not (is_fraction and isinstance(axes[label["x"]], IntDistribution)):
-            update(label, font={"size": 11}, bgcolor="rgba(255, 255, 255, 0.8)", text=_cut(label["text"]))
+            update(label, font={"size": 11}, bgcolor="rgba(255, 255, 255, 0.8)", text=cut(label["text"]))
             kept.append(label)
     return kept
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 24 else f"{text[:22]}…"
-
-
-def slices(snapshot: StudySnapshot) -> Drawing:
-    complete = snapshot.require_complete()
-    drawn = snapshot.sample(complete, MAX_DOTS)
-    study = snapshot.to_study(drawn)
-    values = [value_of(trial) for trial in drawn]
-    shown = ValueRange.of(values, direction=snapshot.direction)
-    panels = []
-    for name, distribution in _distributions(study).items():
-        figure = draw(optuna.visualization.plot_slice, study, params=[name], target_name=snapshot.target_name)
-        _style_slice(figure, distribution, shown)
-        panels.append(Panel(figure=figure, name=name, height=260))
-    note = f"{snapshot.monitor} of each complete trial; darker is later."
-    note += _sampled(drawn, complete, what="complete trials") + _outside(shown, values)
-    return Drawing(note=note, panels=panels, is_grid=True)
-
-
-def _style_slice(figure: Figure, distribution: BaseDistribution, shown: ValueRange) -> None:
-    update_traces(figure, marker={"showscale": False, "size": 7})
-    update_traces(figure, hovertemplate="%{x}: %{y:.4g}<extra></extra>")
-    # Optuna colours each dot by the number of its trial.
-    update(figure["data"][0], hovertemplate="trial %{marker.color}, %{x}: %{y:.4g}<extra></extra>")
-    update_axes(figure, "yaxis", title={"text": ""})
-    fit_y_axis(figure, shown)
-    if isinstance(distribution, CategoricalDistribution):  # Optuna's labels are Python literals, with quotes
-        labels = [_cut(str(choice)) for choice in distribution.choices]
-        update_axes(figure, "xaxis", tickvals=[repr(choice) for choice in distribution.choices], ticktext=labels)
-    elif isinstance(distribution, IntDistribution) and not distribution.log:
-        update_axes(figure, "xaxis", **whole_ticks(distribution.high - distribution.low))
 
 
 def timeline(snapshot: StudySnapshot) -> Drawing:
@@ -238,7 +238,8 @@ def timeline(snapshot: StudySnapshot) -> Drawing:
     note = "When each trial ran."
     if len(drawn) < len(trials):
         note += f" The latest {len(drawn):,} of {len(trials):,} trials are drawn."
-    return Drawing(note=note, panels=[Panel(figure=figure)])
+    alt = f"When each of {len(drawn):,} trials ran and how it ended; the table of trials has the times."
+    return Drawing(note=note, panels=[Panel(figure=figure, alt=alt)])
 
 
 def _style_bars(trace: dict[str, Any]) -> None:
@@ -252,11 +253,6 @@ def _style_bars(trace: dict[str, Any]) -> None:
         hovertemplate=f"trial %{{y}}: %{{customdata}} ({name})<extra></extra>",
         marker={"color": color, "line": {"color": color, "width": 1}},  # the line keeps a short trial visible
     )
-
-
-def _sampled(drawn: Sequence[object], of: Sequence[object], *, what: str) -> str:
-    """Return a sentence for the note if not everything is drawn."""
-    return "" if len(drawn) == len(of) else f" {len(drawn):,} of {len(of):,} {what} are drawn, evenly spread."
 
 
 BY_NAME = {

@@ -6,6 +6,11 @@ def format_value(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def format_objective(value: float) -> str:
+    """Return a large whole number with commas, such as 52,362 weights, and any other value as `format_value` does."""
+    return f"{value:,.0f}" if abs(value) >= 10 and float(value).is_integer() else format_value(value)
+
+
 def format_duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"

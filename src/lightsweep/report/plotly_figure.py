@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -14,6 +14,11 @@ from lightsweep.report.snapshot import NothingToShowError
 from lightsweep.report.value_range import ValueRange
 
 Figure = dict[str, Any]
+
+# Each has a contrast of at least 3 on white and on the dark page.
+COLORS = {"complete": "#4378dd", "pruned": "#8390a0", "failed": "#dc4c57", "best": "#e8710a"}
+WORST_TO_BEST = [[0.0, "#97a5b8"], [0.6, COLORS["complete"]], [1.0, COLORS["best"]]]
+EARLY_TO_LATE = [[0.0, "#a3b8dc"], [1.0, "#2c64d2"]]
 
 LAYOUT = {
     "title": None,
@@ -78,6 +83,23 @@ def fit_y_axis(figure: Figure, shown: ValueRange) -> None:
         update_axes(figure, "yaxis", type="log", dtick=1)
 
 
+def outside_note(shown: ValueRange, values: Iterable[float]) -> str:
+    """Return a sentence for the note if values lie outside of the axis."""
+    n = sum(not shown.holds(value) for value in values)
+    if n == 1:
+        return " One value far from the others is drawn at the edge; its hover text tells it."
+    return f" {n:,} values far from the others are drawn at the edge; their hover text tells them." if n else ""
+
+
+def sampled_note(drawn: Sequence[object], of: Sequence[object], *, what: str) -> str:
+    """Return a sentence for the note if not everything is drawn."""
+    return "" if len(drawn) == len(of) else f" {len(drawn):,} of {len(of):,} {what} are drawn, evenly spread."
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= 24 else f"{text[:22]}…"
+
+
 @contextlib.contextmanager
 def quiet_optuna() -> Iterator[None]:
     """Silence what Optuna logs and warns of while it draws; the figures give the reasons themselves."""
@@ -93,9 +115,13 @@ def quiet_optuna() -> Iterator[None]:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One figure, with its size in pixels. `name` tells it from the others of its drawing."""
+    """One figure, with its size in pixels. `name` tells it from the others of its drawing.
+
+    `alt` says what the figure shows, for readers who don't see it.
+    """
 
     figure: Figure
+    alt: str
     name: str = ""
     height: int = 360
     min_width: int = 0
@@ -118,7 +144,7 @@ class Panel:
 
         size = f"height:{self.height}px;min-width:{self.min_width}px"
         return (
-            f'<div class="scroll"><div class="figure" style="{size}"></div>'
+            f'<div class="scroll"><div class="figure" role="img" aria-label="{escape(self.alt)}" style="{size}"></div>'
             f'<script type="application/json">{io.to_json(self.styled(), validate=False)}</script></div>'
         )
 

@@ -67,7 +67,7 @@ class Results:
         """Replace both files as a whole, with the entries `more` at the end of the YAML file."""
         header = ["number", "state", "value", *self.further, *self.param_names, *ATTRIBUTES, "seconds", "folder"]
         lines = [_csv_line(header), *(self._lines[number] for number in sorted(self._lines))]
-        results = {**self.about, **self._counts(), **self._best(), **more}
+        results = {**self.about, **self._objectives(), **self._counts(), **self._best(), **more}
         write_atomically(self.folder / TABLE, "".join(lines), durable=durable)
         write_atomically(self.folder / RESULTS, yaml_of(results), durable=durable)
 
@@ -111,6 +111,14 @@ class Results:
             "best_params": params_of(best),
             "command": self.command(best),
         }
+
+    def _objectives(self) -> dict[str, Any]:
+        """Return the entry on several objectives: the direction of each."""
+        if not self.further:
+            return {}
+        names = [str(self.about["monitor"]), *self.further]
+        directions = [direction.name.lower() for direction in self.statistics.directions]
+        return {"objectives": dict(zip(names, directions, strict=True))}
 
     def _front(self, best: FrozenTrial) -> dict[str, Any]:
         """Return the entries of a search with several objectives."""

@@ -76,9 +76,21 @@ class StudySnapshot:
         """The trial with the best value; of several objectives the one that the rule `ship` chooses."""
         return self.front.chosen(self.ship)
 
+    @property
+    def maximizes(self) -> bool:
+        return self.direction == StudyDirection.MAXIMIZE
+
     @cached_property
     def param_names(self) -> list[str]:
         return list(dict.fromkeys(name for trial in self.trials for name in trial.params))
+
+    def short_name(self, name: str) -> str:
+        return _short_name(name, self.param_names)
+
+    @cached_property
+    def short_names(self) -> dict[str, str]:
+        """The names of the hyperparameters as plotly may show them, by their full names."""
+        return {name: escape_markup(self.short_name(name)) for name in self.param_names}
 
     @property
     def target_name(self) -> str:
@@ -121,8 +133,7 @@ class StudySnapshot:
         storage = optuna.storages.InMemoryStorage()
         study = optuna.create_study(storage=storage, directions=self.directions[:n_objectives])
         study_id = storage.get_study_id_from_name(study.study_name)
-        names = {name: escape_markup(_short_name(name, self.param_names)) for name in self.param_names}
-        drawable = partial(_drawable, names=names, scale=scale, n_objectives=n_objectives)
+        drawable = partial(_drawable, names=self.short_names, scale=scale, n_objectives=n_objectives)
         chosen = {trial.number: drawable(trial) for trial in trials}
         n_trials = self.trials[-1].number + 1 if self.trials else 0
         for number in range(n_trials):

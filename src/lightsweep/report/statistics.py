@@ -98,9 +98,12 @@ class StudyStatistics:
             seconds = f", about {format_duration(self.seconds_saved)} of training" if self.seconds_saved else ""
             overview["Saved by pruning"] = f"{self.epochs_saved} of {total} epochs{seconds}"
         if self.audited:
-            words = audit_in_words(self.audited, self._others.best, direction=self.directions[0])
-            overview["Audit of pruning"] = words
+            overview["Audit of pruning"] = self.audit_in_words()
         return overview
+
+    def audit_in_words(self) -> str:
+        """Return what became of the trials that would have been pruned; there must be some."""
+        return audit_in_words(self.audited, self._others.best, direction=self.directions[0])
 
 
 def wilson_interval(k: int, n: int) -> tuple[float, float]:

@@ -72,7 +72,7 @@ def _next_steps(folder: Path, *, results: Results, is_exported: bool, url: str) 
     if not is_grpc(url):  # optuna-dashboard takes the URL of the database behind the proxy
         commands["dashboard"] = f"{install}optuna-dashboard {storage}"
     if is_exported:
-        commands["model"] = _model_command(folder / "best")
+        commands["model"] = model_command(folder / "best")
     else:
         commands["resume"] = shlex.join(["python", sys.argv[0], f"resume={shown(folder)}"])
     if results.best is not None:
@@ -87,7 +87,7 @@ def _train_again(folder: Path) -> str | None:
     return shlex.join(["python", sys.argv[0], "--config-dir", shown(folder), f"experiment={EXPERIMENT.stem}"])
 
 
-def _model_command(folder: Path) -> str:
+def model_command(folder: Path) -> str:
     if not (folder / PREPROCESSING).is_file():  # a custom data module without `preprocessing`: `load` can't read it
         return shown(folder / "model_card.md")
     code = f"import lightsweep; print(lightsweep.load({shown(folder)!r}).metrics)"

@@ -14,10 +14,9 @@ from optuna.samplers import GridSampler
 from lightsweep.errors import ConfigError, format_errors
 from lightsweep.search.fork import best_of, lies_in, open_source
 from lightsweep.search.space import SearchSpace
+from lightsweep.trial.status import DEFAULTS, ENQUEUED
 
 KEY = "hydra.sweeper.enqueue"
-DEFAULTS = "defaults"
-ENQUEUED = "enqueued"  # the user attribute of a trial that says where its point comes from
 FORMS = (
     f"Give {KEY}=defaults, null, a list of points such as [{{optimizer.lr:0.01}}], a YAML file with such a list, or the"
     " folder of a search"

@@ -128,6 +128,12 @@ def record_fingerprint(study: optuna.Study, now: Fingerprint, *, allow_changes: 
     return bool(changed)
 
 
+def n_trials_of(study: optuna.Study) -> int | None:
+    """Return how many trials the search is to run, None if it is not recorded."""
+    n_trials = study.user_attrs.get(N_TRIALS)
+    return n_trials if isinstance(n_trials, int) else None
+
+
 def record_n_trials(study: optuna.Study, n_trials: int) -> None:
     """Record how many trials the search is to run, for `python -m lightsweep.status`."""
     if study.user_attrs.get(N_TRIALS) != n_trials:

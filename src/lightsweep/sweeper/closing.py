@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 import optuna
@@ -13,16 +13,15 @@ from optuna.trial import FrozenTrial
 from lightsweep.errors import ConfigError
 from lightsweep.interrupt import Interrupted, interruptible
 from lightsweep.report import summary
-from lightsweep.report.page import REPORT, write_report
 from lightsweep.report.results import Results, read_refit_record, refit_record
 from lightsweep.search.jobs import TrialJobs
 from lightsweep.storage.storage import open_storage
-from lightsweep.sweeper.comparison import Candidate, decide, in_words, record_of, rows_of
+from lightsweep.sweeper.comparison import Candidate, decide, record_of, rows_of
 from lightsweep.sweeper.config import LightsweepConf
 from lightsweep.sweeper.confirm import Confirm, ConfirmSettings, time_left
 from lightsweep.sweeper.experiment import write_experiment
+from lightsweep.sweeper.live_report import LiveReport
 from lightsweep.sweeper.refit import refit_best
-from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.params import val_seed_overrides
 from lightsweep.trial.stop import StopReason
 
@@ -48,7 +47,7 @@ class Closing:
     url: str
     started: float
     compose: Callable[[Sequence[str]], DictConfig]
-    confirmed_in_words: dict[str, str] = field(default_factory=dict, init=False)
+    live_report: LiveReport
 
     @property
     def folder(self) -> Path:
@@ -61,6 +60,7 @@ class Closing:
         refitted = None
         try:
             if "refit" in self.config and not (stop_reason and stop_reason.exit_code):  # else another project's config
+                self.live_report.begin_stage("the best ones are confirmed, then one is refitted")
                 n_epochs = self._confirm(stop_reason)
                 refitted = refit_best(
                     self.study, jobs=self.jobs, results=self.results, refitted_before=refitted_before, n_epochs=n_epochs
@@ -70,12 +70,12 @@ class Closing:
             print(f"{interrupted}, before the best trial was refitted", file=sys.stderr)
             stop_reason = StopReason(str(interrupted), exit_code=interrupted.exit_code)
         except ConfigError:
-            self._report(None)
+            self._report()
             raise
-        with suppress(Interrupted):
-            self._report(refitted)
         if refitted is None:
             self.results.write(**refit_record(self.results.best, None))
+        with suppress(Interrupted):
+            self._report()
         print(summary.of_model(self.folder, results=self.results, refit=refitted, url=self.url))
         self._exit(self.results.statistics.best, stop_reason)
 
@@ -125,7 +125,6 @@ class Closing:
         self.results.winner = self.study.get_trials(deepcopy=False)[decision.winner.number]
         self.results.confirmed = {**record_of(decision, candidates), **({"failed": failed} if failed else {})}
         monitor, n_seeds = self.results.about["monitor"], len(decision.best.values)
-        self.confirmed_in_words = {f"Confirmed {monitor}": in_words(decision, candidates)}
         print(
             summary.of_confirmation(rows_of(decision, candidates), failed, monitor=monitor, n_seeds=n_seeds), flush=True
         )
@@ -137,16 +136,10 @@ class Closing:
             overrides = [*self.jobs.overrides(best.params), *val_seed_overrides(best.user_attrs)]
             write_experiment(self.folder, self.compose(overrides), trial=best.number)
 
-    def _report(self, refitted: Outcome | None) -> None:
+    def _report(self) -> None:
         """Write the report. Raise `Interrupted` if a signal ends it."""
-        monitor = self.results.about["monitor"]
-        overview = self.results.statistics.overview(monitor) | self.confirmed_in_words
-        if refitted is not None:
-            overview["Exported model"] = refitted.summary()
         with interruptible():
-            write_report(
-                self.study, self.folder / REPORT, title=self.study.study_name, monitor=monitor, overview=overview
-            )
+            self.live_report.finish()
 
     def _exit(self, best: FrozenTrial | None, stop_reason: StopReason | None) -> None:
         if best is None and not (stop_reason and stop_reason.is_interrupt):

@@ -95,19 +95,6 @@ def _row(candidate: Candidate) -> tuple[str, str]:
     return f"trial {candidate.number}", f"{candidate.mean:.4f} ± {candidate.half_width:.4f}  ({origin}{of_defaults})"
 
 
-def in_words(decision: Decision, candidates: Sequence[Candidate]) -> str:
-    """Return what the winner reached, and the defaults."""
-    winner = decision.winner
-    defaults = [
-        f"; the defaults {c.mean:.4f} ± {c.half_width:.4f}" for c in candidates if c.is_defaults and c is not winner
-    ]
-    is_defaults = ", the defaults" if winner.is_defaults else ""
-    seeds = f"mean of {len(winner.values)} other seeds and its 95 % interval"
-    return (
-        f"{winner.mean:.4f} ± {winner.half_width:.4f} (trial {winner.number}{is_defaults}){''.join(defaults)}; {seeds}"
-    )
-
-
 def why(decision: Decision) -> str:
     """Say who wins, and which candidates can't be told from the best mean."""
     winner, best = decision.winner, decision.best

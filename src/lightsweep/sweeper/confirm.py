@@ -23,7 +23,6 @@ from optuna.trial import FrozenTrial, TrialState
 from lightsweep.config.resampling import HOLDOUT, can_resample, n_folds_of
 from lightsweep.direction import Direction
 from lightsweep.search.checkpoints import CheckpointKeeper
-from lightsweep.search.enqueue import DEFAULTS, ENQUEUED
 from lightsweep.search.jobs import TrialJobs
 from lightsweep.search.study import FINGERPRINT, open_study, record_n_trials
 from lightsweep.sweeper.comparison import Candidate
@@ -33,7 +32,7 @@ from lightsweep.sweeper.trials import runner_of_trials
 from lightsweep.trial.context import CONFIRM, confirm_study_of
 from lightsweep.trial.heartbeat import Heartbeat, has_other_drivers
 from lightsweep.trial.outcome import Outcome
-from lightsweep.trial.status import FAIL_REASON, status_of
+from lightsweep.trial.status import FAIL_REASON, is_defaults, status_of
 from lightsweep.trial.stop import StopReason
 
 OVERRIDES, OF_TRIAL, SEED = "overrides", "confirms", "seed"  # user attributes of a run
@@ -234,10 +233,6 @@ def seeds_of_data(config: DictConfig) -> dict[str, Any]:
     unresolved: Any = OmegaConf.to_container(config.data, resolve=False)
     keys = [f"data.{key}" for key, value in unresolved.items() if isinstance(value, str) and OF_SEED.search(value)]
     return {key: OmegaConf.select(config, key) for key in keys}
-
-
-def is_defaults(trial: FrozenTrial) -> bool:
-    return bool(trial.user_attrs.get(ENQUEUED) == DEFAULTS)
 
 
 def _candidate(trial: FrozenTrial, runs: Sequence[FrozenTrial]) -> Candidate:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ from lightsweep.storage.password import hide_password, masked
 from lightsweep.storage.storage import open_storage, storage_url
 from lightsweep.sweeper.closing import Closing
 from lightsweep.sweeper.config import LightsweepConf
+from lightsweep.sweeper.live_report import LiveReport, write_search_report
 from lightsweep.sweeper.trials import runner_of_trials
 from lightsweep.trial.driver import register_driver
 from lightsweep.trial.heartbeat import Heartbeat, has_other_drivers, key_of
@@ -166,18 +168,23 @@ class Search:
             n_objectives=len(self.directions),
         )
         results = self._results(folder, study=study, jobs=jobs)
-        stop_reason = self._run_trials(study, jobs=jobs, results=results, heartbeat=heartbeat)
-        closing = Closing(
-            study,
-            jobs=jobs,
-            results=results,
-            settings=self.settings,
-            config=self.config,
-            url=self._url(folder),
-            started=self._started,
-            compose=self._composed,
-        )
-        closing.run(stop_reason)
+        write = partial(write_search_report, study, folder, monitor=self.monitor)
+        with LiveReport(write, in_thread=self.settings.n_jobs != 1) as live_report:
+            stop_reason = self._run_trials(
+                study, jobs=jobs, results=results, heartbeat=heartbeat, live_report=live_report
+            )
+            closing = Closing(
+                study,
+                jobs=jobs,
+                results=results,
+                settings=self.settings,
+                config=self.config,
+                url=self._url(folder),
+                started=self._started,
+                compose=self._composed,
+                live_report=live_report,
+            )
+            closing.run(stop_reason)
 
     def _request(self, arguments: Sequence[str]) -> Request:
         request = parse_request(
@@ -275,7 +282,6 @@ class Search:
                 "storage": masked(self._url(folder)),
                 "monitor": self.monitor,
                 "direction": self.directions[0],
-                **self._objectives(),
             },
             param_names=[*jobs.space.distributions],
             overrides_of=jobs.overrides,
@@ -284,13 +290,14 @@ class Search:
             ship=self.ship,
         )
 
-    def _objectives(self) -> dict[str, Any]:
-        """Return the entry of the results file on several objectives."""
-        names = [self.monitor, *self.further]
-        return {"objectives": dict(zip(names, self.directions, strict=True))} if self.further else {}
-
     def _run_trials(
-        self, study: optuna.Study, *, jobs: TrialJobs, results: Results, heartbeat: Heartbeat
+        self,
+        study: optuna.Study,
+        *,
+        jobs: TrialJobs,
+        results: Results,
+        heartbeat: Heartbeat,
+        live_report: LiveReport,
     ) -> StopReason | None:
         total = min(self.settings.n_trials, grid_size(study.sampler, jobs.space) or self.settings.n_trials)
         keeper = CheckpointKeeper(results.folder, keep=self.settings.keep_checkpoints, directions=study.directions)
@@ -312,6 +319,7 @@ class Search:
         def on_finished(_: FrozenTrial) -> None:
             sync()
             results.write(durable=False)
+            live_report.update()
 
         verbose = OmegaConf.select(self.config, "verbose", default=False)  # then the terminal is Lightning's
         with runner_of_trials(

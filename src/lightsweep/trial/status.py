@@ -11,6 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 FAIL_REASON = "fail_reason"
 FAIL_KIND = "fail_kind"
+ENQUEUED = "enqueued"  # where the point of the trial comes from, unless the sampler drew it
+DEFAULTS = "defaults"  # one origin: the values of the config itself
 SECONDS_PER_EPOCH = "seconds_per_epoch"  # of a pruned trial
 FEASIBILITY = "feasibility"  # an Optuna constraint, which a value above 0 violates
 REPORTED = "epoch "  # begins the user attribute that has the value of an epoch, in a study with several objectives
@@ -62,6 +64,10 @@ def reported_by(trial: FrozenTrial) -> dict[int, float]:
     return {
         int(epoch): value for epoch, value in epochs.items() if epoch.isdecimal() and isinstance(value, int | float)
     }
+
+
+def is_defaults(trial: FrozenTrial) -> bool:
+    return bool(trial.user_attrs.get(ENQUEUED) == DEFAULTS)
 
 
 def reason_of(trial: FrozenTrial) -> str:
