@@ -32,6 +32,16 @@ REQUIRED_OVERRIDES = {
 }
 GIVEN_BY_TRAIN = {"d_in", "d_out", "optimizer"}  # data attributes, and the node of another group
 
+INGREDIENTS = (  # of RealMLP
+    "parametrization",
+    "parametric_activation",
+    "scaling_layer",
+    "dropout_schedule",
+    "weight_decay_schedule",
+    "decay_biases",
+    "lr_factors",
+)
+
 
 def nodes_in(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
     """Yield each node with a `_target_` and its path, unresolved."""
@@ -124,7 +134,8 @@ def test_our_own_targets_take_keywords_without_defaults(group: str) -> None:
                 continue
             for name, parameter in parameters_of(node._target_).items():
                 # Arguments of calls without Hydra, and those that configs of earlier versions lack.
-                if name not in ("trial", *DATA_ATTRIBUTES, "val_seed", "fold", "n_folds", "resampling"):
+                later = ("val_seed", "fold", "n_folds", "resampling", *INGREDIENTS)
+                if name not in ("trial", *DATA_ATTRIBUTES, *later):
                     assert parameter.kind is parameter.KEYWORD_ONLY
                     assert parameter.default is parameter.empty
 
@@ -175,7 +186,7 @@ def test_each_sample_of_a_search_space_composes_to_valid_values(search: str, com
 
 def test_the_wide_space_searches_all_settings_of_the_model(composed: Compose) -> None:
     space = space_of("mlp_wide", composed)
-    model = set(OmegaConf.load(FILES["model/mlp"])) - {"_target_", "batches_per_step"}
+    model = set(OmegaConf.load(FILES["model/mlp"])) - {"_target_", "batches_per_step", *INGREDIENTS}
     searched = {name.removeprefix("model.") for name in space.distributions if name.startswith("model.")}
     assert searched == model - {"category_embedding_size"}
     assert {"model.n_bins", "model.n_frequencies", "optimizer.momentum"} < set(space.conditions)

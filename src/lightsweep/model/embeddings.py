@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from lightsweep.errors import ConfigError
 from lightsweep.model.mlp import check_is_one_of
 
-KINDS = ("none", "piecewise_linear", "periodic")
+KINDS = ("none", "piecewise_linear", "periodic", "pbld")
 Quantiles = Callable[[int], Tensor]
 
 
@@ -46,13 +47,16 @@ class Embeddings(nn.Module):
         self.is_identity = not embeds_numbers and not cardinalities
         self.numbers: nn.Module = nn.Identity()
         if embeds_numbers:
-            encoding: PiecewiseLinear | Periodic = (
-                PiecewiseLinear(_bin_edges(quantiles, n_numbers=n_numbers, n_bins=n_bins))
-                if kind == "piecewise_linear"
-                else Periodic(n_numbers=n_numbers, n_frequencies=n_frequencies, scale=frequency_scale)
-            )
-            linear = LinearPerNumber(n_numbers=n_numbers, d_in=encoding.d_out, d_out=size)
-            self.numbers = nn.Sequential(encoding, linear, nn.ReLU(), nn.Flatten())
+            if kind == "pbld":
+                self.numbers = PBLD(n_numbers=n_numbers, n_frequencies=n_frequencies, scale=frequency_scale, size=size)
+            else:
+                encoding: PiecewiseLinear | Periodic = (
+                    PiecewiseLinear(_bin_edges(quantiles, n_numbers=n_numbers, n_bins=n_bins))
+                    if kind == "piecewise_linear"
+                    else Periodic(n_numbers=n_numbers, n_frequencies=n_frequencies, scale=frequency_scale)
+                )
+                linear = LinearPerNumber(n_numbers=n_numbers, d_in=encoding.d_out, d_out=size)
+                self.numbers = nn.Sequential(encoding, linear, nn.ReLU(), nn.Flatten())
         sizes = [category_size or default_category_size(n) for n in cardinalities]
         self.categories = nn.ModuleList(nn.Embedding(*shape) for shape in zip(cardinalities, sizes, strict=True))
         self.d_out = n_numbers * (size if embeds_numbers else 1) + n_booleans + sum(sizes)
@@ -131,6 +135,28 @@ class LinearPerNumber(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = torch.einsum("bni,nio->bno", x, self.weight) + self.bias
         return out
+
+
+class PBLD(nn.Module):
+    """The number itself, and a linear map of cosines of it at learned frequencies and phases.
+
+    "Periodic bias linear DenseNet" of RealMLP, arXiv 2407.04491. The frequencies start as a normal sample of deviation
+    `scale`.
+
+    Shape: `(batch, n_numbers)` in, `(batch, n_numbers * size)` out. Raises `ConfigError` if `size` is below 2.
+    """
+
+    def __init__(self, *, n_numbers: int, n_frequencies: int, scale: float, size: int) -> None:
+        super().__init__()
+        if size < 2:
+            raise ConfigError(f"model.number_embedding_size is {size}; for pbld it must be at least 2.")
+        self.frequencies = nn.Parameter(scale * torch.randn(n_numbers, n_frequencies))
+        self.phases = nn.Parameter(math.pi * (2 * torch.rand(n_numbers, n_frequencies) - 1))
+        self.linear = LinearPerNumber(n_numbers=n_numbers, d_in=n_frequencies, d_out=size - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        waves = (2 * math.pi * self.frequencies * x.unsqueeze(2) + self.phases).cos()
+        return torch.cat([self.linear(waves).flatten(1), x], dim=1)
 
 
 def _bin_edges(quantiles: Quantiles | None, *, n_numbers: int, n_bins: int) -> Tensor:

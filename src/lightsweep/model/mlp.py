@@ -1,11 +1,12 @@
 """A multilayer perceptron."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightsweep.errors import ConfigError
+from lightsweep.model.layers import NTKLinear, ParametricActivation, Scaling
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -13,7 +14,10 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
     "leaky_relu": nn.LeakyReLU,
+    "selu": nn.SELU,
+    "mish": nn.Mish,
 }
+LINEAR: dict[str, Callable[[int, int], nn.Module]] = {"standard": nn.Linear, "ntk": NTKLinear}
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -43,10 +47,11 @@ class Residual(nn.Module):
 class MLP(nn.Module):
     """Hidden layers of `sizes` units, each with normalization, activation and dropout, then a linear output.
 
-    With `residual`, each hidden layer as wide as the hidden layer before it has a skip connection.
+    With `residual`, each hidden layer as wide as the hidden layer before it has a skip connection. `parametrization`,
+    `parametric_activation` and `scaling_layer` are those of RealMLP, see `lightsweep.model.layers`.
 
     Shape: `(batch, d_in)` in, `(batch, d_out)` out.
-    Raises `ConfigError` if the activation or the normalization is unknown.
+    Raises `ConfigError` if the activation, the normalization or the parametrization is unknown.
     """
 
     def __init__(
@@ -59,18 +64,25 @@ class MLP(nn.Module):
         activation: str,
         normalization: str,
         residual: bool,
+        parametrization: str = "standard",
+        parametric_activation: bool = False,
+        scaling_layer: bool = False,
     ) -> None:
         super().__init__()
         check_is_one_of("model.activation", activation, ACTIVATIONS)
         check_is_one_of("model.normalization", normalization, NORMALIZATIONS)
-        norm = NORMALIZATIONS[normalization]
+        check_is_one_of("model.parametrization", parametrization, LINEAR)
+        norm, linear = NORMALIZATIONS[normalization], LINEAR[parametrization]
         layers: list[nn.Module] = []
+        front = [Scaling(d_in)] if scaling_layer else []
         for size in sizes:
             normed = [norm(size)] if norm else []
-            layer = [nn.Linear(d_in, size), *normed, ACTIVATIONS[activation](), nn.Dropout(dropout_rate)]
+            bent = ACTIVATIONS[activation]()
+            bent = ParametricActivation(bent, size) if parametric_activation else bent
+            layer = [linear(d_in, size), *normed, bent, nn.Dropout(dropout_rate)]
             layers += [Residual(nn.Sequential(*layer))] if residual and size == d_in and layers else layer
             d_in = size
-        self.layers = nn.Sequential(*layers, nn.Linear(d_in, d_out))
+        self.layers = nn.Sequential(*front, *layers, linear(d_in, d_out))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)

@@ -1,15 +1,23 @@
 """The MLP as a LightningModule, for classification and regression."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from torch import Tensor
+import pytorch_lightning as L
+import torch
+from torch import Tensor, nn
 
 from lightsweep.data.splits import Scaler
 from lightsweep.model.embeddings import Embeddings
-from lightsweep.model.mlp import MLP
+from lightsweep.model.layers import NTKLinear, fit_layers
+from lightsweep.model.mlp import MLP, check_is_one_of
 from lightsweep.model.multi_batch import Batch, MultiBatchModule, OptimizerFactory
 from lightsweep.model.objectives import objective_of
+from lightsweep.model.schedules import FACTORS
 from lightsweep.task import Task
+
+KINDS = ("weight", "bias", "scaling", "activation", "embedding")  # of parameters
+N_ROWS_TO_FIT = 4096  # for the first weights of an `NTKLinear`
 
 
 class MLPModule(MultiBatchModule):
@@ -19,6 +27,10 @@ class MLPModule(MultiBatchModule):
     code for each of `cardinalities`. If `n_numbers` is None, all columns but the codes are numeric.
     `y` is `(batch,)` class indices or `(batch, d_out)` standardised values. The module returns `(batch, d_out)` logits
     or standardised values.
+
+    `lr_factors` multiply the learning rate of some parameters, by `KINDS`. With `decay_biases` off, the optimizer's
+    weight decay leaves out biases. Layers of the parametrization "ntk" are drawn anew for the rows of the training when
+    it starts.
     """
 
     def __init__(
@@ -39,7 +51,7 @@ class MLPModule(MultiBatchModule):
         activation: str,
         normalization: str,
         residual: bool,
-        label_smoothing: float,
+        label_smoothing: float | None,
         number_embedding: str,
         number_embedding_size: int,
         n_bins: int,
@@ -49,8 +61,27 @@ class MLPModule(MultiBatchModule):
         optimizer: OptimizerFactory,
         schedule: str | None,
         batches_per_step: int | None,
+        parametrization: str = "standard",
+        parametric_activation: bool = False,
+        scaling_layer: bool = False,
+        dropout_schedule: str = "constant",
+        weight_decay_schedule: str = "constant",
+        decay_biases: bool = True,
+        lr_factors: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(optimizer=optimizer, schedule=schedule, batches_per_step=batches_per_step)
+        super().__init__(
+            optimizer=optimizer,
+            schedule=schedule,
+            batches_per_step=batches_per_step,
+            weight_decay_schedule=weight_decay_schedule,
+        )
+        check_is_one_of("model.dropout_schedule", dropout_schedule, FACTORS)
+        self.dropout_rate = dropout_rate
+        self._dropout_factor = FACTORS[dropout_schedule]
+        self.decay_biases = decay_biases
+        self.lr_factors = dict(lr_factors or {})
+        for kind in self.lr_factors:
+            check_is_one_of("model.lr_factors", kind, KINDS)
         self.task = Task(task)
         n_plain = d_in - len(cardinalities)
         n_numbers = n_plain if n_numbers is None else n_numbers
@@ -74,15 +105,47 @@ class MLPModule(MultiBatchModule):
             activation=activation,
             normalization=normalization,
             residual=residual,
+            parametrization=parametrization,
+            parametric_activation=parametric_activation,
+            scaling_layer=scaling_layer,
         )
+        self._dropouts = [layer for layer in self.net.modules() if isinstance(layer, nn.Dropout)]
         self.objective = objective_of(
             self.task,
             d_out=d_out,
             class_weights=class_weights,
-            label_smoothing=label_smoothing,
+            label_smoothing=label_smoothing or 0.0,
             target_scaler=target_scaler,
         )
         self._metrics = self.objective.new_metrics()
+
+    def parameter_groups(self) -> Iterable[Any]:
+        if not self.lr_factors and self.decay_biases:
+            return self.parameters()
+        groups: dict[str, dict[str, Any]] = {}
+        for name, parameter in self.named_parameters():
+            kind = _kind_of(name)
+            group = groups.setdefault(kind, {"params": [], "lr_factor": self.lr_factors.get(kind, 1.0)})
+            group["params"].append(parameter)
+        if "bias" in groups and not self.decay_biases:
+            groups["bias"]["weight_decay"] = 0.0
+        return [*groups.values()]
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if stage == "fit" and any(isinstance(layer, NTKLinear) for layer in self.net.modules()):
+            rows = training_rows(self.trainer)
+            if rows is not None:
+                self.eval()  # no dropout
+                fit_layers(self.net.layers, self.embeddings(rows.to(self.device)))
+                self.train()
+
+    def follow_schedules(self, done: float) -> None:
+        super().follow_schedules(done)
+        if self._dropout_factor is not None:
+            rate = self.dropout_rate * self._dropout_factor(done)
+            for dropout in self._dropouts:
+                dropout.p = rate
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.net(x if self.embeddings.is_identity else self.embeddings(x))  # saves the time of a call
@@ -118,3 +181,23 @@ class MLPModule(MultiBatchModule):
         metrics = {f"{split}/{name}": value for name, value in self._metrics.compute().items()}
         self.log_dict(metrics, batch_size=1, sync_dist=True)
         self._metrics = self.objective.new_metrics()
+
+
+def _kind_of(name: str) -> str:
+    """Return the kind of a parameter, one of `KINDS`."""
+    if name.startswith("embeddings.numbers."):
+        return "embedding"
+    ends = {"bias": "bias", "scale": "scaling", "share": "activation"}
+    return ends.get(name.rpartition(".")[2], "weight")
+
+
+def training_rows(trainer: L.Trainer) -> Tensor | None:
+    """Return up to `N_ROWS_TO_FIT` rows of the training, or those of its first batch; None without a datamodule."""
+    data: Any = getattr(trainer, "datamodule", None)
+    if data is None:
+        return None
+    if hasattr(data, "splits"):
+        x: Tensor = data.splits.train[0]
+        return x[torch.randperm(len(x))[:N_ROWS_TO_FIT]]
+    batch: Any = next(iter(data.train_dataloader()))
+    return torch.as_tensor(batch[0])

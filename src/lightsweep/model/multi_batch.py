@@ -1,5 +1,6 @@
 """Several mini-batches per Lightning step: with a small network, Lightning's own work takes most of a step's time."""
 
+import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lightsweep.errors import ConfigError
 from lightsweep.model.mlp import check_is_one_of
-from lightsweep.model.schedules import SCHEDULES, Factor, choose_schedule
+from lightsweep.model.schedules import FACTORS, SCHEDULES, Factor, choose_schedule
 from lightsweep.model.single_batch import gradient_scaler, need_for_single_batches
 
 Batch = tuple[Tensor, Tensor]
@@ -46,15 +47,24 @@ class MultiBatchModule(L.LightningModule):
     than 1 and something needs single batches.
     """
 
-    def __init__(self, *, optimizer: OptimizerFactory, schedule: str | None, batches_per_step: int | None) -> None:
+    def __init__(
+        self,
+        *,
+        optimizer: OptimizerFactory,
+        schedule: str | None,
+        batches_per_step: int | None,
+        weight_decay_schedule: str = "constant",
+    ) -> None:
         super().__init__()
         if schedule is not None:
             check_is_one_of("model.schedule", schedule, SCHEDULES)
+        check_is_one_of("model.weight_decay_schedule", weight_decay_schedule, FACTORS)
         self.optimizer_factory = optimizer
         self.schedule = schedule
         self.schedule_in_use: str | None = None  # known when a training starts
         self._lr_factor: Factor | None = None
-        self._n_planned_steps = 0  # of the optimizer; set if there is a schedule
+        self._weight_decay_factor = FACTORS[weight_decay_schedule]
+        self._n_planned_steps = 0  # of the optimizer; 0 if the number is unknown
         self.n_optimizer_steps = 0
         self._step_counter: RemovableHandle | None = None
         self.batches_per_step = batches_per_step
@@ -70,7 +80,14 @@ class MultiBatchModule(L.LightningModule):
     def configure_optimizers(self) -> Optimizer:
         if self.optimizer_factory is None:  # `optimizer=null` is for models with an optimizer of their own
             raise ConfigError("optimizer is null, but this model needs one: choose it, such as optimizer=adam.")
-        return self.optimizer_factory(self.parameters())
+        optimizer = self.optimizer_factory(self.parameter_groups())
+        for group in optimizer.param_groups:
+            group["lr"] *= group.pop("lr_factor", 1.0)
+        return optimizer
+
+    def parameter_groups(self) -> Iterable[Any]:
+        """Return the parameters, or groups of them as an optimizer takes them, with `lr_factor` for the rate."""
+        return self.parameters()
 
     def configure_callbacks(self) -> list[Callback]:
         """Undo what `setup` changed for an earlier fit; Lightning calls this before it checks the module."""
@@ -109,8 +126,8 @@ class MultiBatchModule(L.LightningModule):
         self._step_counter = self.trainer.optimizers[0].register_step_post_hook(self._count_step)
         self.schedule_in_use = choose_schedule(self.trainer, self.schedule)
         self._lr_factor = SCHEDULES[self.schedule_in_use]
-        if self._lr_factor is not None:
-            self._n_planned_steps = int(self.trainer.estimated_stepping_batches)
+        n_steps = self.trainer.estimated_stepping_batches
+        self._n_planned_steps = int(n_steps) if 0 < n_steps < math.inf else 0
 
     def _count_step(self, *_: Any) -> None:
         self.n_optimizer_steps += 1
@@ -121,13 +138,20 @@ class MultiBatchModule(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.n_optimizer_steps = checkpoint["global_step"]
 
-    def _set_learning_rate(self) -> None:
-        if self._lr_factor is None:
-            return
-        factor = self._lr_factor(self.n_optimizer_steps / self._n_planned_steps)
-        for optimizer in self.trainer.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
+    def follow_schedules(self, done: float) -> None:
+        """Set what depends on the share of the training that is done: learning rate and weight decay."""
+        factors = {"lr": self._lr_factor, "weight_decay": self._weight_decay_factor}
+        for name, factor in factors.items():
+            if factor is None:
+                continue
+            value = factor(done)
+            for optimizer in self.trainer.optimizers:
+                for group in optimizer.param_groups:
+                    group[name] = value * group.setdefault(f"initial_{name}", group[name])
+
+    def _begin_batch(self) -> None:
+        if self._n_planned_steps:
+            self.follow_schedules(self.n_optimizer_steps / self._n_planned_steps)
 
     def configure_gradient_clipping(
         self,
@@ -146,7 +170,7 @@ class MultiBatchModule(L.LightningModule):
         self._losses, self._rows = [], []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        self._set_learning_rate()
+        self._begin_batch()
         loss = self.compute_loss(batch)
         self._record_loss(loss, n_rows=len(batch[1]))
         if self.trainer.is_last_batch:
@@ -165,7 +189,7 @@ class MultiBatchModule(L.LightningModule):
             batch = trainer.precision_plugin.convert_input(batch)
             if batch[0].device != self.device:
                 batch = trainer.strategy.batch_to_device(batch)
-            self._set_learning_rate()
+            self._begin_batch()
             loss = self.compute_loss(batch)
             for parameter in parameters:
                 parameter.grad = None  # `optimizer.zero_grad()` takes ten times as long

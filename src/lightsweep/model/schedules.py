@@ -1,4 +1,4 @@
-"""Learning rate schedules, as factors of the optimizer's rate by the share of the training that is done."""
+"""Schedules: factors of learning rate, weight decay or dropout by the share of the training that is done."""
 
 import math
 from collections.abc import Callable
@@ -27,7 +27,18 @@ def cosine(done: float) -> float:
     return _cosine_between(1.0, 0.0, done)
 
 
-SCHEDULES: dict[str, Factor | None] = {"none": None, "one_cycle": one_cycle, "cosine": cosine}
+def coslog4(done: float) -> float:
+    """Rise and fall four times, each time more slowly (RealMLP: Holzmueller et al., NeurIPS 2024, arXiv 2407.04491)."""
+    return 0.5 * (1 - math.cos(2 * math.pi * math.log2(1 + 15 * min(done, 1.0))))
+
+
+def flat_cosine(done: float) -> float:
+    """Stay at 1 for half of the training, then fall to 0 (RealMLP, for dropout and weight decay)."""
+    return _cosine_between(1.0, 0.0, max(0.0, 2 * done - 1))
+
+
+SCHEDULES: dict[str, Factor | None] = {"none": None, "one_cycle": one_cycle, "cosine": cosine, "coslog4": coslog4}
+FACTORS: dict[str, Factor | None] = {"constant": None, "flat_cosine": flat_cosine}  # of dropout and weight decay
 
 
 def choose_schedule(trainer: L.Trainer, requested: str | None) -> str:

@@ -26,7 +26,7 @@ from lightsweep.errors import ConfigError
 from tests.data.table.tables import OTHER_TARGETS, WRITERS, mixed, rows_of, table, write_numbered
 
 
-@pytest.mark.parametrize("scale", ["standard", "quantile"])
+@pytest.mark.parametrize("scale", ["standard", "quantile", "robust_smooth"])
 def test_only_training_rows_are_fitted(scale: str, tmp_path: Path) -> None:
     write_numbered(tmp_path, g=["seen"] * 100)
     [_, val, test] = rows_of(table(tmp_path, drop=["g"]))

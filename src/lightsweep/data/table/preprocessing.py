@@ -18,6 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, QuantileTransfo
 from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.data.splits import Floats
 from lightsweep.data.table.columns import Columns, Kind
+from lightsweep.data.table.scaling import RobustSmoothScaler
 from lightsweep.data.table.values import MISSING_LEVEL, RowLocator
 from lightsweep.data.unseen_levels import UnseenLevels
 from lightsweep.errors import ConfigError
@@ -32,10 +33,12 @@ ESTIMATORS = (
     OrdinalEncoder,
     Pipeline,
     QuantileTransformer,
+    RobustSmoothScaler,
     SimpleImputer,
     StandardScaler,
 )
-TRUSTED = ["numpy.dtype"]  # in addition to the types that skops trusts by default; it executes nothing
+# In addition to the types that skops trusts by default; loading them executes nothing.
+TRUSTED = ["numpy.dtype", f"{RobustSmoothScaler.__module__}.{RobustSmoothScaler.__qualname__}"]
 
 
 class TablePreprocessing:
@@ -204,9 +207,10 @@ def _transformer(
 
 
 def _numeric_pipeline(scale: str, *, n_rows: int, seed: int) -> Pipeline:
-    scaler = (
-        StandardScaler()
-        if scale == "standard"
-        else QuantileTransformer(n_quantiles=min(1000, n_rows), output_distribution="normal", random_state=seed)
-    )
-    return Pipeline([("impute", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", scaler)])
+    scalers = {
+        "standard": StandardScaler(),
+        "quantile": QuantileTransformer(n_quantiles=min(1000, n_rows), output_distribution="normal", random_state=seed),
+        "robust_smooth": RobustSmoothScaler(),
+    }
+    impute = SimpleImputer(strategy="median", keep_empty_features=True)
+    return Pipeline([("impute", impute), ("scale", scalers[scale])])
