@@ -1,11 +1,12 @@
 """Does a search export a better model if it confirms its best trials?
 
-    python benchmarks/overtuning.py [--seeds 10] [--jobs 2] [--save]
+    python benchmarks/overtuning.py [--seeds 10] [--jobs 2] [--results results.jsonl] [--save]
 
 Each way trains about as many models: `plain` exports the best of 40 trials; `confirm` runs 20 trials, and trains the
 best three and the defaults again with five seeds each; `reshuffle` does that with another validation split for each
 trial; `kfold` runs 8 trials of five folds. `defaults` is no search. All are tested on the same rows, which none of them
-has seen. With `--save` the table is kept as benchmarks/overtuning.md.
+has seen. With `--results` each result is kept in a file, from which a run that was stopped goes on. With `--save` the
+table is kept as benchmarks/overtuning.md.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -88,7 +89,25 @@ class Measured:
     """The test metric of each way, and what the plain search found on its validation split."""
 
     tests: dict[str, float]
-    searched: float
+    searched: float | None
+
+
+class ResultsFile:
+    """What was measured before, one JSON object per line; without a path nothing is kept."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        lines = path.read_text().splitlines() if path and path.is_file() else []
+        records = map(json.loads, lines)
+        self.known = {(r["data"], r["seed"]): Measured(r["tests"], r["searched"]) for r in records}
+
+    def measured(self, dataset: Dataset, seed: int, folder: Path) -> Measured:
+        if (dataset.name, seed) not in self.known:
+            measured = self.known[dataset.name, seed] = measure(dataset, seed, folder)
+            if self.path is not None:
+                with self.path.open("a") as file:
+                    print(json.dumps({"data": dataset.name, "seed": seed, **asdict(measured)}), file=file)
+        return self.known[dataset.name, seed]
 
 
 def measure(dataset: Dataset, seed: int, folder: Path) -> Measured:
@@ -126,8 +145,8 @@ def _run(command: list[str], cwd: Path) -> None:
 def row_of(dataset: Dataset, measured: list[Measured]) -> str:
     cells = [f"{statistics.fmean(m.tests[way] for m in measured):.4f}" for way in ("defaults", *WAYS)]
     worse = [str(sum(_is_worse(m, way, dataset) for m in measured)) for way in WAYS]
-    gap = statistics.fmean(m.searched - m.tests["plain"] for m in measured)
-    return f"| {dataset.name} | {' | '.join(cells)} | {' / '.join(worse)} | {gap:+.4f} |"
+    gap = statistics.fmean(m.searched - m.tests["plain"] for m in measured if m.searched is not None)
+    return f"| {dataset.name}, {len(measured)} seeds | {' | '.join(cells)} | {' / '.join(worse)} | {gap:+.4f} |"
 
 
 def _is_worse(measured: Measured, way: str, dataset: Dataset) -> bool:
@@ -139,10 +158,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=1, help="searches at a time")
+    parser.add_argument("--results", type=Path, help="file that keeps each result")
     parser.add_argument("--save", action="store_true")
     arguments = parser.parse_args()
+    results = ResultsFile(arguments.results)
     lines = [
-        f"Mean over {arguments.seeds} seeds on the test rows: accuracy, or RMSE of the regression.",
+        "Mean over the seeds on the test rows: accuracy, or RMSE of the regression.",
         "",
         f"| data | defaults | {' | '.join(WAYS)} | worse than defaults | best of plain - its test |",
         f"|{' --- |' * (len(WAYS) + 4)}",
@@ -153,7 +174,7 @@ def main() -> None:
             if dataset.table is not None:
                 dataset.table().to_csv(dataset.arguments(folder)[1].partition("=")[2], index=False)
         runs = {
-            dataset: [pool.submit(measure, dataset, seed, folder) for seed in range(1, arguments.seeds + 1)]
+            dataset: [pool.submit(results.measured, dataset, seed, folder) for seed in range(1, arguments.seeds + 1)]
             for dataset in DATASETS
         }
         for dataset, futures in runs.items():
