@@ -441,3 +441,20 @@ def test_a_front_that_can_not_be_drawn_has_its_table(tmp_path: Path) -> None:
 
 def test_a_single_objective_has_no_front(tmp_path: Path) -> None:
     assert 'id="front"' not in report(make_study([make_trial(i) for i in range(3)]), tmp_path)
+
+
+def test_each_line_has_the_value_of_the_trial_whose_hyperparameters_it_shows(tmp_path: Path) -> None:
+    """Optuna sorts the lines by categories that are numbers."""
+    space: dict[str, BaseDistribution] = {
+        "data.batch_size": CategoricalDistribution((32, 64, 128)),
+        "optimizer.lr": FloatDistribution(0.0, 3.0),
+    }
+    study = optuna.create_study(direction="maximize")
+    for i in range(12):
+        params = {"data.batch_size": (128, 32, 64, 32)[i % 4], "optimizer.lr": i / 4}
+        study.add_trial(create_trial(params=params, distributions=space, value=(i * 5) % 12 / 12))
+    lines = [line for line in figure_of(report(study, tmp_path), "parallel")["data"] if "customdata" in line]
+    assert len(lines) == 12
+    shown = {float(line["customdata"][-1][1]): line["customdata"][0][1] for line in lines}
+    assert shown == {trial.params["optimizer.lr"]: f"{trial.value:.4g}" for trial in study.trials}
+    assert lines[-1]["y"][0] == max(line["y"][0] for line in lines)  # the best one is drawn above the others

@@ -163,14 +163,15 @@ def importances(snapshot: StudySnapshot) -> Drawing:
 def parallel(snapshot: StudySnapshot) -> Drawing:
     complete = snapshot.require_complete()
     drawn = snapshot.sample(complete, MAX_LINES)
-    values = [value_of(trial) for trial in drawn]
-    shown = ValueRange.of(values, direction=snapshot.direction)
+    shown = ValueRange.of([value_of(trial) for trial in drawn], direction=snapshot.direction)
     study = snapshot.to_study(drawn, scale=lambda value: _scaled(value, shown))
+    by_line = _trials_by_line(study, drawn)
+    values = [value_of(trial) for trial in by_line]
     axes = [None, *_distributions(study).values()]  # the first axis is the metric's
     target_name = f"{'log10 ' if shown.needs_log else ''}{snapshot.target_name}"
     figure = draw(optuna.visualization.plot_parallel_coordinate, study, target_name=target_name)
     lines, of_feasibility, legend = figure["data"][: len(drawn)], figure["data"][len(drawn) : -1], figure["data"][-1]
-    for trial, line in zip(drawn, lines, strict=True):
+    for trial, line in zip(by_line, lines, strict=True):
         line["customdata"] = [[snapshot.target_name, f"{value_of(trial):.4g}"], *line["customdata"][1:]]
     is_any_infeasible = any(line["line"]["dash"] == "dot" for line in lines)
     update_traces({"data": of_feasibility}, line={"color": COLORS["pruned"]})
@@ -185,6 +186,18 @@ def parallel(snapshot: StudySnapshot) -> Drawing:
     note += sampled_note(drawn, complete, what="complete trials") + outside_note(shown, values)
     alt = f"A line per complete trial through its value and its {len(axes) - 1} hyperparameters."
     return Drawing(note=note, panels=[Panel(figure=figure, alt=alt, height=420, min_width=120 * len(axes))])
+
+
+def _trials_by_line(study: optuna.Study, drawn: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials in the order of Optuna's lines, which it sorts by categories that are numbers.
+
+    A figure of the trials' numbers has the same order, and tells it.
+    """
+    figure = draw(optuna.visualization.plot_parallel_coordinate, study, target=lambda trial: float(trial.number))
+    heights = [line["y"][0] for line in figure["data"][: len(drawn)]]
+    lines = sorted(range(len(drawn)), key=heights.__getitem__)
+    numbered = sorted(drawn, key=lambda trial: trial.number)
+    return [trial for _, trial in sorted(zip(lines, numbered, strict=True), key=lambda pair: pair[0])]
 
 
 def _colored(
