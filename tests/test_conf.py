@@ -39,7 +39,10 @@ INGREDIENTS = (  # of RealMLP
     "dropout_schedule",
     "weight_decay_schedule",
     "decay_biases",
-    "lr_factors",
+    "bias_lr_factor",
+    "scaling_lr_factor",
+    "activation_lr_factor",
+    "embedding_lr_factor",
 )
 
 

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from lightsweep.errors import ConfigError, exits_on_error
+from lightsweep.errors import ConfigError
 from lightsweep.files import shown
+from lightsweep.interrupt import exits_on_error
 from lightsweep.opened.compared import ComparedSearch
 from lightsweep.opened.comparison import problem_of, tables_of
 from lightsweep.opened.comparison_page import write_comparison

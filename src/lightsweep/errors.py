@@ -1,10 +1,6 @@
 """Errors that the user can fix, and the layout of their messages."""
 
-import os
-import select
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hydra.errors import CompactHydraException
@@ -36,36 +32,6 @@ class DiskFullError(ConfigError):
 
 # Hydra and OmegaConf explain errors in a config well enough to show their messages as they are.
 USER_ERRORS = (ConfigError, CompactHydraException, OmegaConfBaseException)
-
-
-@contextmanager
-def exits_on_error(*, stopped: str | None = None) -> Iterator[None]:
-    """Let a command end with an error of the user as one message, and on Ctrl-C with the message `stopped`."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        exit_if_stdout_is_closed()
-        raise
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        if stopped:
-            print(stopped, file=sys.stderr)
-        sys.exit(130)
-
-
-def exit_if_stdout_is_closed() -> None:
-    """Exit with code 1 and without a message if the reader of the output has closed it, as `head` does."""
-    output = select.poll()
-    try:
-        output.register(sys.stdout, 0)
-    except (OSError, ValueError):  # stdout is not a file
-        return
-    if output.poll(0):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes the rest when it exits
-        sys.exit(1)
 
 
 def first_few(names: Sequence[object], *, between: str = ", ") -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightsweep.data.unseen_levels import UnseenLevels
-from lightsweep.errors import ConfigError, exits_on_error
+from lightsweep.errors import ConfigError
 from lightsweep.files import replacing, shown
+from lightsweep.interrupt import exits_on_error
 
 if TYPE_CHECKING:
     import numpy as np

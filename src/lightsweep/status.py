@@ -10,7 +10,8 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage
 
-from lightsweep.errors import ConfigError, aligned, exits_on_error
+from lightsweep.errors import ConfigError, aligned
+from lightsweep.interrupt import exits_on_error
 from lightsweep.opened.location import Location
 from lightsweep.opened.study_status import StudyStatus
 from lightsweep.search.study import N_TRIALS, fingerprint_of, monitor_of

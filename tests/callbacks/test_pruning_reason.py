@@ -82,3 +82,18 @@ def test_a_trial_may_be_the_first_to_reach_an_epoch() -> None:
     trial.report(0.5, 0)
     text = pruning_reason(trial, step=0, monitor="val/acc", settings=OmegaConf.create())
     assert text == "val/acc 0.5000 at epoch 0, HyperbandPruner: no other trial reached this epoch"
+
+
+@pytest.mark.filterwarnings("ignore:WilcoxonPruner is experimental")
+def test_wilcoxons_pruner_names_the_best_trial_and_the_folds_in_which_it_was_better() -> None:
+    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.WilcoxonPruner(p_threshold=0.15))
+    best = study.ask()
+    is_pruned(best, 0.9, 0.8, 0.7, 0.9)
+    study.tell(best, 0.825)
+    trial = study.ask()
+    assert is_pruned(trial, 0.8, 0.7, 0.6)
+    text = pruning_reason(trial, step=2, monitor="val/acc", settings=OmegaConf.create(), unit="fold")
+    assert text == (
+        "val/acc 0.6000 at fold 2, WilcoxonPruner: worse than the best trial, 0, in 3 of 3 folds (Wilcoxon's"
+        " signed-rank test)"
+    )

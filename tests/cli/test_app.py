@@ -12,7 +12,7 @@ from lightsweep.cli import app
 from lightsweep.cli.app import asks_for_search, run_app
 from lightsweep.config.suggestions import closest_keys
 from lightsweep.interrupt import SIGNALS
-from tests.command import FIXED, succeed, train
+from tests.command import FIXED, ROOT, SMALL, succeed, the_folder, train
 
 SEARCH = "hparams_search=mlp"
 
@@ -55,7 +55,7 @@ def test_similar_keys_are_suggested_for_an_unknown_one(key: str, closest: list[s
 @pytest.mark.parametrize("run", ["run_app(main)", "with exits_on_error(): main()"])
 def test_a_reader_that_closes_the_output_causes_no_error(run: str, tmp_path: Path) -> None:
     code = (
-        "from lightsweep.cli.app import run_app\nfrom lightsweep.errors import exits_on_error\ndef main():\n"
+        "from lightsweep.cli.app import run_app\nfrom lightsweep.interrupt import exits_on_error\ndef main():\n"
         f"    while True: print('a line of a long text')\n{run}"
     )
     command = f'{sys.executable} -c "{code}" | head -1; exit ${{PIPESTATUS[0]}}'
@@ -182,3 +182,13 @@ def test_the_help_fits_on_one_screen_and_explains_the_groups(tmp_path: Path) -> 
     for word in ("data", "model", "optimizer", "trainer", "callbacks", "logger", "hparams_search", "experiment"):
         assert word in ran.out
     assert "python train.py -m hparams_search=mlp" in ran.out
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_when_the_reader_of_its_output_has_gone(tmp_path: Path) -> None:
+    arguments = " ".join([*SMALL, "hydra.sweeper.n_trials=2", "confirm=off"])
+    command = f"{sys.executable} {ROOT / 'train.py'} -m hparams_search=mlp {arguments} | true; exit ${{PIPESTATUS[0]}}"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert (the_folder(tmp_path) / "best" / "metrics.json").is_file()

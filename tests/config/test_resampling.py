@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from lightsweep.config.resampling import (
     fold_folders,
     is_reshuffled,
-    n_folds_of,
+    n_folds_to_train,
     resampling_problems_of,
     search_problems_of,
 )
@@ -44,7 +44,7 @@ def test_only_our_data_modules_are_reshuffled(data: dict[str, Any], is_so: bool)
     ],
 )
 def test_a_training_has_folds_only_with_kfold(data: dict[str, Any], n_folds: int) -> None:
-    assert n_folds_of(OmegaConf.create({"data": data})) == n_folds
+    assert n_folds_to_train(OmegaConf.create({"data": data})) == n_folds
 
 
 def test_the_folders_of_folds_are_in_their_order(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ QUOTES = " It is a text: leave out its quotes."
 # Values that no rule for numbers accepts.
 NOT_NUMBERS = [None, "3", "", True, math.nan, math.inf, -math.inf, [1], {"a": 1}]
 COUNTS = ([1, 2, 10**9], [*NOT_NUMBERS, 0, -1, 1.0, 2.5])
+FACTORS = ([0.1, 1, 6.0], [*NOT_NUMBERS, 0, 0.0, -0.1])
 FROM_0_BELOW_1 = ([0, 0.0, 0.5, 0.999], [*NOT_NUMBERS, 1, 1.0, 1.5, -0.1])
 FRACTIONS = ([0.1, 0.5], [*NOT_NUMBERS, 0, 1, 1.5, -0.1])
 PATHS = ([None, "a.csv"], ["", 3, ["a.csv"]])
@@ -86,6 +87,7 @@ TABLE: dict[str, tuple[list[Any], list[Any]]] = {
     "model.dropout_schedule": (["constant", "flat_cosine"], [None, "", "cosine"]),
     "model.weight_decay_schedule": (["constant", "flat_cosine"], [None, "", "cosine"]),
     "model.decay_biases": ([True, False], [None, 0, "yes"]),
+    **dict.fromkeys([f"model.{kind}_lr_factor" for kind in ("bias", "scaling", "activation", "embedding")], FACTORS),
     "model.batches_per_step": COUNTS_OR_NULL,
     "optimizer.lr": ([1e-8, 1, 0.1, 10.0], [*NOT_NUMBERS, 0, 0.0, -0.1]),
     "optimizer.momentum": FROM_0_BELOW_1,

@@ -11,6 +11,7 @@ import sklearn.datasets
 import torch
 
 from lightsweep.data.openml import OpenMLDataModule
+from lightsweep.data.resampling import Resampling
 from lightsweep.data.table import module
 from lightsweep.data.table.module import TableDataModule
 from lightsweep.errors import ConfigError
@@ -238,3 +239,12 @@ def test_fewer_groups_than_folds_are_a_message(tmp_path: Path) -> None:
     write_numbered(tmp_path, g=[f"g{i // 25}" for i in range(100)])
     with pytest.raises(ConfigError, match=r"data\.n_folds is 5, but only 3 groups are no test rows\."):
         _ = table(tmp_path, **WAYS["group"], fold=0).splits
+
+
+@pytest.mark.parametrize(
+    ("labels", "which"), [([0, 0, 0, 0, 1, 1], "2 rows of the class 1 are"), ([0, 0, 0, 0], "4 rows are")]
+)
+def test_more_folds_than_rows_are_a_message(labels: list[int], which: str) -> None:
+    resampling = Resampling(fold=0, n_folds=5)
+    with pytest.raises(ConfigError, match=rf"data\.n_folds is 5, but only {which} no test rows\. Set data\.n_folds"):
+        resampling.validation(np.array(labels), fraction=0.2, seed=0)

@@ -26,7 +26,10 @@ ALL = {
     "dropout_schedule": "flat_cosine",
     "weight_decay_schedule": "flat_cosine",
     "decay_biases": False,
-    "lr_factors": {"bias": 0.1, "scaling": 6.0, "activation": 0.1, "embedding": 0.1},
+    "bias_lr_factor": 0.1,
+    "scaling_lr_factor": 6.0,
+    "activation_lr_factor": 0.1,
+    "embedding_lr_factor": 0.1,
     "number_embedding": "pbld",
     "number_embedding_size": 4,
     "schedule": "coslog4",
@@ -105,8 +108,6 @@ def test_parameters_get_the_rate_of_their_kind_and_biases_do_not_decay() -> None
     assert found["net.layers.1.bias"] == (0.1, 0.0)
     assert found["net.layers.2.share"] == (0.1, 0.02)
     assert found["embeddings.numbers.linear.bias"] == found["embeddings.numbers.frequencies"] == (0.1, 0.02)
-    with pytest.raises(ConfigError, match=r"model\.lr_factors is 'bais'; it must be one of weight, bias"):
-        MLPModule(**settings(lr_factors={"bais": 2.0}))
 
 
 def test_without_ingredients_there_is_one_group() -> None:

@@ -17,7 +17,7 @@ from optuna.distributions import CategoricalDistribution
 from lightsweep.config.fingerprint import Fingerprint
 from lightsweep.errors import ConfigError, format_errors
 from lightsweep.preflight.checks import check_search
-from lightsweep.preflight.config_checks import steps_are_no_folds
+from lightsweep.preflight.config_checks import steps_of_pruner
 from lightsweep.search.study import record_fingerprint
 from lightsweep.storage.storage import open_storage
 from lightsweep.sweeper.search import Search
@@ -116,6 +116,7 @@ BAD_SEARCHES = {
     "model.hidden_size=glob(*)": "List the choices, such as optimizer=choice(adam,sgd).",
     "data.fold=5": "data.fold is 5, but data.n_folds is 5.",
     "data.resampling=shuffle": "data.resampling is 'shuffle'; it must be holdout, reshuffle or kfold.",
+    "monitor=[]": "monitor is []; it must be the name of a metric, such as val/acc, or a list of them.",
     "hydra/sweeper/pruner=wilcoxon": "data.resampling is holdout, whose steps are epochs. Set data.resampling=kfold",
     "logger=choice(csv,wandbb)": "Could not find 'logger/wandbb'",
 }
@@ -143,10 +144,10 @@ def test_an_invalid_search_is_rejected_before_anything_is_written(argument: str,
 
 def test_the_pruner_of_folds_is_accepted_with_folds(composed: Compose) -> None:
     overrides = ("hparams_search=mlp", "hydra/sweeper/pruner=wilcoxon")
-    [problem] = steps_are_no_folds(composed(*overrides))
+    [problem] = steps_of_pruner(composed(*overrides))
     assert problem.startswith("hydra.sweeper.pruner is a WilcoxonPruner")
-    assert steps_are_no_folds(composed(*overrides, "data.resampling=kfold")) == []
-    assert steps_are_no_folds(composed("hparams_search=mlp")) == []
+    assert steps_of_pruner(composed(*overrides, "data.resampling=kfold")) == []
+    assert steps_of_pruner(composed("hparams_search=mlp")) == []
 
 
 @pytest.mark.parametrize(
@@ -390,6 +391,8 @@ def test_a_file_that_is_not_a_journal_is_rejected(check: Check, tmp_path_factory
         (["hydra/sweeper/pruner=successive_halving", "hydra.sweeper.pruner.min_resource=4"], "min_resource is 4"),
         (["hydra/sweeper/pruner=hyperband"], None),
         (["hydra/sweeper/pruner=none", "trainer.max_epochs=1"], None),
+        (["data.resampling=kfold", "data.n_folds=2", "hydra.sweeper.pruner.n_warmup_steps=1"], "n_warmup_steps is 1"),
+        (["data.resampling=kfold", "data.n_folds=4", "hydra/sweeper/pruner=wilcoxon"], None),
     ],
 )
 def test_a_pruner_that_can_never_prune_is_a_warning(
@@ -431,3 +434,14 @@ def test_hydra_composes_once_per_choice_of_groups_and_not_per_value(
     monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", lambda *given: composed.append(given) or compose(*given))
     check(*arguments)
     assert len(composed) == n_compositions
+
+
+def test_too_few_folds_for_a_p_value_are_a_warning(check: Check, capsys: pytest.CaptureFixture[str]) -> None:
+    check("data.resampling=kfold", "data.n_folds=3", "hydra/sweeper/pruner=wilcoxon")
+    assert "no trial can be pruned: data.n_folds is 3, too few for a p-value below" in capsys.readouterr().err
+
+
+def test_a_pruner_that_counts_more_folds_than_there_are_is_refused(check: Check) -> None:
+    message = message_of(check, "data.resampling=kfold", "hydra/sweeper/pruner=hyperband", "trainer.max_epochs=20")
+    assert "hydra.sweeper.pruner.max_resource is 20, but with data.resampling=kfold a step is a fold" in message
+    check("data.resampling=kfold", "hydra/sweeper/pruner=hyperband", "hydra.sweeper.pruner.max_resource=5")

@@ -211,3 +211,17 @@ def test_the_pruner_of_a_search_does_in_the_replay_what_it_did_there(
     again = replay(recorded, build(), direction=study.direction, study_name="real")
     assert again == real
     assert (real.n_pruned > 0) == (build is not NopPruner)
+
+
+def test_of_folds_a_pruner_gets_the_mean_so_far_and_a_fold_counts_as_its_epochs() -> None:
+    def over_folds(*values: float) -> FrozenTrial:
+        attrs = {"n_folds": 4, "n_epochs": 20, "max_epochs": 20, "fold_values": list(values)}
+        curve = dict(enumerate(values))  # of Wilcoxon's pruner, which gets each fold
+        return create_trial(value=sum(values) / 4, intermediate_values=curve, user_attrs=attrs)
+
+    trials = [over_folds(0.9, 0.9, 0.9, 0.9), over_folds(0.95, 0.5, 0.9, 0.9)]
+    assert [value for _, value in recorded_trials(trials)[1].curve] == pytest.approx([0.95, 0.725, 0.783333, 0.8125])
+    result = replay(
+        recorded_trials(trials), ThresholdPruner(lower=0.8), direction=StudyDirection.MAXIMIZE, study_name="folds"
+    )
+    assert (result.n_pruned, result.epochs_saved, result.epochs) == (1, 10, 40)

@@ -24,6 +24,7 @@ from lightsweep.trial.identity import Owner, ProcessIdentity
 from lightsweep.trial.outcome import Outcome
 from lightsweep.trial.status import status_of
 from lightsweep.trial.stop import StopReason
+from lightsweep.unofficial import trial_of
 
 Job = Callable[[optuna.Trial], Outcome | float]
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
@@ -462,7 +463,8 @@ def test_the_result_of_a_trial_that_was_taken_over_from_this_driver_is_dropped(
     def job(trial: optuna.Trial) -> Outcome:
         if trial.number:
             return Outcome(value=2.0)
-        trial.set_user_attr("owner", Owner(ELSEWHERE, ELSEWHERE).to_record())
+        of_other = trial_of(study, trial.number)  # a trial does not see what another one has set
+        of_other.set_user_attr("owner", Owner(ELSEWHERE, ELSEWHERE).to_record())
         if is_finished:
             study.tell(trial.number, 7.0)
         else:
@@ -500,3 +502,21 @@ def test_workers_that_ask_at_once_never_get_the_same_waiting_trial_from_sqlite(t
         runner = runner_of(study, lambda trial: trial.suggest_float("x", 0, 1), n_jobs=3, n_trials=3)
         assert runner.run() is None
         assert [trial.state for trial in study.trials] == [COMPLETE] * 3
+
+
+def test_a_long_trial_keeps_no_worker_from_the_next_trials(tmp_path: Path) -> None:
+    """There is no barrier: while the first trial runs, the other worker runs all others."""
+    study = journal_study(tmp_path)
+    others_are_done = threading.Event()
+
+    def job(trial: optuna.Trial) -> Outcome:
+        if trial.number == 0:
+            assert others_are_done.wait(timeout=30)
+        elif trial.number == 7:
+            others_are_done.set()
+        return Outcome(value=1.0)
+
+    runner = runner_of(study, job_of("c"), n_trials=8, n_jobs=2)
+    runner.run_job = job
+    assert runner.run() is None
+    assert [trial.value for trial in study.trials] == [1.0] * 8

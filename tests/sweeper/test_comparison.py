@@ -62,3 +62,8 @@ def test_the_reason_names_the_tie_and_the_sizes() -> None:
     assert rows["trial 0"].endswith("(searched 0.9000, the defaults)")
     record = record_of(decision, [large, small])
     assert (record["winner"], [c["trial"] for c in record["candidates"]]) == (0, [1, 0])
+
+
+def test_differences_that_are_all_equal_say_nothing_about_chance() -> None:
+    candidates = [candidate(1, 0.9826, 0.9756), candidate(2, 0.9791, 0.9721)]
+    assert "may be chance" in why(decide(candidates, direction=StudyDirection.MAXIMIZE))

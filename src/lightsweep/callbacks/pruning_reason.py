@@ -3,10 +3,11 @@
 import numpy as np
 import optuna
 from omegaconf import DictConfig
-from optuna.pruners import MedianPruner, PatientPruner, PercentilePruner, ThresholdPruner
+from optuna.pruners import MedianPruner, PatientPruner, PercentilePruner, ThresholdPruner, WilcoxonPruner
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from lightsweep.direction import Direction, is_better
 from lightsweep.trial.pruner import build_pruner
 
 
@@ -27,11 +28,24 @@ def pruning_reason(trial: optuna.Trial, *, step: int, monitor: str, settings: Di
         pruner = build_pruner(settings)
     if isinstance(pruner, ThresholdPruner):
         return f"{start}: outside {_limit(settings, 'lower', -np.inf)} to {_limit(settings, 'upper', np.inf)}"
+    if isinstance(pruner, WilcoxonPruner):
+        return f"{start}: {_compared_with_best(own, study=study)}"
     percentile = 50.0 if isinstance(pruner, MedianPruner) else settings.get("percentile")
     if isinstance(pruner, PercentilePruner) and percentile is not None:
         compared = _compared_with_percentile(own, others, step=step, unit=unit, percentile=percentile, study=study)
         return f"{start}: {compared}"
     return f"{start}: {_compared_with_all(others, step=step, unit=unit, study=study)}"
+
+
+def _compared_with_best(own: FrozenTrial, *, study: optuna.Study) -> str:
+    best = study.best_trial
+    pairs = [(value, best.intermediate_values.get(step)) for step, value in own.intermediate_values.items()]
+    n_worse = sum(other is not None and is_better(other, value, direction=_direction(study)) for value, other in pairs)
+    return f"worse than the best trial, {best.number}, in {n_worse} of {len(pairs)} folds (Wilcoxon's signed-rank test)"
+
+
+def _direction(study: optuna.Study) -> Direction:
+    return "maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize"
 
 
 def _limit(settings: DictConfig, key: str, default: float) -> str:

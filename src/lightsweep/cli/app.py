@@ -20,8 +20,8 @@ from omegaconf import DictConfig
 from lightsweep.config.command_line import expand_arguments
 from lightsweep.config.suggestions import message_of
 from lightsweep.config.targets import check_user_targets
-from lightsweep.errors import USER_ERRORS, ConfigError, exit_if_stdout_is_closed
-from lightsweep.interrupt import Interrupted, exit_on_signals, interruptible
+from lightsweep.errors import USER_ERRORS, ConfigError
+from lightsweep.interrupt import Interrupted, exit_if_output_is_closed, exit_on_signals, interruptible
 from lightsweep.storage.password import hide_in_arguments
 from lightsweep.trial.outcome import Outcome
 
@@ -54,7 +54,7 @@ def run_app(main: Callable[[], Any]) -> None:
         print(interrupted, file=sys.stderr)
         sys.exit(interrupted.exit_code)
     except BrokenPipeError:
-        exit_if_stdout_is_closed()
+        exit_if_output_is_closed()
         raise
     except (HydraException, OSError, RuntimeError, TypeError, ValueError) as error:
         message = _message_of_hydra(error)

@@ -54,6 +54,16 @@ ADDED = {
     "data.target_scale": "standard",
     "data.thousands": "None",
     "data.val_seed": "None",
+    "model.activation_lr_factor": "1.0",
+    "model.bias_lr_factor": "1.0",
+    "model.decay_biases": "True",
+    "model.dropout_schedule": "constant",
+    "model.embedding_lr_factor": "1.0",
+    "model.parametric_activation": "False",
+    "model.parametrization": "standard",
+    "model.scaling_layer": "False",
+    "model.scaling_lr_factor": "1.0",
+    "model.weight_decay_schedule": "constant",
 }
 
 

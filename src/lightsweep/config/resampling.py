@@ -66,7 +66,7 @@ def is_reshuffled(cfg: DictConfig) -> bool:
     return _is_ours(cfg) and _settings(cfg).get("resampling") == RESHUFFLE
 
 
-def n_folds_of(cfg: DictConfig) -> int:
+def n_folds_to_train(cfg: DictConfig) -> int:
     """Return how many models one training of this config fits: with `kfold` one on each fold, else one."""
     settings = _settings(cfg) if _is_ours(cfg) else {}
     return int(settings.get("n_folds", 5)) if settings.get("resampling") == KFOLD else 1

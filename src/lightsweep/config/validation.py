@@ -153,6 +153,7 @@ RULES: dict[str, Rule] = {
     "model.dropout_schedule": _one_of("constant", "flat_cosine"),
     "model.weight_decay_schedule": _one_of("constant", "flat_cosine"),
     "model.decay_biases": BOOLEAN,
+    **{f"model.{kind}_lr_factor": POSITIVE for kind in ("bias", "scaling", "activation", "embedding")},
     "model.batches_per_step": POSITIVE_INT_OR_NULL,
     "optimizer.lr": POSITIVE,
     "optimizer.momentum": FROM_0_BELOW_1,

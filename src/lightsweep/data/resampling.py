@@ -33,11 +33,22 @@ class Resampling:
     def validation(self, labels: npt.NDArray[Any], *, fraction: float, seed: int) -> Mask:
         """Return which of the rows are for validation: `fraction` or a fold of each label."""
         rows = self._generator(seed).permutation(len(labels))
+        if self.fold is not None:
+            self._check_number_of_folds(labels)
         if self.fold is None:
             picked = cut(rows, labels, fraction)[1]
         else:
             picked = rows[np.argsort(labels[rows], kind="stable")][self.fold :: self.n_folds]
         return np.isin(np.arange(len(labels)), picked)
+
+    def _check_number_of_folds(self, labels: npt.NDArray[Any]) -> None:
+        found, sizes = np.unique(labels, return_counts=True)
+        if sizes.min() < self.n_folds:
+            which = f" of the class {found[sizes.argmin()]}" if len(found) > 1 else ""
+            raise ConfigError(
+                f"data.n_folds is {self.n_folds}, but only {sizes.min()} rows{which} are no test rows. Set data.n_folds"
+                f" to at most {max(2, sizes.min())}, or give more rows."
+            )
 
     def validation_groups(self, groups: Rows, *, n_rows: int, seed: int) -> Mask:
         """Return which of the rows are for validation: whole groups, of about `n_rows` rows or a fold.

@@ -188,7 +188,9 @@ def _warn_if_crowded(remote: Mapping[str, Any], *, n_jobs: int) -> None:
     per_trial = {"CPU": remote["num_cpus"], "GPU": remote.get("num_gpus"), **(remote.get("resources") or {})}
     wanted = {name: amount for name, amount in per_trial.items() if amount}
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    n_slots = sum(min(int(node.get(name, 0) // amount) for name, amount in wanted.items()) for node in nodes if wanted)
+    n_slots = sum(
+        min(int(node.get(name, 0) / amount + 1e-9) for name, amount in wanted.items()) for node in nodes if wanted
+    )
     if wanted and n_slots < n_jobs:
         each = ", ".join(f"{amount:g} {name}" for name, amount in wanted.items())
         print(

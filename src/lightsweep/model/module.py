@@ -1,6 +1,6 @@
 """The MLP as a LightningModule, for classification and regression."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytorch_lightning as L
@@ -16,7 +16,6 @@ from lightsweep.model.objectives import objective_of
 from lightsweep.model.schedules import FACTORS
 from lightsweep.task import Task
 
-KINDS = ("weight", "bias", "scaling", "activation", "embedding")  # of parameters
 N_ROWS_TO_FIT = 4096  # for the first weights of an `NTKLinear`
 
 
@@ -28,9 +27,9 @@ class MLPModule(MultiBatchModule):
     `y` is `(batch,)` class indices or `(batch, d_out)` standardised values. The module returns `(batch, d_out)` logits
     or standardised values.
 
-    `lr_factors` multiply the learning rate of some parameters, by `KINDS`. With `decay_biases` off, the optimizer's
-    weight decay leaves out biases. Layers of the parametrization "ntk" are drawn anew for the rows of the training when
-    it starts.
+    The factors multiply the learning rate of parameters of a kind; embeddings are those of numbers. With `decay_biases`
+    off, the optimizer's weight decay leaves out biases. Layers of the parametrization "ntk" are drawn anew for the rows
+    of the training when it starts.
     """
 
     def __init__(
@@ -67,7 +66,10 @@ class MLPModule(MultiBatchModule):
         dropout_schedule: str = "constant",
         weight_decay_schedule: str = "constant",
         decay_biases: bool = True,
-        lr_factors: Mapping[str, float] | None = None,
+        bias_lr_factor: float = 1.0,
+        scaling_lr_factor: float = 1.0,
+        activation_lr_factor: float = 1.0,
+        embedding_lr_factor: float = 1.0,
     ) -> None:
         super().__init__(
             optimizer=optimizer,
@@ -79,9 +81,13 @@ class MLPModule(MultiBatchModule):
         self.dropout_rate = dropout_rate
         self._dropout_factor = FACTORS[dropout_schedule]
         self.decay_biases = decay_biases
-        self.lr_factors = dict(lr_factors or {})
-        for kind in self.lr_factors:
-            check_is_one_of("model.lr_factors", kind, KINDS)
+        self.lr_factors = {
+            "weight": 1.0,
+            "bias": bias_lr_factor,
+            "scaling": scaling_lr_factor,
+            "activation": activation_lr_factor,
+            "embedding": embedding_lr_factor,
+        }
         self.task = Task(task)
         n_plain = d_in - len(cardinalities)
         n_numbers = n_plain if n_numbers is None else n_numbers
@@ -120,12 +126,12 @@ class MLPModule(MultiBatchModule):
         self._metrics = self.objective.new_metrics()
 
     def parameter_groups(self) -> Iterable[Any]:
-        if not self.lr_factors and self.decay_biases:
+        if set(self.lr_factors.values()) == {1.0} and self.decay_biases:
             return self.parameters()
         groups: dict[str, dict[str, Any]] = {}
         for name, parameter in self.named_parameters():
             kind = _kind_of(name)
-            group = groups.setdefault(kind, {"params": [], "lr_factor": self.lr_factors.get(kind, 1.0)})
+            group = groups.setdefault(kind, {"params": [], "lr_factor": self.lr_factors[kind]})
             group["params"].append(parameter)
         if "bias" in groups and not self.decay_biases:
             groups["bias"]["weight_decay"] = 0.0
@@ -184,7 +190,7 @@ class MLPModule(MultiBatchModule):
 
 
 def _kind_of(name: str) -> str:
-    """Return the kind of a parameter, one of `KINDS`."""
+    """Return the kind of a parameter: a key of `lr_factors`."""
     if name.startswith("embeddings.numbers."):
         return "embedding"
     ends = {"bias": "bias", "scale": "scaling", "share": "activation"}

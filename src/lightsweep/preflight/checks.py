@@ -14,7 +14,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler
 
 from lightsweep.config.extras import missing_launcher
 from lightsweep.config.fingerprint import Fingerprint
-from lightsweep.config.resampling import n_folds_of
+from lightsweep.config.resampling import n_folds_to_train
 from lightsweep.config.validation import INT_FROM_0, POSITIVE, POSITIVE_INT, SHARE
 from lightsweep.direction import DIRECTIONS, listed
 from lightsweep.errors import USER_ERRORS, ConfigError, format_errors
@@ -218,7 +218,7 @@ def _warnings(settings: LightsweepConf, *, config: DictConfig, n_grid_points: in
             f"note: the grid has {n_grid_points} points, so the search ends after {n_grid_points} of"
             f" hydra.sweeper.n_trials={settings.n_trials} trials."
         )
-    n_folds = n_folds_of(config)
+    n_folds = n_folds_to_train(config)
     last, max_epochs = "trainer.max_epochs", OmegaConf.select(config, "trainer.max_epochs")
     if n_folds > 1:  # a fold is a step
         last, max_epochs = "data.n_folds", n_folds
@@ -226,8 +226,16 @@ def _warnings(settings: LightsweepConf, *, config: DictConfig, n_grid_points: in
     key, n_epochs = next(((k, value) for k, value in values.items() if isinstance(value, int)), ("", None))
     if isinstance(max_epochs, int) and n_epochs is not None and n_epochs >= max_epochs - 1:
         lower = f"Lower {key.rsplit('.', 1)[-1]}, train" if n_epochs else "Train"
+        longer = "on more folds" if n_folds > 1 else "longer"
         yield (
             f"warning: no trial can be pruned: hydra.sweeper.pruner.{key} is {n_epochs}, and the last of"
-            f" {last}={max_epochs} {'folds' if n_folds > 1 else 'epochs'} is never pruned. {lower} longer, or set"
+            f" {last}={max_epochs} {'folds' if n_folds > 1 else 'epochs'} is never pruned. {lower} {longer}, or set"
             " hydra/sweeper/pruner=none."
+        )
+    threshold = OmegaConf.select(settings.pruner, "p_threshold")
+    if threshold is not None and 0.5 ** (n_folds - 1) >= threshold:  # the p-value of folds that are all worse
+        yield (
+            f"warning: no trial can be pruned: data.n_folds is {n_folds}, too few for a p-value below"
+            f" hydra.sweeper.pruner.p_threshold={threshold}, and the last fold is never judged. Use more folds, or"
+            " another pruner."
         )

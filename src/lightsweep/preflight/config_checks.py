@@ -8,16 +8,16 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lightsweep.config.resampling import KFOLD, search_problems_of
+from lightsweep.config.resampling import KFOLD, n_folds_to_train, search_problems_of
 from lightsweep.config.suggestions import keys_of, message_of
 from lightsweep.config.validation import problems_of
 from lightsweep.preflight.comparable import compared_values, comparison_problems
 from lightsweep.search.request import Request
 from lightsweep.search.space import group_names
+from lightsweep.trial.pruner import PRUNER_OF_FOLDS
 
 OVERRIDE_ERRORS = (CompactHydraException, OmegaConfBaseException, ValueError)  # Hydra's errors for a wrong override
 ONE_PROCESS_STRATEGIES = ("auto", "single_device")
-PRUNER_OF_FOLDS = "optuna.pruners.WilcoxonPruner"
 
 
 def config_problems(request: Request, *, config_loader: ConfigLoader, config: DictConfig) -> list[str]:
@@ -99,7 +99,7 @@ class _ConfigChecker:
             yield f"the search space: {problem}" if problem.startswith(searched) else problem
         yield from search_problems_of(cfg)
         yield from _several_processes(cfg)
-        yield from steps_are_no_folds(cfg)
+        yield from steps_of_pruner(cfg)
         self.compared.append(compared_values(cfg))
 
     def _rejections(self, groups: Sequence[str], sample: dict[str, Any], names: Sequence[str]) -> Iterator[str]:
@@ -147,10 +147,17 @@ def _with_type(value: Any) -> str:
     return f"{value!r} ({type(value).__name__})"
 
 
-def steps_are_no_folds(cfg: DictConfig) -> list[str]:
-    """Return the problem if the pruner compares folds, but the steps of a trial are epochs."""
+def steps_of_pruner(cfg: DictConfig) -> list[str]:
+    """Return the problem if the pruner compares folds, but steps are epochs, or counts more folds than there are."""
+    pruner, n_folds = OmegaConf.select(cfg, "hydra.sweeper.pruner"), n_folds_to_train(cfg)
+    highest = pruner.get("max_resource")
+    if n_folds > 1 and isinstance(highest, int) and highest > n_folds:
+        return [
+            f"hydra.sweeper.pruner.max_resource is {highest}, but with data.resampling={KFOLD} a step is a fold, and"
+            f" there are {n_folds}. Set hydra.sweeper.pruner.max_resource={n_folds}, or choose another pruner."
+        ]
     resampling = OmegaConf.select(cfg, "data.resampling", default="holdout")
-    if OmegaConf.select(cfg, "hydra.sweeper.pruner._target_") != PRUNER_OF_FOLDS or resampling == KFOLD:
+    if pruner.get("_target_") != PRUNER_OF_FOLDS or resampling == KFOLD:
         return []
     return [
         f"hydra.sweeper.pruner is a WilcoxonPruner, which compares trials fold by fold, but data.resampling is"

@@ -9,7 +9,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from optuna.samplers import BaseSampler
 
-from lightsweep.config.resampling import n_folds_of
+from lightsweep.config.resampling import n_folds_to_train
 from lightsweep.direction import listed
 from lightsweep.errors import aligned
 from lightsweep.preflight.dry_run import DryRun, dry_run
@@ -50,7 +50,7 @@ def run_preflight(
         launcher=config.hydra.launcher._target_,
         n_trials=max(0, n_trials - _n_finished(url, name=settings.study_name)),
         n_confirm=0 if len(listed(settings.direction)) > 1 else _n_confirm(config),
-        max_epochs=(OmegaConf.select(config, "trainer.max_epochs") or 1) * n_folds_of(config),
+        max_epochs=(OmegaConf.select(config, "trainer.max_epochs") or 1) * n_folds_to_train(config),
     )
     folder = Path(config.hydra.sweep.dir).absolute()
     print("\n" + "\n".join(["Estimate", *aligned([*estimate.lines(folder).items()])]), flush=True)

@@ -10,11 +10,10 @@ from optuna.pruners import BasePruner
 
 from lightsweep.config.command_line import config_dir_in
 from lightsweep.errors import ConfigError
-from lightsweep.trial.pruner import build_pruner
+from lightsweep.trial.pruner import PRUNER_OF_FOLDS, build_pruner
 
 GROUP = Path("hydra") / "sweeper" / "pruner"
 CHECKOUT = Path(__file__).parents[3]
-OF_FOLDS = "optuna.pruners.WilcoxonPruner"  # compares problem instances, not epochs
 
 
 def options() -> dict[str, Path]:
@@ -43,7 +42,7 @@ def build_option(path: Path, *, max_epochs: int) -> BasePruner:
         node = config.pruner
         if not isinstance(node, DictConfig):
             raise ConfigError(f"{path} is not a mapping.")
-        if node.get("_target_") == OF_FOLDS:
+        if node.get("_target_") == PRUNER_OF_FOLDS:
             raise ConfigError("it compares folds, not epochs")
         return build_pruner(node)
     except (OmegaConfBaseException, OSError) as error:

@@ -108,11 +108,17 @@ def _recorded(trial: FrozenTrial, *, longest: int, steps: Set[int]) -> RecordedT
     n_epochs, max_epochs = epochs_of(trial)
     n_trained = max(n_epochs or 0, -1 if trial.last_step is None else trial.last_step + 1)
     n_planned = max(n_trained, longest if max_epochs is None else max_epochs)
-    values = trial.intermediate_values
+    values = _means_so_far(trial) or trial.intermediate_values
     curve = [(step, values[step]) for step in sorted(values) if step in steps or step == trial.last_step]
     if status_of(trial) != "pruned":
         n_planned = n_trained
     return RecordedTrial(trial=trial, curve=curve, n_trained=n_trained, n_planned=n_planned)
+
+
+def _means_so_far(trial: FrozenTrial) -> dict[int, float]:
+    """Return what other pruners would have got of a trial over folds; `WilcoxonPruner` gets the value of each."""
+    of_folds = trial.user_attrs.get("fold_values") if n_folds_of(trial) else None
+    return {n: sum(of_folds[: n + 1]) / (n + 1) for n in range(len(of_folds))} if of_folds else {}
 
 
 def as_recorded(recorded: Sequence[RecordedTrial], *, direction: StudyDirection) -> Replay:

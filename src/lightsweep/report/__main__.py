@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from lightsweep.errors import exits_on_error
 from lightsweep.files import shown
+from lightsweep.interrupt import exits_on_error
 from lightsweep.opened.location import Location
 from lightsweep.opened.page_file import file_name, page_file
 from lightsweep.report.page.report import REPORT, write_report

@@ -165,9 +165,9 @@ def parallel(snapshot: StudySnapshot) -> Drawing:
     drawn = snapshot.sample(complete, MAX_LINES)
     shown = ValueRange.of([value_of(trial) for trial in drawn], direction=snapshot.direction)
     study = snapshot.to_study(drawn, scale=lambda value: _scaled(value, shown))
+    axes = [None, *_distributions(study).values()]  # the first axis is the metric's
     by_line = _trials_by_line(study, drawn)
     values = [value_of(trial) for trial in by_line]
-    axes = [None, *_distributions(study).values()]  # the first axis is the metric's
     target_name = f"{'log10 ' if shown.needs_log else ''}{snapshot.target_name}"
     figure = draw(optuna.visualization.plot_parallel_coordinate, study, target_name=target_name)
     lines, of_feasibility, legend = figure["data"][: len(drawn)], figure["data"][len(drawn) : -1], figure["data"][-1]

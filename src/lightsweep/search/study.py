@@ -141,8 +141,13 @@ def record_n_trials(study: optuna.Study, n_trials: int) -> None:
 
 
 def objective_names(config: DictConfig, *, n: int) -> list[str]:
-    """Return the names of the `n` objectives of a search: its monitored metrics, or `value` for what a task returns."""
+    """Return the names of the `n` objectives of a search: its monitored metrics, or `value` for what a task returns.
+
+    Raises `ConfigError` for an empty list.
+    """
     names = [str(name) for name in listed(OmegaConf.select(config, "monitor", default="value"))]
+    if not names:
+        raise ConfigError("monitor is []; it must be the name of a metric, such as val/acc, or a list of them.")
     return names if len(names) == n else [names[0], *(f"value {i + 1}" for i in range(1, n))]
 
 

@@ -130,7 +130,7 @@ def record_of(decision: Decision, candidates: Sequence[Candidate]) -> dict[str, 
 
 def _may_be_equal(best: Candidate, other: Candidate) -> bool:
     mean, width = difference(best, other)
-    return abs(mean) <= width
+    return abs(mean) <= width or width == 0  # differences that are all equal, by rounding, say nothing about chance
 
 
 def _is_within_standard_error(best: Candidate, other: Candidate) -> bool:

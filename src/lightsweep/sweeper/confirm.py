@@ -20,7 +20,7 @@ from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from lightsweep.config.resampling import HOLDOUT, can_resample, n_folds_of
+from lightsweep.config.resampling import HOLDOUT, can_resample, n_folds_to_train
 from lightsweep.direction import Direction
 from lightsweep.search.checkpoints import CheckpointKeeper
 from lightsweep.search.jobs import TrialJobs
@@ -68,7 +68,7 @@ class ConfirmSettings:
             seed=config.seed,
             data_seeds=seeds_of_data(config),
             resamples=can_resample(config),
-            n_folds=n_folds_of(config),
+            n_folds=n_folds_to_train(config),
         )
 
     @property

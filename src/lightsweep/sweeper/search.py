@@ -26,7 +26,7 @@ from lightsweep.config.resampling import is_reshuffled
 from lightsweep.direction import BEST_OF_FIRST, Direction, listed, written
 from lightsweep.errors import USER_ERRORS, ConfigError, DiskFullError
 from lightsweep.failures import full_disk
-from lightsweep.interrupt import Interrupted
+from lightsweep.interrupt import Interrupted, output_may_close
 from lightsweep.launcher.submitit import SubmititLauncher, cluster_of
 from lightsweep.logger.search_run import ending_run_of_search
 from lightsweep.preflight.checks import check_search, n_jobs_of
@@ -111,7 +111,8 @@ class Search:
         if self.settings.preflight:
             self._preflight(request, sampler=sampler)
             return
-        with session_of(self._launcher()) as launcher:  # before a folder is made, because its settings may be wrong
+        # Before a folder is made, because the launcher's settings may be wrong.
+        with output_may_close(), session_of(self._launcher()) as launcher:
             self._search_in_folder(request, sampler=sampler, pruner=pruner, launcher=launcher)
 
     def _set_n_jobs(self) -> None:

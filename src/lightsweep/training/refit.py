@@ -13,7 +13,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, RandomSampler, SequentialSampler
 
-from lightsweep.config.resampling import fold_folder, is_reshuffled, n_folds_of, settings_of_fold, val_seed_of_trial
+from lightsweep.config.resampling import (
+    fold_folder,
+    is_reshuffled,
+    n_folds_to_train,
+    settings_of_fold,
+    val_seed_of_trial,
+)
 from lightsweep.errors import USER_ERRORS
 from lightsweep.failures import TrialStoppedError, full_disk, in_one_line
 from lightsweep.model.construction import build_data_and_model
@@ -100,7 +106,7 @@ def _as_in_the_trial(cfg: DictConfig) -> tuple[DictConfig, L.LightningModule, An
     cfg.refit = False  # `data.refit`, and what else follows it
     if is_reshuffled(cfg):
         cfg.data.val_seed = val_seed_of_trial(HydraConfig.get().job.num)
-    if n_folds_of(cfg) > 1:
+    if n_folds_to_train(cfg) > 1:
         cfg.data.update(settings_of_fold(0))
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     data, model = build_data_and_model(cfg)

@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import Logger
 from lightsweep.callbacks.last_checkpoint import checkpoint_to_resume
 from lightsweep.callbacks.pruning import PruningCallback
 from lightsweep.config.instantiate import build, instantiate_all
-from lightsweep.config.resampling import n_folds_of
+from lightsweep.config.resampling import n_folds_to_train
 from lightsweep.direction import listed
 from lightsweep.export.model_folder import evaluate_and_export
 from lightsweep.logger.tracker import Tracker, csv_loggers, end_trackers, start_loggers
@@ -50,7 +50,7 @@ def train(cfg: DictConfig) -> Outcome:
 def _train_models(cfg: DictConfig, trackers: list[Tracker]) -> Outcome:
     """Train one model, or one on each fold; then the trackers show the values of the folds, and not those of epochs."""
     loggers = start_loggers(cfg, trackers)
-    n_folds = n_folds_of(cfg)
+    n_folds = n_folds_to_train(cfg)
     if n_folds == 1 or cfg.refit or cfg.trainer.get("fast_dev_run"):
         return _train(cfg, loggers)
     trackers_alone = [tracker.logger for tracker in trackers]

@@ -17,6 +17,7 @@ from lightsweep.config.targets import ALLOWED_TARGETS
 from lightsweep.errors import ConfigError
 
 PRUNER = "hydra.sweeper.pruner"
+PRUNER_OF_FOLDS = "optuna.pruners.WilcoxonPruner"  # compares problem instances, such as folds, and not epochs
 AUDITED = "would_be_pruned"  # the user attribute of a trial that runs to the end all the same: epoch, value and reason
 
 

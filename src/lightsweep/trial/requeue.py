@@ -28,7 +28,12 @@ def requeue(trial: optuna.Trial) -> None:
 
 
 def is_taken_over(trial: optuna.Trial | FrozenTrial) -> bool:
-    """True if another driver has signed a trial of this process, whose heartbeat was silent for too long."""
+    """True if another driver has signed a trial of this process, whose heartbeat was silent for too long.
+
+    A `Trial` knows only the attributes that it has set itself, so the study is asked.
+    """
+    if isinstance(trial, optuna.Trial):
+        trial = trial.study.get_trials(deepcopy=False)[trial.number]
     owner = Owner.of(trial)
     return owner is not None and not owner.is_here()
 

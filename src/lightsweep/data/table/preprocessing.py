@@ -5,20 +5,22 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import skops.io
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, QuantileTransformer, StandardScaler
+from sklearn.utils.validation import check_array
 
 from lightsweep.data.preprocessing import PREPROCESSING
 from lightsweep.data.splits import Floats
 from lightsweep.data.table.columns import Columns, Kind
-from lightsweep.data.table.scaling import RobustSmoothScaler
 from lightsweep.data.table.values import MISSING_LEVEL, RowLocator
 from lightsweep.data.unseen_levels import UnseenLevels
 from lightsweep.errors import ConfigError
@@ -26,6 +28,29 @@ from lightsweep.files import write_atomically
 
 TRANSFORMER = "preprocessing.skops"
 VALUES_PER_BLOCK = 1 << 22  # 8 bytes each, and a few copies
+LARGEST_SCALED = 3.0  # no value of `RobustSmoothScaler` reaches it
+
+
+class RobustSmoothScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Centres by the median, divides by the range of the middle half, then takes x / sqrt(1 + x²/9).
+
+    As in RealMLP: Holzmueller et al., "Better by Default", NeurIPS 2024, arXiv 2407.04491, section 3.
+    If the middle half is one value, half of the whole range divides; a constant becomes 0.
+    """
+
+    def fit(self, x: npt.ArrayLike, y: Any = None) -> Self:
+        values = check_array(x, dtype=np.float64)
+        low, self.center_, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+        width = np.where(high > low, high - low, np.ptp(values, axis=0) / 2)
+        self.factor_ = np.divide(1.0, width, out=np.zeros_like(width), where=width > 0)
+        self.n_features_in_ = values.shape[1]
+        return self
+
+    def transform(self, x: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        scaled = (check_array(x, dtype=np.float64) - self.center_) * self.factor_
+        return np.asarray(scaled / np.sqrt(1 + np.square(scaled / LARGEST_SCALED)))
+
+
 ESTIMATORS = (
     ColumnTransformer,
     MissingIndicator,

@@ -56,7 +56,8 @@ def _commands(content: ReportContent, folder: Path) -> Iterator[tuple[str, str]]
     elif content.recorded.command:
         yield "Train with the best hyperparameters", content.recorded.command
     if content.running is None:
-        more = [] if content.n_trials is None else [f"hydra.sweeper.n_trials={2 * content.n_trials}"]
+        is_done = content.n_trials is not None and content.statistics.n_finished >= content.n_trials
+        more = [f"hydra.sweeper.n_trials={2 * (content.n_trials or 0)}"] if is_done else []
         yield (
             "Continue with more trials" if more else "Continue",
             shlex.join(["python", script, f"resume={here}", *more]),

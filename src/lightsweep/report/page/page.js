@@ -137,7 +137,7 @@ const seconds = Number(document.documentElement.dataset.reload);
 
 function restore() {
   try {
-    if (document.documentElement.dataset.reload) Object.assign(state, JSON.parse(sessionStorage.getItem(location.pathname)));
+    Object.assign(state, JSON.parse(sessionStorage.getItem(location.pathname)));  // also of the last version, which stays
   } catch { /* a browser without storage for local files */ }
 }
 
