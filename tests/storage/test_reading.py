@@ -9,7 +9,7 @@ from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from lightsweep.errors import ConfigError
-from lightsweep.storage.reading import open_to_read
+from lightsweep.storage.reading import cannot_be_read, open_to_read
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -79,3 +79,10 @@ def test_what_can_not_be_read_is_one_error_and_stays_as_it_is(
         open_to_read(url)
     assert "secret" not in str(caught.value)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_missing_driver_is_named_with_its_command() -> None:
+    error = cannot_be_read("mysql+pymysql://u:secret@h/db", ModuleNotFoundError("No module named 'x'", name="pymysql"))
+    assert "pip install" in str(error)
+    assert "[mysql]" in str(error)
+    assert "secret" not in str(error)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import optuna
 
+from lightsweep.config.command_line import COMMAND
 from lightsweep.errors import ConfigError, first_few
 from lightsweep.files import shown
 from lightsweep.report.results import RESULTS, read_location
@@ -37,10 +38,13 @@ class Location:
         if not path.is_dir():
             raise ConfigError(f"'{text}' is neither a folder, nor a journal, nor the URL of a storage.")
         location = read_location(path)
+        known = os.environ.get(VARIABLE)
+        if location is None and known and (path / COMMAND).is_file() and not (path / JOURNAL).is_file():
+            return cls(url=known, folder=path)  # no trial has finished yet, so nothing in the folder names the storage
         if location is None and not (path / JOURNAL).is_file():
             raise ConfigError(
                 f"'{text}' holds no {JOURNAL} and no {RESULTS}, so it is not the folder of a search, or no trial has"
-                " finished yet and the study is elsewhere: then give the URL of the storage."
+                f" finished yet and the study is elsewhere: give the URL of the storage, or export {VARIABLE}."
             )
         url, name = location or (str(path / JOURNAL), None)
         return cls(url=_with_password(url) if "***" in url else url, name=name, folder=path)

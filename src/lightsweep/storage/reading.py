@@ -11,7 +11,7 @@ from optuna.storages.journal import BaseJournalBackend
 from lightsweep.errors import ConfigError
 from lightsweep.storage.grpc_proxy import failure_of_server, is_grpc, open_proxy
 from lightsweep.storage.password import SQLITE, masked, masked_in
-from lightsweep.storage.storage import check_url
+from lightsweep.storage.storage import check_url, way_out
 
 SQLITE_HEADER = b"SQLite format 3\0"
 TABLES = frozenset({"studies", "version_info", "alembic_version"})  # `RDBStorage` writes into the last two if empty
@@ -48,7 +48,8 @@ def open_to_read(url: str) -> BaseStorage:
 
 def cannot_be_read(url: str, error: Exception) -> ConfigError:
     reason = failure_of_server(error) or (str(error).splitlines() or [type(error).__name__])[0]
-    return ConfigError(f"'{masked(url)}' can't be read: {masked_in(reason, url).rstrip('.')}.")
+    missing = f" {way_out(error)}" if isinstance(error, ModuleNotFoundError) else ""
+    return ConfigError(f"'{masked(url)}' can't be read: {masked_in(reason, url).rstrip('.')}.{missing}")
 
 
 def _journal(path: Path) -> Path:
