@@ -18,7 +18,8 @@ STOP, STOP_AT_ONCE = "after the epoch", "at once"
 
 
 def key_of(driver: ProcessIdentity) -> str:
-    return f"{DRIVERS}{driver.host}:{driver.pid}:{driver.started:.0f}"
+    key = f"{DRIVERS}{driver.host}:{driver.pid}:{driver.started:.0f}"
+    return f"{key}:{driver.pid_namespace}" if driver.pid_namespace else key
 
 
 class Heartbeat:

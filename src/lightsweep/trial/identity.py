@@ -4,6 +4,7 @@ import os
 import socket
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -15,30 +16,36 @@ START_TIME_TOLERANCE_S = 1.0  # two readings of the start time may differ by a c
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """One process. The start time tells it from a later process with the same id."""
+    """One process. The start time tells it from a later process with the same id.
+
+    `pid_namespace` tells containers apart that have the host name in common; it is empty where there is no such thing.
+    """
 
     host: str
     pid: int
     started: float
+    pid_namespace: str = ""
 
     @classmethod
     def here(cls) -> "ProcessIdentity":
         """Return the identity of the running process."""
-        return cls(socket.gethostname(), os.getpid(), _start_time(os.getpid()))
+        return cls(socket.gethostname(), os.getpid(), _start_time(os.getpid()), _pid_namespace())
 
     @classmethod
     def from_record(cls, record: Any) -> "ProcessIdentity | None":
         """Read what `to_record` wrote into a study; None if it is anything else."""
         try:
-            return cls(str(record["host"]), int(record["pid"]), float(record["started"]))
-        except (TypeError, KeyError, ValueError):
+            namespace = str(record.get("pid_namespace", ""))  # an earlier version wrote none
+            return cls(str(record["host"]), int(record["pid"]), float(record["started"]), namespace)
+        except (AttributeError, TypeError, KeyError, ValueError):
             return None
 
     def to_record(self) -> dict[str, Any]:
         return asdict(self)
 
     def is_remote(self) -> bool:
-        return self.host != socket.gethostname()
+        is_other_namespace = bool(self.pid_namespace) and self.pid_namespace != _pid_namespace()
+        return self.host != socket.gethostname() or is_other_namespace
 
     def may_be_alive(self) -> bool:
         """True if the process may be alive; processes on other hosts are assumed alive."""
@@ -55,6 +62,14 @@ class ProcessIdentity:
 @lru_cache(maxsize=1)  # a second reading may differ by a clock tick
 def _start_time(pid: int) -> float:
     return psutil.Process(pid).create_time()
+
+
+@lru_cache(maxsize=1)
+def _pid_namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # not Linux
+        return ""
 
 
 @dataclass(frozen=True)
