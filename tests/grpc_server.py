@@ -4,6 +4,7 @@ import importlib.util
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,12 +27,25 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def wait_until_listening(port: int, *, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(("localhost", port), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline, "the server does not listen"
+            time.sleep(0.1)
+        else:
+            return
+
+
 @contextmanager
 def proxy_server(storage: str) -> Iterator[str]:
-    """Yield the URL of a server in front of a storage."""
+    """Yield the URL of a server in front of a storage, once it listens."""
     port = free_port()
     process = subprocess.Popen([sys.executable, "-c", SERVER, storage, str(port)], stderr=subprocess.DEVNULL)
     try:
+        wait_until_listening(port)
         yield f"grpc://localhost:{port}"
     finally:
         process.kill()

@@ -108,7 +108,8 @@ def test_a_search_with_pruning_and_refit(
     assert queue(slurm) == []
 
 
-@pytest.mark.parametrize("accounting", ["no", pytest.param("yes", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("accounting", ["no", "yes"])
 def test_a_killed_job_is_noticed_within_seconds_and_its_trial_runs_again(accounting: str, tmp_path: Path) -> None:
     with cluster(tmp_path / "cluster", accounting=accounting) as env:
         search = start(

@@ -148,6 +148,7 @@ def test_a_trial_that_takes_too_long_is_a_failure_of_its_own_kind(overrides: tup
     assert slow.user_attrs["fail_kind"] == "timeout"
 
 
+@pytest.mark.long  # tests/faults kills workers, too
 @pytest.mark.parametrize("overrides", [one for one in WITH_WORKERS if one.id != "joblib"])  # it ends all of its workers
 def test_a_worker_that_is_killed_takes_one_trial_with_it_which_runs_again(
     overrides: tuple[str, ...], tmp_path: Path

@@ -62,7 +62,7 @@ def wait_for(condition: Callable[[], bool], *, timeout_s: float = 120) -> None:
     [
         (journal, "ab", TWO_WORKERS),
         pytest.param(postgresql, "abcd", (), marks=needs_postgres),
-        pytest.param(grpc, "abc", (), marks=needs_grpc),
+        pytest.param(grpc, "abc", (), marks=[needs_grpc, pytest.mark.long]),
     ],
 )
 def test_hosts_share_a_study_and_take_over_the_trials_of_one_that_vanishes(
