@@ -125,15 +125,16 @@ class PruningCallback(Callback):
             self.values[trainer.current_epoch] = value
         if self._has_failed(trainer) or self.trial is None:
             return
+        is_latest = False
         if value is not None and self.reports:
-            report_once(self.trial, value, step=trainer.current_epoch)
+            is_latest = report_once(self.trial, value, step=trainer.current_epoch)
         if self.n_epochs == trainer.max_epochs:
             return
         if self._stop_check and self._stop_check.requested():
             self.interrupted = True
             self._stop_check.requeue_if_orphaned()
             stop_fit(trainer)
-        elif value is not None and self.reports:
+        elif value is not None and is_latest and not self._others:
             self.pruned = reason_to_prune(self.trial, step=trainer.current_epoch, value=value, monitor=self.monitor)
             if self.pruned:
                 seconds = (time.monotonic() - self._start_s) / (self.n_epochs - self._first_epoch)

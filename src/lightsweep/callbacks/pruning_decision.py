@@ -12,10 +12,15 @@ from lightsweep.trial.status import report, reported_by
 log = logging.getLogger(__name__)
 
 
-def report_once(trial: optuna.Trial, value: float, *, step: int) -> None:
-    """Report the value, unless an earlier run of this trial did."""
-    if step not in reported_so_far(trial):
+def report_once(trial: optuna.Trial, value: float, *, step: int) -> bool:
+    """Report the value, unless an earlier run of this trial did. Return False if that one reported a later step.
+
+    There the pruner let this step pass, and it would now judge the later one, so it is not to be asked.
+    """
+    reported = reported_so_far(trial)
+    if step not in reported:
         report(trial, value, epoch=step)
+    return all(other <= step for other in reported)
 
 
 def reported_so_far(trial: optuna.Trial) -> dict[int, float]:
@@ -24,13 +29,10 @@ def reported_so_far(trial: optuna.Trial) -> dict[int, float]:
 
 
 def reason_to_prune(trial: optuna.Trial, *, step: int, value: float, monitor: str, unit: str = "epoch") -> str | None:
-    """Return why the trial is to be stopped after this step, or None; with several objectives Optuna can't prune.
+    """Return why the trial is to be stopped after this step, or None. One that is to audit the pruner runs on.
 
-    One that is to audit the pruner gets a note, and runs on. If an earlier run of this trial reported a later step, the
-    pruner let this one pass and would now judge the later one, so it is not asked.
+    The study has one objective, because Optuna can't prune by several.
     """
-    if len(trial.study.directions) > 1 or any(other > step for other in reported_so_far(trial)):
-        return None
     if AUDITED in trial.user_attrs or not trial.should_prune():
         return None
     reason = pruning_reason(trial, step=step, monitor=monitor, settings=pruner_settings(), unit=unit)

@@ -1,5 +1,7 @@
 """Explains in one line why a trial was pruned."""
 
+from typing import cast
+
 import numpy as np
 import optuna
 from omegaconf import DictConfig
@@ -38,14 +40,10 @@ def pruning_reason(trial: optuna.Trial, *, step: int, monitor: str, settings: Di
 
 
 def _compared_with_best(own: FrozenTrial, *, study: optuna.Study) -> str:
-    best = study.best_trial
+    best, direction = study.best_trial, cast(Direction, study.direction.name.lower())
     pairs = [(value, best.intermediate_values.get(step)) for step, value in own.intermediate_values.items()]
-    n_worse = sum(other is not None and is_better(other, value, direction=_direction(study)) for value, other in pairs)
+    n_worse = sum(other is not None and is_better(other, value, direction=direction) for value, other in pairs)
     return f"worse than the best trial, {best.number}, in {n_worse} of {len(pairs)} folds (Wilcoxon's signed-rank test)"
-
-
-def _direction(study: optuna.Study) -> Direction:
-    return "maximize" if study.direction == StudyDirection.MAXIMIZE else "minimize"
 
 
 def _limit(settings: DictConfig, key: str, default: float) -> str:

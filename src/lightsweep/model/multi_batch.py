@@ -62,7 +62,7 @@ class MultiBatchModule(L.LightningModule):
         self.optimizer_factory = optimizer
         self.schedule = schedule
         self.schedule_in_use: str | None = None  # known when a training starts
-        self._lr_factor: Factor | None = None
+        self._factors: dict[str, Factor] = {}  # of settings of the optimizer; known when a training starts
         self._weight_decay_factor = FACTORS[weight_decay_schedule]
         self._n_planned_steps = 0  # of the optimizer; 0 if the number is unknown
         self.n_optimizer_steps = 0
@@ -125,7 +125,8 @@ class MultiBatchModule(L.LightningModule):
             self._step_counter.remove()
         self._step_counter = self.trainer.optimizers[0].register_step_post_hook(self._count_step)
         self.schedule_in_use = choose_schedule(self.trainer, self.schedule)
-        self._lr_factor = SCHEDULES[self.schedule_in_use]
+        factors = {"lr": SCHEDULES[self.schedule_in_use], "weight_decay": self._weight_decay_factor}
+        self._factors = {name: factor for name, factor in factors.items() if factor is not None}
         n_steps = self.trainer.estimated_stepping_batches
         self._n_planned_steps = int(n_steps) if 0 < n_steps < math.inf else 0
 
@@ -140,10 +141,7 @@ class MultiBatchModule(L.LightningModule):
 
     def follow_schedules(self, done: float) -> None:
         """Set what depends on the share of the training that is done: learning rate and weight decay."""
-        factors = {"lr": self._lr_factor, "weight_decay": self._weight_decay_factor}
-        for name, factor in factors.items():
-            if factor is None:
-                continue
+        for name, factor in self._factors.items():
             value = factor(done)
             for optimizer in self.trainer.optimizers:
                 for group in optimizer.param_groups:

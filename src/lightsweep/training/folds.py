@@ -121,8 +121,8 @@ def _judge(
     if trial is None:
         return None
     reported = value if isinstance(trial.study.pruner, WilcoxonPruner) else mean
-    report_once(trial, reported, step=fold)
-    if is_last:
+    is_latest = report_once(trial, reported, step=fold)
+    if is_last or not is_latest or len(trial.study.directions) > 1:
         return None
     return reason_to_prune(trial, step=fold, value=reported, monitor=monitor, unit="fold")
 

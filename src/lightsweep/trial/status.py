@@ -49,9 +49,9 @@ def values_of(trial: FrozenTrial, *, n: int) -> list[float | None]:
 
 def report(trial: optuna.Trial, value: float, *, epoch: int) -> None:
     """Record the value of an epoch. With several objectives Optuna's `report` raises, so it is a user attribute."""
-    if len(trial.study.directions) == 1:
+    try:
         trial.report(value, step=epoch)
-    else:
+    except NotImplementedError:
         trial.set_user_attr(f"{REPORTED}{epoch}", value)
 
 
